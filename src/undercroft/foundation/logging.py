@@ -18,7 +18,7 @@ def configure_logging(settings: ObservabilitySettings) -> None:
     renderer: Any = structlog.dev.ConsoleRenderer()
     if as_json:
         renderer = structlog.processors.JSONRenderer()
-    shared = [
+    shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         _add_request_id,
         structlog.processors.add_log_level,

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the HTTP planes. With several workers prometheus-client sums their files."""
+"""Prometheus metrics of the HTTP planes, summed over workers by prometheus-client's files."""
 
 import os
 from typing import Any

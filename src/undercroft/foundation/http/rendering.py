@@ -121,8 +121,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 def _from_http(error: HTTPException) -> Problem:
     families: Mapping[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed}
     kind = families.get(error.status_code, Invalid if error.status_code < 500 else InternalError)
-    problem = kind(headers=error.headers)
-    return problem
+    return kind(headers=error.headers)
 
 
 def _line(entry: Mapping[str, Any]) -> dict[str, str]:
