@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from undercroft.foundation.problems import Invalid
 
@@ -39,7 +40,7 @@ async def paginate(
     statement: Select[Any],
     page: PageRequest,
     *,
-    keys: Sequence[ColumnElement[Any]],
+    keys: Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]],
     descending: bool = True,
 ) -> tuple[list[Any], str | None, int | None]:
     """Return (rows, next cursor, total). `keys` must order uniquely; end them with the id."""
@@ -63,7 +64,7 @@ def _encode(values: Sequence[Any]) -> str:
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
-def _decode(cursor: str, keys: Sequence[ColumnElement[Any]]) -> list[Any]:
+def _decode(cursor: str, keys: Sequence[Any]) -> list[Any]:
     try:
         values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         pairs = zip(values, keys, strict=True)
@@ -72,7 +73,7 @@ def _decode(cursor: str, keys: Sequence[ColumnElement[Any]]) -> list[Any]:
         raise CursorInvalid from error
 
 
-def _parse(value: str, key: ColumnElement[Any]) -> Any:
+def _parse(value: str, key: Any) -> Any:
     kind = key.type.python_type
     if hasattr(kind, "fromisoformat"):
         return kind.fromisoformat(value)

@@ -22,6 +22,14 @@ class PasswordSettings(SettingsGroup):
         128, ge=1, description="Callers that may wait for a hash before others get 503."
     )
 
+    @property
+    def rule(self) -> str:
+        """The length rule as a sentence for the person choosing a password."""
+        return (
+            f"Use at least {self.min_length} characters with lower and upper case, a digit and a "
+            f"sign, or at least {self.min_length_any} of any kind."
+        )
+
 
 class AuthSettings(SettingsGroup):
     issuer: str = Field("undercroft", description="`iss` of every token.")
