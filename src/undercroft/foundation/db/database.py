@@ -56,11 +56,11 @@ class Database:
         async with self._sessions.begin() as session:
             yield session
 
-    def connector(self, application: str) -> Callable[[], Awaitable[asyncpg.Connection[Any]]]:
+    def connector(self, application: str) -> Callable[[], Awaitable["asyncpg.Connection[Any]"]]:
         """Return a function that opens one driver connection outside the pool."""
         options = connect_options(self.settings, application=application)
 
-        async def connect() -> asyncpg.Connection[Any]:
+        async def connect() -> "asyncpg.Connection[Any]":
             connection: asyncpg.Connection[Any] = await asyncpg.connect(self.url, **options)
             return connection
 

@@ -16,6 +16,17 @@ class JobSettings(SettingsGroup):
     poll_interval: timedelta = Field(
         timedelta(seconds=5), description="Look for work this often even without a notification."
     )
+    heartbeat_timeout: timedelta = Field(
+        timedelta(seconds=30),
+        ge=timedelta(seconds=1),
+        description="A job whose worker gave no sign for so long is run again by another.",
+    )
+    stop_grace: timedelta = Field(
+        timedelta(seconds=30), description="Time running jobs get to finish when a worker stops."
+    )
+    log_retention: timedelta = Field(
+        timedelta(days=7), description="How long the record of a finished job is kept."
+    )
 
 
 class ObservabilitySettings(SettingsGroup):
