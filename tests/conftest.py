@@ -1,3 +1,3 @@
-"""Only names what the fixture files define."""
+"""Fixtures live in tests/fixtures; this file only collects them."""
 
-pytest_plugins = ["tests.fixtures.engines"]
+pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.app", "tests.fixtures.actors"]

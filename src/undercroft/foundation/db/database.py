@@ -13,6 +13,8 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from undercroft.foundation.jobs.outbox import outbox
+from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import DatabaseSettings
 
@@ -42,13 +44,18 @@ def connect_options(settings: DatabaseSettings, *, application: str) -> dict[str
 class Database:
     """Opens connections as they are needed; `dispose` closes them."""
 
-    def __init__(self, settings: DatabaseSettings) -> None:
+    def __init__(self, settings: DatabaseSettings, registry: JobRegistry | None = None) -> None:
         if settings.url is None:
             raise SettingsInvalid("DATABASE_URL is not set and no embedded Postgres runs.")
         self.settings = settings
         self.url = settings.url.get_secret_value()
         self.engine = self._create_engine()
-        self._sessions = async_sessionmaker(self.engine, expire_on_commit=False, autoflush=False)
+        self._sessions = async_sessionmaker(
+            self.engine,
+            expire_on_commit=False,
+            autoflush=False,
+            **outbox(registry or JobRegistry()),
+        )
 
     @asynccontextmanager
     async def unit_of_work(self) -> AsyncIterator[AsyncSession]:

@@ -29,6 +29,7 @@ class Foundation:
     cache: Cache
     limiter: RateLimiter
     authenticate: Authenticate
+    stopping: bool = False
 
 
 def get_parts(request: Request) -> Foundation:

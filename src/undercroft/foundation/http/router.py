@@ -13,10 +13,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 
-from undercroft.foundation.access import AccessRule, Public
+from undercroft.foundation.access import ANONYMOUS, AccessRule, Actor, Public
 from undercroft.foundation.http import idempotency
 from undercroft.foundation.http.dependencies import Foundation
-from undercroft.foundation.problems import Problem
+from undercroft.foundation.problems import Problem, Unauthorized
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Endpoint = Callable[..., Any]
@@ -51,8 +51,8 @@ class Door(APIRoute):
             parts: Foundation = request.app.state.parts
             if guard.rate:
                 await parts.limiter.hit(guard.rate, client_address(request))
-            actor = request.state.actor = await parts.authenticate(request)
-            guard.access.check(actor)
+            request.state.actor = await _authenticate(request, parts, guard.access)
+            guard.access.check(request.state.actor)
             async with parts.database.unit_of_work() as session:
                 request.state.session = session
                 if idempotency.KEY_HEADER in request.headers and request.method in WRITES:
@@ -60,6 +60,16 @@ class Door(APIRoute):
                 return await handle(request)
 
         return enter
+
+
+async def _authenticate(request: Request, parts: Foundation, access: AccessRule) -> Actor:
+    try:
+        return await parts.authenticate(request)
+    except Unauthorized:
+        # A stale token must not keep anyone from signing in again.
+        if isinstance(access, Public):
+            return ANONYMOUS
+        raise
 
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -104,7 +114,7 @@ class Router:
         **options: Any,
     ) -> Callable[[Endpoint], Endpoint]:
         """Declare a route. `problems` are the refusals it documents beside the usual ones."""
-        extra = {"x-permission": access.name} | dict(openapi or {})
+        extra = {"x-permission": described(access)} | dict(openapi or {})
         responses = _documented(access, rate, problems)
 
         def declare(endpoint: Endpoint) -> Endpoint:
@@ -121,6 +131,11 @@ class Router:
             return endpoint
 
         return declare
+
+
+def described(access: AccessRule) -> str:
+    """The rule as the OpenAPI document shows it."""
+    return f"public: {access.name}" if isinstance(access, Public) else access.name
 
 
 def _documented(

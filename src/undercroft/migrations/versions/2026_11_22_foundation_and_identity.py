@@ -3,6 +3,7 @@
 from alembic import op
 
 from undercroft.foundation.db.scripts import run_script
+from undercroft.foundation.jobs import jobs_ddl
 
 revision = "0001"
 down_revision = None
@@ -174,7 +175,7 @@ CREATE INDEX ix_idempotency_keys_expires_at ON undercroft.idempotency_keys (expi
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
-    for script in (ROLES, POLICY_FUNCTIONS, IDENTITY, FOUNDATION):
+    for script in (ROLES, POLICY_FUNCTIONS, IDENTITY, FOUNDATION, jobs_ddl()):
         run_script(op.get_bind(), script)
 
 
