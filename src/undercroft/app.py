@@ -15,6 +15,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from undercroft.data import tables
+from undercroft.data.parts import Data
 from undercroft.foundation.access import Actor
 from undercroft.foundation.cache import Cache, RateLimiter
 from undercroft.foundation.crypto import Keyring
@@ -41,6 +43,7 @@ CONTROL: tuple[Router, ...] = (
     auth_routes.router,
     auth_routes.session_router,
     user_routes.router,
+    tables.router,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root)
@@ -148,6 +151,7 @@ def _control_plane(settings: Settings, parts: Foundation, identity: Identity) ->
     )
     app.state.parts = parts
     app.state.identity = identity
+    app.state.data = Data()
     add_problem_handlers(app)
     for router in CONTROL:
         app.include_router(router.api, prefix=settings.prefix)
@@ -163,6 +167,7 @@ def _enveloped(control: FastAPI, settings: Settings) -> ASGIApp:
         settings,
         plane="control",
         max_body_bytes=int(settings.http.max_body_bytes),
+        larger_bodies={"/import": int(settings.http.max_import_bytes)},
         access_log=settings.observability.access_log,
     )
 
