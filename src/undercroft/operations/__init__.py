@@ -1,0 +1,1 @@
+"""Running the place: health, metrics, later the audit log and statistics."""

@@ -1,0 +1,6 @@
+"""Valkey or Redis: what we may lose. Counters of rate limits, cached reads, messages to nodes."""
+
+from undercroft.foundation.cache.client import Cache
+from undercroft.foundation.cache.limiter import RateLimiter
+
+__all__ = ["Cache", "RateLimiter"]

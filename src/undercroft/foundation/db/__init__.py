@@ -1,0 +1,20 @@
+"""The database: engine and sessions, migrations, notifications, paging. No domain words."""
+
+from undercroft.foundation.db.base import Base, Id, Timestamps, UtcDateTime
+from undercroft.foundation.db.database import Database, connect_options
+from undercroft.foundation.db.listener import Listener, notify
+from undercroft.foundation.db.paging import Page, PageRequest, paginate
+
+__all__ = [
+    "Base",
+    "Database",
+    "Id",
+    "Listener",
+    "Page",
+    "PageRequest",
+    "Timestamps",
+    "UtcDateTime",
+    "connect_options",
+    "notify",
+    "paginate",
+]

@@ -1,0 +1,59 @@
+"""Background work that commits with the change that asked for it, and runs at least once.
+
+`enqueue` and `publish` write into Postgres in the caller's transaction; a worker acts after the
+commit. A job may run twice (a worker died before it could say it was done), so it must not mind.
+The queue itself is PgQueuer (docs/decisions/0003-jobs-on-pgqueuer.md).
+"""
+
+from undercroft.foundation.jobs.dead import (
+    DeadJob,
+    DeadJobNotFound,
+    discard_dead_job,
+    list_dead_jobs,
+    requeue_dead_job,
+)
+from undercroft.foundation.jobs.declaration import (
+    GiveUp,
+    Job,
+    JobContext,
+    Schedule,
+    UnitOfWork,
+    job,
+    schedule,
+)
+from undercroft.foundation.jobs.events import Listener, Subscription, listens, subscribes
+from undercroft.foundation.jobs.outbox import enqueue, outbox, publish
+from undercroft.foundation.jobs.payload import PayloadInvalid
+from undercroft.foundation.jobs.registry import JobRegistry
+from undercroft.foundation.jobs.tables import jobs_ddl
+from undercroft.foundation.jobs.worker import run_worker, work
+from undercroft.foundation.jobs.workplace import OpenWorkplace, Workplace
+
+__all__ = [
+    "DeadJob",
+    "DeadJobNotFound",
+    "GiveUp",
+    "Job",
+    "JobContext",
+    "JobRegistry",
+    "Listener",
+    "OpenWorkplace",
+    "PayloadInvalid",
+    "Schedule",
+    "Subscription",
+    "UnitOfWork",
+    "Workplace",
+    "discard_dead_job",
+    "enqueue",
+    "job",
+    "jobs_ddl",
+    "list_dead_jobs",
+    "listens",
+    "outbox",
+    "publish",
+    "requeue_dead_job",
+    "run_worker",
+    "schedule",
+    "subscribes",
+    "work",
+]

@@ -1,0 +1,27 @@
+"""Every setting Undercroft reads, one small class per group; nothing else reads the environment.
+
+Environment names follow the path (`UNDERCROFT_AUTH__ACCESS_TOKEN_LIFETIME`); the names people
+already know (`DATABASE_URL`, `SECRET_KEY`, …) work too and are listed in `known_names.py`.
+"""
+
+from undercroft.foundation.settings.auth import AuthSettings, PasswordSettings
+from undercroft.foundation.settings.data import DataSettings
+from undercroft.foundation.settings.engines import CacheSettings, DatabaseSettings
+from undercroft.foundation.settings.http import HttpSettings, RateLimitSettings
+from undercroft.foundation.settings.operations import JobSettings, ObservabilitySettings
+from undercroft.foundation.settings.root import Environment, Settings, load_settings
+
+__all__ = [
+    "AuthSettings",
+    "CacheSettings",
+    "DataSettings",
+    "DatabaseSettings",
+    "Environment",
+    "HttpSettings",
+    "JobSettings",
+    "ObservabilitySettings",
+    "PasswordSettings",
+    "RateLimitSettings",
+    "Settings",
+    "load_settings",
+]

@@ -1,0 +1,1 @@
+"""Accounts: who exists, how they are named, what state they are in."""

@@ -1,0 +1,234 @@
+"""The composition root: the only file that knows every wing.
+
+`create_app(settings)` is a plain ASGI factory, for `undercroft serve` and any other ASGI server.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from undercroft.foundation.access import Actor
+from undercroft.foundation.cache import Cache, RateLimiter
+from undercroft.foundation.crypto import Keyring
+from undercroft.foundation.db import Database, Listener
+from undercroft.foundation.http import Foundation, Router
+from undercroft.foundation.http.default_limit import DefaultLimit
+from undercroft.foundation.http.envelope import Envelope
+from undercroft.foundation.http.planes import Planes
+from undercroft.foundation.http.rendering import add_problem_handlers
+from undercroft.foundation.jobs import JobRegistry, Workplace
+from undercroft.foundation.logging import configure_logging
+from undercroft.foundation.problems import SettingsInvalid
+from undercroft.foundation.settings import Settings, load_settings
+from undercroft.identity.auth import routes as auth_routes
+from undercroft.identity.auth.credentials import read_credentials
+from undercroft.identity.bootstrap import FirstSuperuser
+from undercroft.identity.bootstrap import bootstrap as bootstrap_identity
+from undercroft.identity.parts import Identity, build_identity
+from undercroft.identity.users import routes as user_routes
+from undercroft.operations import health
+from undercroft.operations.health.checks import VERSION
+
+CONTROL: tuple[Router, ...] = (
+    auth_routes.router,
+    auth_routes.session_router,
+    user_routes.router,
+    health.control,
+)
+ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root)
+
+DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."
+EXPOSED_HEADERS = ("Content-Range", "Location", "Retry-After", "X-Request-Id", "Content-Location")
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """An ASGI application; `parts` lets the process that runs it announce its end."""
+
+    asgi: ASGIApp
+    parts: Foundation
+    control: FastAPI
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.asgi(scope, receive, send)
+
+
+def create_app(settings: Settings | None = None) -> Application:
+    """Build everything one process serves; connections open at start-up."""
+    settings = settings or load_settings()
+    configure_logging(settings.observability)
+    parts, identity = build_parts(settings)
+    control = _control_plane(settings, parts, identity)
+    planes = Planes(_enveloped(control, settings), {})
+    return Application(_outer(planes, settings), parts, control)
+
+
+def create_registry() -> JobRegistry:
+    """Every job, schedule and subscription of every wing."""
+    return JobRegistry()
+
+
+@asynccontextmanager
+async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
+    """What a job worker works with."""
+    configure_logging(settings.observability)
+    registry = create_registry()
+    database = Database(settings.database, registry)
+    try:
+        yield Workplace(registry, database.unit_of_work)
+    finally:
+        await database.dispose()
+
+
+def bootstrap(settings: Settings, *, embedded: bool) -> FirstSuperuser | None:
+    """Give a migrated database its keys and groups; on an embedded home a superuser too.
+
+    Elsewhere a superuser is made only when `FIRST_SUPERUSER_EMAIL` names one.
+    """
+    return asyncio.run(_bootstrap(settings, embedded=embedded))
+
+
+async def _bootstrap(settings: Settings, *, embedded: bool) -> FirstSuperuser | None:
+    parts, identity = build_parts(settings)
+    wanted = settings.auth.first_superuser_email is not None
+    try:
+        return await bootstrap_identity(identity, make_superuser=wanted or embedded)
+    finally:
+        identity.passwords.close()
+        await parts.database.dispose()
+        await parts.cache.close()
+
+
+def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
+    if settings.secret_key is None:
+        raise SettingsInvalid("SECRET_KEY is not set. `undercroft serve` makes one in its home.")
+    keyring = Keyring(settings.secret_key.get_secret_value())
+    database = Database(settings.database, create_registry())
+    listener = Listener(settings.database)
+    cache = Cache(settings.cache)
+    identity = build_identity(settings.auth, database, keyring, listener)
+
+    async def authenticate(request: Request) -> Actor:
+        return await identity.gate.admit(read_credentials(request.headers))
+
+    limiter = RateLimiter(settings.rate_limits, cache)
+    parts = Foundation(settings, keyring, database, listener, cache, limiter, authenticate)
+    return parts, identity
+
+
+def _control_plane(settings: Settings, parts: Foundation, identity: Identity) -> FastAPI:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(parts.cache.close)
+            stack.push_async_callback(parts.database.dispose)
+            stack.callback(identity.passwords.close)
+            stack.push_async_callback(parts.listener.stop)
+            await parts.listener.start()
+            yield
+            parts.stopping = True
+
+    app = FastAPI(
+        title="Undercroft",
+        version=VERSION,
+        description=DESCRIPTION,
+        openapi_url=f"{settings.prefix}/openapi.json",
+        docs_url="/docs",
+        redoc_url="/redoc",
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.parts = parts
+    app.state.identity = identity
+    add_problem_handlers(app)
+    for router in CONTROL:
+        app.include_router(router.api, prefix=settings.prefix)
+    for router in ROOT:
+        app.include_router(router.api)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _enveloped(control: FastAPI, settings: Settings) -> ASGIApp:
+    return Envelope(
+        DefaultLimit(control, control.state.parts.limiter, exempt=("/health", "/metrics")),
+        settings,
+        plane="control",
+        max_body_bytes=int(settings.http.max_body_bytes),
+        access_log=settings.observability.access_log,
+    )
+
+
+def _outer(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """What lies around every plane: origins of browsers, addresses behind proxies."""
+    if origins := settings.http.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=list(origins),
+            allow_credentials="*" not in origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED_HEADERS,
+            max_age=600,
+        )
+    if proxies := settings.http.trusted_proxies:
+        app = ProxyHeadersMiddleware(app, trusted_hosts=list(proxies))  # type: ignore[arg-type, assignment]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The document, with the one problem schema and the ways to authenticate."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+        )
+        components = document.setdefault("components", {})
+        components.setdefault("schemas", {})["Problem"] = PROBLEM
+        components["securitySchemes"] = SECURITY
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                if not operation["x-permission"].startswith("public"):
+                    operation["security"] = [{"bearer": []}, {"session": []}]
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "Stable; decide by this."},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "pointer": {"type": "string"},
+                    "code": {"type": "string"},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "session": {"type": "apiKey", "in": "header", "name": "X-Session-Token"},
+}

@@ -1,0 +1,111 @@
+"""Who calls, what they hold, and the rule that a route sets for them.
+
+There is no null caller: whoever sends nothing is `ANONYMOUS`, who holds nothing.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+from undercroft.foundation.problems import Forbidden, MissingPermission, Unauthorized
+
+
+class Role(StrEnum):
+    """The Postgres role that a caller's statements run under."""
+
+    ANON = "anon"
+    AUTHENTICATED = "authenticated"
+    SERVICE = "service_role"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Whoever makes a request. `claims` is the JSON text that policies see."""
+
+    role: Role
+    claims: str = "{}"
+    user_id: UUID | None = None
+    session_id: UUID | None = None
+    permissions: frozenset[str] = frozenset()
+    is_superuser: bool = False
+    token_type: str = ""
+
+    @property
+    def is_signed_in(self) -> bool:
+        return self.user_id is not None or self.role is Role.SERVICE
+
+    @property
+    def name(self) -> str:
+        """Stable text for logs and keys: the user's id or the role."""
+        return str(self.user_id or self.role.value)
+
+    def has(self, permission: str) -> bool:
+        return self.is_superuser or permission in self.permissions
+
+
+ANONYMOUS = Actor(role=Role.ANON, claims='{"role":"anon"}')
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """`noun:verb`, declared by the domain that asks for it, with a sentence for the admin."""
+
+    name: str
+    sentence: str = field(compare=False)
+
+
+class AccessRule(ABC):
+    """What a route asks of its caller before the body is read."""
+
+    name: str
+
+    @abstractmethod
+    def check(self, actor: Actor) -> None:
+        """Raise `Unauthorized` or `Forbidden` unless `actor` may pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Public(AccessRule):
+    """Anyone may call; `name` says why."""
+
+    name: str
+
+    def check(self, actor: Actor) -> None:
+        del actor
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn(AccessRule):
+    """Any user with a live session."""
+
+    name: str = "signed-in"
+
+    def check(self, actor: Actor) -> None:
+        if not actor.is_signed_in:
+            raise Unauthorized
+        if actor.user_id is None:
+            raise UsersOnly
+
+
+@dataclass(frozen=True, slots=True)
+class Needs(AccessRule):
+    """Callers who hold permission `name`, service keys and superusers."""
+
+    name: str
+
+    def check(self, actor: Actor) -> None:
+        if not actor.is_signed_in:
+            raise Unauthorized
+        if not actor.has(self.name):
+            raise MissingPermission(self.name)
+
+
+class UsersOnly(Forbidden):
+    title = "Only a person can do this"
+    detail = "A service key has no account; sign in as a user."
+
+
+def names(permissions: Iterable[Permission]) -> frozenset[str]:
+    return frozenset(permission.name for permission in permissions)

@@ -1,0 +1,72 @@
+"""One client for a single server, a sentinel group or a cluster, told apart by the URL's scheme."""
+
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from valkey.asyncio import Sentinel, Valkey, ValkeyCluster
+from valkey.asyncio.cluster import ClusterNode
+from valkey.exceptions import ValkeyError
+
+from undercroft.foundation.problems import SettingsInvalid
+from undercroft.foundation.settings import CacheSettings
+
+SENTINEL_PORT = 26379
+SERVER_PORT = 6379
+
+
+class Cache:
+    """Holds the client; connects at the first command and reconnects by itself."""
+
+    # What callers catch to do without the cache.
+    ERRORS = (ValkeyError, OSError, TimeoutError)
+
+    def __init__(self, settings: CacheSettings) -> None:
+        if settings.url is None:
+            raise SettingsInvalid("REDIS_URL is not set and no embedded Valkey runs.")
+        self.url = settings.url.get_secret_value()
+        self.prefix = settings.prefix
+        self.timeout = settings.timeout.total_seconds()
+        self.client: Any = _connect(self.url, self.timeout)
+
+    def key(self, *parts: str) -> str:
+        return ":".join((self.prefix, *parts))
+
+    async def ping(self) -> bool:
+        try:
+            return bool(await self.client.ping())
+        except self.ERRORS:
+            return False
+
+    async def close(self) -> None:
+        await self.client.aclose()
+
+
+def _connect(url: str, timeout: float) -> Any:
+    parts = urlsplit(url)
+    times: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    credentials: dict[str, Any] = {
+        "username": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+    }
+    match parts.scheme:
+        case "redis" | "rediss" | "valkey" | "valkeys" | "unix":
+            plain = url.replace("redis", "valkey", 1) if parts.scheme.startswith("redis") else url
+            return Valkey.from_url(plain, **times)
+        case "redis+sentinel" | "valkey+sentinel":
+            hosts = addresses(url, SENTINEL_PORT)
+            group: Any = Sentinel(hosts, sentinel_kwargs=times, **credentials, **times)  # type: ignore[no-untyped-call]
+            return group.master_for(parts.path.strip("/") or "mymaster")
+        case "redis+cluster" | "valkey+cluster":
+            nodes = [ClusterNode(host, port) for host, port in addresses(url, SERVER_PORT)]
+            return ValkeyCluster(startup_nodes=nodes, **credentials, **times)
+    raise SettingsInvalid(
+        "REDIS_URL must start with redis://, rediss://, unix://, redis+sentinel:// "
+        "or redis+cluster://."
+    )
+
+
+def addresses(url: str, default_port: int) -> list[tuple[str, int]]:
+    """Every host and port of a URL that lists several, separated by commas."""
+    hosts = urlsplit(url).netloc.rpartition("@")[2].split(",")
+    split = (host.rpartition(":") if ":" in host else (host, "", "") for host in hosts)
+    return [(host, int(port) if port else default_port) for host, _, port in split]

@@ -1,0 +1,92 @@
+"""The control plane's engine and its unit of work."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from undercroft.foundation.jobs.outbox import outbox
+from undercroft.foundation.jobs.registry import JobRegistry
+from undercroft.foundation.problems import SettingsInvalid
+from undercroft.foundation.settings import DatabaseSettings
+
+
+def connect_options(settings: DatabaseSettings, *, application: str) -> dict[str, Any]:
+    """Keyword arguments for `asyncpg.connect` that every connection of ours shares."""
+    milliseconds = int(settings.statement_timeout.total_seconds() * 1000)
+    options: dict[str, Any] = {
+        "timeout": settings.pool_timeout.total_seconds(),
+        "server_settings": {
+            "application_name": f"undercroft {application}",
+            "timezone": "UTC",
+            "statement_timeout": str(milliseconds),
+            "idle_in_transaction_session_timeout": "60000",
+            # JIT costs more than any statement of ours runs.
+            "jit": "off",
+        },
+    }
+    if settings.pooled:
+        # A transaction-mode pooler hands each transaction another server connection: neither
+        # prepared statements nor session settings survive there.
+        options["statement_cache_size"] = 0
+        options["server_settings"] = {"application_name": f"undercroft {application}"}
+    return options
+
+
+class Database:
+    """Opens connections as they are needed; `dispose` closes them."""
+
+    def __init__(self, settings: DatabaseSettings, registry: JobRegistry | None = None) -> None:
+        if settings.url is None:
+            raise SettingsInvalid("DATABASE_URL is not set and no embedded Postgres runs.")
+        self.settings = settings
+        self.url = settings.url.get_secret_value()
+        self.engine = self._create_engine()
+        self._sessions = async_sessionmaker(
+            self.engine,
+            expire_on_commit=False,
+            autoflush=False,
+            **outbox(registry or JobRegistry()),
+        )
+
+    @asynccontextmanager
+    async def unit_of_work(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed when the block ends, rolled back when it raises."""
+        async with self._sessions.begin() as session:
+            yield session
+
+    def connector(self, application: str) -> Callable[[], Awaitable["asyncpg.Connection[Any]"]]:
+        """Return a function that opens one driver connection outside the pool."""
+        options = connect_options(self.settings, application=application)
+
+        async def connect() -> "asyncpg.Connection[Any]":
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(self.url, **options)
+            return connection
+
+        return connect
+
+    async def dispose(self) -> None:
+        await self.engine.dispose()
+
+    def _create_engine(self) -> AsyncEngine:
+        cache = {"prepared_statement_cache_size": 0} if self.settings.pooled else {}
+        return create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self.connector("control"),
+            poolclass=AsyncAdaptedQueuePool,
+            pool_size=self.settings.pool_size,
+            max_overflow=self.settings.pool_overflow,
+            pool_timeout=self.settings.pool_timeout.total_seconds(),
+            # A restarted Postgres must not cost the first caller of every pooled connection.
+            pool_pre_ping=True,
+            pool_use_lifo=True,
+            connect_args=cache,
+        )

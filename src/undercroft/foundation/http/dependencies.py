@@ -1,0 +1,53 @@
+"""What handlers ask for in their signatures, and the parts they are served from."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from undercroft.foundation.access import Actor
+from undercroft.foundation.cache import Cache, RateLimiter
+from undercroft.foundation.crypto import Keyring
+from undercroft.foundation.db import Database, Listener
+from undercroft.foundation.settings import Settings
+
+# Finds out who calls from the request's headers; identity provides it.
+# Raises `Unauthorized` for bad credentials, returns ANONYMOUS for none.
+Authenticate = Callable[[Request], Awaitable[Actor]]
+
+
+@dataclass(slots=True)
+class Foundation:
+    """The long-lived parts of one process, built by `create_app`."""
+
+    settings: Settings
+    keyring: Keyring
+    database: Database
+    listener: Listener
+    cache: Cache
+    limiter: RateLimiter
+    authenticate: Authenticate
+    stopping: bool = False
+
+
+def get_parts(request: Request) -> Foundation:
+    parts: Foundation = request.app.state.parts
+    return parts
+
+
+def get_session(request: Request) -> AsyncSession:
+    """The request's one transaction; `Door` opens it and commits before the answer leaves."""
+    session: AsyncSession = request.state.session
+    return session
+
+
+def get_actor(request: Request) -> Actor:
+    actor: Actor = request.state.actor
+    return actor
+
+
+Parts = Annotated[Foundation, Depends(get_parts)]
+Session = Annotated[AsyncSession, Depends(get_session)]
+CurrentActor = Annotated[Actor, Depends(get_actor)]

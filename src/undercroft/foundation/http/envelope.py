@@ -1,0 +1,173 @@
+"""The outermost layer of every plane: request id, limits, headers, the last word on failures.
+
+Plain ASGI, because it runs for the hot planes too: one pass over the headers in, one list of
+headers out.
+"""
+
+import re
+import time
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from undercroft.foundation.http.context import set_request_id
+from undercroft.foundation.http.metrics import observe_request
+from undercroft.foundation.http.rendering import log_failure, problem_for, render
+from undercroft.foundation.ids import new_id
+from undercroft.foundation.problems import (
+    BodyTooLarge,
+    ClientGone,
+    HeadersTooLarge,
+    Problem,
+    QueryTooLong,
+)
+from undercroft.foundation.settings import Environment, Settings
+
+log = structlog.get_logger()
+
+ACCEPTABLE_REQUEST_ID = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+STRICT = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+RELAXED = (
+    "default-src 'self'; img-src 'self' data: https:; style-src 'self' 'unsafe-inline'; "
+    "script-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'self'"
+)
+
+
+class Envelope:
+    """Wraps one plane. `plane` is its name in metrics and logs."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        settings: Settings,
+        *,
+        plane: str,
+        max_body_bytes: int,
+        access_log: bool = False,
+    ) -> None:
+        self.app = app
+        self.plane = plane
+        self.max_body_bytes = max_body_bytes
+        self.max_header_bytes = int(settings.http.max_header_bytes)
+        self.max_query_bytes = int(settings.http.max_query_bytes)
+        self.access_log = access_log
+        self.metrics = settings.observability.metrics
+        self.headers = security_headers(settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        set_request_id(request_id)
+        answer = _Answer(send, [*self.headers, (b"x-request-id", request_id.encode())])
+        try:
+            self._check_head(scope)
+            await self.app(scope, _limited(receive, self.max_body_bytes), answer)
+        except Exception as error:  # noqa: BLE001 - the last door: nothing may leave unrendered
+            await self._fail(error, scope, receive, answer)
+        finally:
+            self._observe(scope, answer.status, time.perf_counter() - started)
+
+    def _check_head(self, scope: Scope) -> None:
+        if len(scope["query_string"]) > self.max_query_bytes:
+            raise QueryTooLong(self.max_query_bytes)
+        size = 0
+        for name, value in scope["headers"]:
+            size += len(name) + len(value)
+            if name == b"content-length" and value.isdigit() and int(value) > self.max_body_bytes:
+                raise BodyTooLarge(self.max_body_bytes)
+        if size > self.max_header_bytes:
+            raise HeadersTooLarge(self.max_header_bytes)
+
+    async def _fail(
+        self, error: Exception, scope: Scope, receive: Receive, answer: "_Answer"
+    ) -> None:
+        problem = problem_for(error)
+        log_failure(problem, error)
+        if answer.status:
+            # Part of the answer is out: cutting the connection is the only honest end.
+            raise error
+        language = dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")
+        await render(problem, language or None)(scope, receive, answer)
+
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        if self.metrics:
+            observe_request(self.plane, scope["method"], status, seconds)
+        if self.access_log:
+            client = scope.get("client")
+            log.info(
+                "request",
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                milliseconds=round(seconds * 1000, 1),
+                address=client[0] if client else None,
+            )
+
+
+class _Answer:
+    """A `send` that adds our headers and remembers the status; 0 until one has gone out."""
+
+    __slots__ = ("headers", "send", "status")
+
+    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+        self.send = send
+        self.headers = headers
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            own = message.get("headers", ())
+            taken = {name for name, _ in own}
+            added = [pair for pair in self.headers if pair[0] not in taken]
+            message = {**message, "headers": [*own, *added]}
+        await self.send(message)
+
+
+def _limited(receive: Receive, max_bytes: int) -> Receive:
+    """Count the body while it is read, whatever Content-Length claims."""
+    seen = 0
+
+    async def limited() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+            if seen > max_bytes:
+                raise BodyTooLarge(max_bytes)
+        return message
+
+    return limited
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and ACCEPTABLE_REQUEST_ID.fullmatch(value):
+            return str(value.decode())
+    return new_id().hex
+
+
+def security_headers(settings: Settings) -> list[tuple[bytes, bytes]]:
+    """The headers that every answer carries unless it sets its own."""
+    headers = {
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "strict-origin-when-cross-origin",
+        "permissions-policy": "geolocation=(), microphone=(), camera=()",
+        "cross-origin-opener-policy": "same-origin",
+    }
+    if settings.http.csp_mode != "disabled":
+        policy = STRICT if settings.http.csp_mode == "strict" else RELAXED
+        headers["content-security-policy"] = policy
+    if settings.environment is Environment.PRODUCTION:
+        headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def disconnected(message: dict[str, Any]) -> Problem | None:
+    """`ClientGone` when the message says that the body will not be completed."""
+    return ClientGone() if message["type"] == "http.disconnect" else None

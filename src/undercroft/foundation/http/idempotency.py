@@ -1,0 +1,103 @@
+"""`Idempotency-Key` on writes: the first answer is kept with the change and replayed.
+
+The answer is stored in the same transaction as what it answers, so there is no moment at which
+one exists without the other. It may hold tokens, so it is sealed.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from undercroft.foundation.http.dependencies import Foundation
+from undercroft.foundation.problems import IdempotencyKeyInUse, IdempotencyKeyReused, Invalid
+
+KEY_HEADER = "idempotency-key"
+REPLAYED_HEADER = "Idempotency-Replayed"
+LONGEST_KEY = 255
+SEAL = "idempotency"
+
+
+class IdempotencyKeyInvalid(Invalid):
+    title = "The Idempotency-Key is not valid"
+    detail = "Use 1 to {longest} characters."
+
+
+async def run_once(
+    request: Request,
+    session: AsyncSession,
+    parts: Foundation,
+    handle: Callable[[Request], Awaitable[Response]],
+) -> Response:
+    """Run `handle` once per key, caller and route; later calls get the stored answer.
+
+    Raises `IdempotencyKeyInUse` while the first call runs and `IdempotencyKeyReused` when the
+    key comes with another body.
+    """
+    scope = _scope(request)
+    # Held until this transaction ends, on whichever node it runs.
+    locked = await session.scalar(
+        text("SELECT pg_try_advisory_xact_lock(hashtextextended(:scope, 0))"),
+        {"scope": scope.hex()},
+    )
+    if not locked:
+        raise IdempotencyKeyInUse
+    fingerprint = hashlib.sha256(await request.body()).digest()
+    stored = await _find(session, scope)
+    if stored is not None:
+        return _replay(parts, stored, fingerprint)
+    response = await handle(request)
+    await _store(session, parts, scope, fingerprint, response)
+    return response
+
+
+def _scope(request: Request) -> bytes:
+    key = request.headers[KEY_HEADER]
+    if not 1 <= len(key) <= LONGEST_KEY:
+        raise IdempotencyKeyInvalid(longest=LONGEST_KEY)
+    actor = request.state.actor
+    caller = actor.name
+    if not actor.is_signed_in:
+        caller = f"address {request.client.host if request.client else None}"
+    line = f"{caller}\n{request.method}\n{request.url.path}\n{request.url.query}\n{key}"
+    return hashlib.sha256(line.encode()).digest()
+
+
+async def _find(session: AsyncSession, scope: bytes) -> Any:
+    statement = text(
+        "SELECT fingerprint, status, sealed FROM undercroft.idempotency_keys"
+        " WHERE scope = :scope AND expires_at > now()"
+    )
+    return (await session.execute(statement, {"scope": scope})).one_or_none()
+
+
+def _replay(parts: Foundation, stored: Any, fingerprint: bytes) -> Response:
+    if stored.fingerprint != fingerprint:
+        raise IdempotencyKeyReused
+    kept = orjson.loads(parts.keyring.open(SEAL, stored.sealed))
+    headers = kept["headers"] | {REPLAYED_HEADER: "true"}
+    return Response(kept["body"].encode(), status_code=stored.status, headers=headers)
+
+
+async def _store(
+    session: AsyncSession, parts: Foundation, scope: bytes, fingerprint: bytes, response: Response
+) -> None:
+    headers = {k: v for k, v in response.headers.items() if k != "content-length"}
+    kept = {"headers": headers, "body": bytes(response.body).decode()}
+    statement = text(
+        "INSERT INTO undercroft.idempotency_keys (scope, fingerprint, status, sealed)"
+        " VALUES (:scope, :fingerprint, :status, :sealed)"
+        " ON CONFLICT (scope) DO UPDATE SET fingerprint = excluded.fingerprint,"
+        " status = excluded.status, sealed = excluded.sealed, expires_at = DEFAULT"
+    )
+    values = {
+        "scope": scope,
+        "fingerprint": fingerprint,
+        "status": response.status_code,
+        "sealed": parts.keyring.seal(SEAL, orjson.dumps(kept)),
+    }
+    await session.execute(statement, values)

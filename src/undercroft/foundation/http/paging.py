@@ -1,0 +1,22 @@
+"""The query parameters that every list route takes."""
+
+from typing import Annotated, Literal
+
+from fastapi import Depends, Query
+
+from undercroft.foundation.db import PageRequest
+
+
+def _page_request(
+    limit: Annotated[int, Query(ge=1, le=100, description="Most items to return.")] = 20,
+    cursor: Annotated[
+        str | None, Query(max_length=1024, description="`next_cursor` of the previous page.")
+    ] = None,
+    count: Annotated[
+        Literal["exact"] | None, Query(description="`exact` fills `total`, at a cost.")
+    ] = None,
+) -> PageRequest:
+    return PageRequest(limit, cursor, count == "exact")
+
+
+PageQuery = Annotated[PageRequest, Depends(_page_request)]

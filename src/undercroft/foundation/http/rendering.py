@@ -1,0 +1,141 @@
+"""Problems and framework errors as `application/problem+json` (RFC 9457), in the caller's language.
+
+The cause of a failure goes to the log under the request id; the caller gets the id.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from undercroft.foundation.http.context import request_id
+from undercroft.foundation.languages import negotiate, translate_problem
+from undercroft.foundation.problems import (
+    PROBLEM_TYPE,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    Problem,
+    Unavailable,
+)
+
+log = structlog.get_logger()
+
+# Postgres says these while it starts, stops, recovers or is full.
+AWAY = ("57P01", "57P02", "57P03", "57P05", "53300", "08")
+
+
+class InternalError(Problem):
+    title = "Something went wrong here"
+    detail = "The failure is logged under this request's id."
+
+
+class StatementTimeout(Unavailable):
+    title = "The database took too long"
+    detail = "The request was given up; nothing was changed."
+
+
+def render(problem: Problem, accept_language: str | None = None) -> Response:
+    language = negotiate(accept_language)
+    title, detail = translate_problem(problem, language)
+    body: dict[str, Any] = {
+        "type": f"/problems/{problem.code.replace('_', '-')}",
+        "title": title,
+        "status": problem.status,
+        "code": problem.code,
+        "detail": detail,
+        "instance": f"/requests/{request_id()}",
+        **problem.members,
+    }
+    headers = {"Content-Language": language, "Cache-Control": "no-store"} | problem.headers
+    content = orjson.dumps(body, default=str)
+    return Response(content, problem.status, headers, PROBLEM_TYPE)
+
+
+def problem_for(error: BaseException) -> Problem:
+    """The problem that stands for any exception; unforeseen ones become a 500, never a 400."""
+    if isinstance(error, Problem):
+        return error
+    if is_away(error):
+        return Unavailable()
+    if getattr(sql_error(error), "sqlstate", None) == "57014":
+        return StatementTimeout()
+    return InternalError()
+
+
+def sql_error(error: BaseException) -> BaseException:
+    """The driver's exception below SQLAlchemy's."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(original, "__cause__", None) or original or error
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether this failure means that an engine does not answer."""
+    if isinstance(error, PoolTimeout | OSError | TimeoutError):
+        return True
+    cause = sql_error(error)
+    if isinstance(cause, asyncpg.InterfaceError | OSError | TimeoutError):
+        return True
+    state = getattr(cause, "sqlstate", None) or ""
+    return state.startswith(AWAY)
+
+
+def log_failure(problem: Problem, error: BaseException) -> None:
+    if problem.status >= 500:
+        log.error("request_failed", code=problem.code, exc_info=error)
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Make every refusal of `app` a problem. Unforeseen exceptions are `Envelope`'s."""
+
+    async def on_problem(request: Request, error: Exception) -> Response:
+        problem = problem_for(error)
+        log_failure(problem, error)
+        return render(problem, request.headers.get("accept-language"))
+
+    async def on_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        problem = Invalid(errors=[_line(entry) for entry in error.errors()])
+        return render(problem, request.headers.get("accept-language"))
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        problem = _from_http(error)
+        return render(problem, request.headers.get("accept-language"))
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(DBAPIError, on_problem)
+    app.add_exception_handler(PoolTimeout, on_problem)
+    app.add_exception_handler(OSError, on_problem)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def _from_http(error: HTTPException) -> Problem:
+    families: Mapping[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed}
+    kind = families.get(error.status_code, Invalid if error.status_code < 500 else InternalError)
+    return kind(headers=error.headers)
+
+
+def _line(entry: Mapping[str, Any]) -> dict[str, str]:
+    """One validation error with a JSON pointer (RFC 6901); the input itself is not echoed."""
+    where, *path = entry["loc"]
+    pointer = "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in path)
+    place = "#/" if where == "body" else f"#{where}/"
+    return {"pointer": place + pointer, "code": entry["type"], "detail": _plain(entry["msg"])}
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")
+
+
+def pointers(lines: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:
+    """Lines of `errors` from (pointer, code, detail), for domains that validate by hand."""
+    return [{"pointer": p, "code": code, "detail": detail} for p, code, detail in lines]

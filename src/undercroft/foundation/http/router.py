@@ -1,0 +1,156 @@
+"""Routes with doors: nobody declares one without saying who may call it.
+
+A door does, in this order and before the body is read: count the call against its rate limit,
+find out who calls, check the access rule. Then it opens the request's transaction, runs the
+handler, keeps the answer for a replay where an Idempotency-Key asks for it, and commits.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+
+from undercroft.foundation.access import ANONYMOUS, AccessRule, Actor, Public
+from undercroft.foundation.http import idempotency
+from undercroft.foundation.http.dependencies import Foundation
+from undercroft.foundation.problems import Problem, Unauthorized
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+Endpoint = Callable[..., Any]
+
+PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What a route declared about its callers. It travels on the endpoint function."""
+
+    access: AccessRule
+    rate: str | None = None
+
+
+def guard_of(endpoint: Endpoint) -> Guard | None:
+    """The guard that `Router` put on `endpoint`, None for a route made without one."""
+    guard: Guard | None = getattr(endpoint, "__guard__", None)
+    return guard
+
+
+class Door(APIRoute):
+    """A route that refuses before it reads."""
+
+    def get_route_handler(self) -> Handler:
+        handle = super().get_route_handler()
+        guard = guard_of(self.endpoint)
+        if guard is None:
+            raise TypeError(f"{self.path} has no access rule; declare it through Router.")
+
+        async def enter(request: Request) -> Response:
+            parts: Foundation = request.app.state.parts
+            if guard.rate:
+                await parts.limiter.hit(guard.rate, client_address(request))
+            request.state.actor = await _authenticate(request, parts, guard.access)
+            guard.access.check(request.state.actor)
+            async with parts.database.unit_of_work() as session:
+                request.state.session = session
+                if idempotency.KEY_HEADER in request.headers and request.method in WRITES:
+                    return await idempotency.run_once(request, session, parts, handle)
+                return await handle(request)
+
+        return enter
+
+
+async def _authenticate(request: Request, parts: Foundation, access: AccessRule) -> Actor:
+    try:
+        return await parts.authenticate(request)
+    except Unauthorized:
+        # A stale token must not keep anyone from signing in again.
+        if isinstance(access, Public):
+            return ANONYMOUS
+        raise
+
+
+WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+def client_address(request: Request) -> str:
+    """The caller's address; trusted proxies have already been looked through."""
+    return request.client.host if request.client else "unknown"
+
+
+class Router:
+    """An `APIRouter` whose every route names its access rule."""
+
+    def __init__(self, prefix: str = "", *, tag: str) -> None:
+        tags: list[str | Enum] = [tag]
+        self.api = APIRouter(prefix=prefix, tags=tags, route_class=Door)
+
+    def get(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
+        return self.route("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
+        return self.route("POST", path, **options)
+
+    def put(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
+        return self.route("PUT", path, **options)
+
+    def patch(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
+        return self.route("PATCH", path, **options)
+
+    def delete(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
+        return self.route("DELETE", path, **options)
+
+    def route(
+        self,
+        method: str,
+        path: str,
+        *,
+        access: AccessRule,
+        rate: str | None = None,
+        problems: Sequence[type[Problem]] = (),
+        openapi: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Callable[[Endpoint], Endpoint]:
+        """Declare a route. `problems` are the refusals it documents beside the usual ones."""
+        extra = {"x-permission": described(access)} | dict(openapi or {})
+        responses = _documented(access, rate, problems)
+
+        def declare(endpoint: Endpoint) -> Endpoint:
+            endpoint.__guard__ = Guard(access, rate)  # type: ignore[attr-defined]
+            self.api.add_api_route(
+                path,
+                endpoint,
+                methods=[method],
+                operation_id=options.pop("operation_id", endpoint.__name__),
+                openapi_extra=extra,
+                responses=responses,
+                **options,
+            )
+            return endpoint
+
+        return declare
+
+
+def described(access: AccessRule) -> str:
+    """The rule as the OpenAPI document shows it."""
+    return f"public: {access.name}" if isinstance(access, Public) else access.name
+
+
+def _documented(
+    access: AccessRule, rate: str | None, problems: Sequence[type[Problem]]
+) -> dict[int | str, dict[str, Any]]:
+    by_status: dict[int | str, list[str]] = {422: ["The request is not valid"]}
+    if not isinstance(access, Public):
+        by_status[401] = ["No or bad credentials"]
+        by_status[403] = ["Not allowed"]
+    by_status[429] = [f"Too many requests ({rate or 'default'})"]
+    by_status[503] = ["A part of the server does not answer"]
+    for problem in problems:
+        by_status.setdefault(problem.status, []).append(problem.title)
+    content = {"application/problem+json": {"schema": PROBLEM_SCHEMA}}
+    return {
+        status: {"description": "; ".join(dict.fromkeys(titles)), "content": content}
+        for status, titles in by_status.items()
+    }

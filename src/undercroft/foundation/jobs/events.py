@@ -1,0 +1,66 @@
+"""Who hears of a fact: subscribers after the commit, listeners inside the transaction.
+
+Events are frozen dataclasses named in the past tense (`UserSuspended`), declared by the domain
+that publishes them.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from undercroft.foundation.jobs.declaration import DEFAULT_TIMEOUT, Job, JobFunction
+from undercroft.foundation.jobs.payload import Payload, payload_of_event
+
+ListenerFunction = Callable[[AsyncSession, Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, eq=False)
+class Subscription(Job):
+    """A job that an event enqueues; it gets the event instead of ids."""
+
+    event: type = object
+
+    def _payload(self) -> Payload:
+        return payload_of_event(self.name, self.event)
+
+
+@dataclass(frozen=True, eq=False)
+class Listener:
+    """Runs before the commit of the transaction that published, and fails it when it fails."""
+
+    event: type
+    function: ListenerFunction
+
+
+def subscribes(
+    event: type,
+    name: str,
+    *,
+    max_attempts: int | None = None,
+    timeout: timedelta = DEFAULT_TIMEOUT,
+) -> Callable[[JobFunction], Subscription]:
+    """Declare an async function `(context, event)` that acts on each such event after its commit.
+
+    `name` is its job's, so that every subscriber is retried alone.
+    """
+
+    def declare(function: JobFunction) -> Subscription:
+        return Subscription(name, function, max_attempts, timeout, event)
+
+    return declare
+
+
+def listens(event: type) -> Callable[[ListenerFunction], Listener]:
+    """Declare an async function `(session, event)` that writes in the publisher's transaction.
+
+    For the audit log alone, whose entry must exist exactly when the change does. It hears
+    subclasses too: `object` hears everything.
+    """
+
+    def declare(function: ListenerFunction) -> Listener:
+        return Listener(event, function)
+
+    return declare

@@ -1,0 +1,59 @@
+"""Tokens, sessions and passwords."""
+
+from datetime import timedelta
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from undercroft.foundation.settings.group import SettingsGroup
+
+
+class PasswordSettings(SettingsGroup):
+    min_length: int = Field(12, ge=8, description="Shortest with all four character classes.")
+    min_length_any: int = Field(15, ge=8, description="Shortest of any composition.")
+    max_length: int = Field(1024, le=4096, description="Longest, so that hashing stays bounded.")
+    memory_kib: int = Field(19_456, ge=8_192, description="Argon2id memory (OWASP: 19 MiB).")
+    iterations: int = Field(2, ge=1, description="Argon2id passes.")
+    parallelism: int = Field(1, ge=1, description="Argon2id lanes.")
+    hash_threads: int = Field(
+        1, ge=1, description="Passwords hashed at once in a worker; the rest wait their turn."
+    )
+    hash_queue: int = Field(
+        128, ge=1, description="Callers that may wait for a hash before others get 503."
+    )
+
+    @property
+    def rule(self) -> str:
+        """The length rule as a sentence for the person choosing a password."""
+        return (
+            f"Use at least {self.min_length} characters with lower and upper case, a digit and a "
+            f"sign, or at least {self.min_length_any} of any kind."
+        )
+
+
+class AuthSettings(SettingsGroup):
+    issuer: str = Field("undercroft", description="`iss` of every token.")
+    algorithm: Literal["ES256", "EdDSA", "RS256", "HS256"] = Field(
+        "ES256", description="Algorithm of new signing keys; old keys keep verifying."
+    )
+    access_token_lifetime: timedelta = Field(timedelta(minutes=60))
+    session_token_lifetime: timedelta = Field(timedelta(days=7))
+    refresh_token_lifetime: timedelta = Field(timedelta(days=30))
+    refresh_replay_window: timedelta = Field(
+        timedelta(seconds=30),
+        description="A refresh token presented again within this span gets the same successor.",
+    )
+    clock_leeway: timedelta = Field(timedelta(seconds=5), description="Accepted clock difference.")
+    lockout_failures: int = Field(
+        5, ge=1, description="Failed sign-ins per identifier and address before a pause."
+    )
+    lockout_pause: timedelta = Field(
+        timedelta(minutes=5), description="First pause; doubles with every further one."
+    )
+    first_superuser_email: str | None = Field(None, description="Made at the first start.")
+    first_superuser_password: SecretStr | None = Field(None)
+    open_registration: bool = Field(True, description="False: only administrators make accounts.")
+    bind_origin: bool = Field(
+        False, description="Tokens work only from the Origin they were issued to."
+    )
+    password: PasswordSettings = PasswordSettings()

@@ -1,0 +1,49 @@
+"""Where Postgres and Valkey are, and how many connections a worker opens."""
+
+from datetime import timedelta
+
+from pydantic import Field, SecretStr
+
+from undercroft.foundation.settings.group import SettingsGroup
+
+
+class DatabaseSettings(SettingsGroup):
+    url: SecretStr | None = Field(
+        None, description="PostgreSQL 15 or newer. Unset: the embedded server under the home."
+    )
+    listen_url: SecretStr | None = Field(
+        None,
+        description="Direct URL for LISTEN/NOTIFY when `url` is a transaction-mode pooler.",
+    )
+    authenticator_url: SecretStr | None = Field(
+        None,
+        description="Login of the rows API, a NOINHERIT member of anon, authenticated and "
+        "service_role. Unset: derived from `url`, with a role that migrations create.",
+    )
+    authenticator_role: str = Field(
+        "undercroft_authenticator", description="Name of that role when it is derived."
+    )
+    pool_size: int = Field(5, ge=1, description="Control-plane connections a worker keeps.")
+    pool_overflow: int = Field(10, ge=0, description="Further ones it may open under load.")
+    pool_timeout: timedelta = Field(
+        timedelta(seconds=10), description="Wait for a free connection before answering 503."
+    )
+    statement_timeout: timedelta = Field(
+        timedelta(seconds=60), description="Longest statement of the control plane."
+    )
+    pooled: bool = Field(
+        False,
+        description="True behind a transaction-mode pooler: no prepared statements, no LISTEN.",
+    )
+
+
+class CacheSettings(SettingsGroup):
+    url: SecretStr | None = Field(
+        None,
+        description="Redis or Valkey: redis://, rediss://, redis+sentinel:// or redis+cluster://. "
+        "Unset: the embedded server under the home.",
+    )
+    prefix: str = Field("undercroft", description="First part of every key we write.")
+    timeout: timedelta = Field(
+        timedelta(seconds=1), description="Longest wait for an answer before doing without."
+    )

@@ -1,0 +1,1 @@
+"""Groups, what they permit, and API keys."""

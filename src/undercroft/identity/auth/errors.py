@@ -1,0 +1,67 @@
+"""What can go wrong at sign-in. Nothing here tells whether an account exists."""
+
+from undercroft.foundation.problems import (
+    Forbidden,
+    Invalid,
+    NotFound,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
+
+
+class InvalidCredentials(Unauthorized):
+    title = "Identifier or password is wrong"
+    detail = "Check both and try again."
+
+
+class InvalidToken(Unauthorized):
+    title = "The token is not valid"
+    detail = "It is malformed, expired, of the wrong kind, or its session has ended."
+
+
+class RefreshTokenReused(Unauthorized):
+    title = "The refresh token was used before"
+    detail = "The session has been ended to protect the account. Sign in again."
+
+
+class AccountNotActive(Forbidden):
+    title = "The account is not active"
+    detail = "This account is {account_status}."
+
+    def __init__(self, account_status: str) -> None:
+        super().__init__(account_status=account_status)
+
+
+class SignInLocked(TooManyRequests):
+    title = "Too many failed sign-ins"
+
+
+class HashingBusy(Unavailable):
+    title = "Too many sign-ins at once"
+    detail = "Try again in a moment."
+
+
+class PasswordRefused(Invalid):
+    """`code` of the single entry in `errors` says which rule; `pointer` which field."""
+
+    title = "The password is not accepted"
+    detail = "{reason}"
+
+    def __init__(self, reason_code: str, reason: str, *, pointer: str = "#/password") -> None:
+        errors = [{"pointer": pointer, "code": reason_code, "detail": reason}]
+        super().__init__(reason=reason, errors=errors)
+
+
+class WrongPassword(Forbidden):
+    title = "The current password is wrong"
+    detail = "Nothing was changed."
+
+
+class RegistrationClosed(Forbidden):
+    title = "Registration is closed"
+    detail = "Ask an administrator for an account."
+
+
+class SessionNotFound(NotFound):
+    title = "No such session"

@@ -1,0 +1,203 @@
+"""From credentials to an `Actor`, without a query for a token seen before.
+
+What was found out about a token is kept until the token expires, and dropped the moment its
+session ends, its user changes or rights change: the transaction that does so sends NOTIFY, and
+every process hears it after the commit. A process that cannot listen trusts what it keeps for
+half a second only.
+"""
+
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from undercroft.foundation.access import ANONYMOUS, Actor, Role
+from undercroft.foundation.db import Database, Listener, notify
+from undercroft.foundation.settings import AuthSettings
+from undercroft.identity.auth.errors import InvalidToken
+from undercroft.identity.auth.tokens import Tokens, TokenType
+from undercroft.identity.users.models import UserStatus
+
+CHANNEL = "undercroft_auth"
+EVERYONE = "everyone"
+MOST_KEPT = 20_000
+DEAF_SECONDS = 0.5
+TRIES = 3
+
+LIVE_SESSION = text("""
+    SELECT u.status,
+           array_agg(DISTINCT p.permission) FILTER (WHERE p.permission IS NOT NULL) AS permissions,
+           coalesce(bool_or(g.codename = 'super_admin'), false) AS is_superuser
+      FROM auth.sessions s
+      JOIN auth.users u ON u.id = s.user_id
+      LEFT JOIN auth.user_groups ug ON ug.user_id = u.id
+      LEFT JOIN auth.groups g ON g.id = ug.group_id AND g.is_active
+      LEFT JOIN auth.group_permissions p ON p.group_id = g.id
+     WHERE s.id = :session_id AND s.user_id = :user_id
+       AND s.ended_at IS NULL AND s.expires_at > now()
+     GROUP BY u.status
+""")
+LIVE_API_KEY = text(
+    "SELECT role FROM auth.api_keys WHERE id = :id AND role = :role AND revoked_at IS NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request brought along. `origin` matters only for tokens bound to one."""
+
+    token: str | None = None
+    api_key: str | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    actor: Actor
+    good_until: float
+    origin: str | None
+
+
+async def announce_session(session: AsyncSession, session_id: UUID) -> None:
+    """Tell every process, at commit, that this session is over."""
+    await notify(session, CHANNEL, f"session:{session_id}")
+
+
+async def announce_user(session: AsyncSession, user_id: UUID) -> None:
+    """Tell every process, at commit, to look at this user's rights and sessions anew."""
+    await notify(session, CHANNEL, f"user:{user_id}")
+
+
+async def announce_everyone(session: AsyncSession) -> None:
+    """As `announce_user` for a change that touches many, such as a group's permissions."""
+    await notify(session, CHANNEL, EVERYONE)
+
+
+class Gate:
+    def __init__(
+        self, database: Database, tokens: Tokens, listener: Listener, settings: AuthSettings
+    ) -> None:
+        self._database = database
+        self._tokens = tokens
+        self._listener = listener
+        self._leeway = settings.clock_leeway.total_seconds()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
+        self._by_subject: dict[str, set[str]] = defaultdict(set)
+        self._epoch = 0
+        listener.on(CHANNEL, self._forget_subject)
+        listener.when_deaf(self._forget_all)
+
+    async def admit(self, credentials: Credentials) -> Actor:
+        """Return who calls; ANONYMOUS for nobody. Raises `InvalidToken` for bad credentials."""
+        if credentials.api_key and credentials.api_key != credentials.token:
+            key = await self._look(credentials.api_key, credentials.origin)
+            if key.token_type != TokenType.API_KEY:
+                raise InvalidToken
+            if not credentials.token:
+                return key
+        if not credentials.token:
+            return ANONYMOUS
+        return await self._look(credentials.token, credentials.origin)
+
+    async def _look(self, token: str, origin: str | None) -> Actor:
+        kept = self._kept.get(token)
+        if kept is None or kept.good_until < time.time():
+            kept = await self._find_out(token)
+        if kept.origin and kept.origin != origin:
+            raise InvalidToken
+        return kept.actor
+
+    async def _find_out(self, token: str) -> Kept:
+        claims = await self._tokens.verify(token, *TokenType)
+        for _ in range(TRIES):
+            epoch = self._epoch
+            actor = await self._read_actor(claims)
+            kept = Kept(actor, self._good_until(claims), claims.get("origin"))
+            if epoch == self._epoch:
+                self._keep(token, kept)
+                break
+            # Something ended while we read; what we read may be from before it.
+        return kept
+
+    async def _read_actor(self, claims: Mapping[str, Any]) -> Actor:
+        if claims["token_type"] == TokenType.API_KEY:
+            return await self._read_api_key(claims)
+        try:
+            ids = {"session_id": UUID(claims["session_id"]), "user_id": UUID(claims["sub"])}
+        except (KeyError, ValueError) as error:
+            raise InvalidToken from error
+        async with self._database.unit_of_work() as session:
+            row = (await session.execute(LIVE_SESSION, ids)).one_or_none()
+        if row is None or not UserStatus(row.status).may_sign_in:
+            raise InvalidToken
+        return Actor(
+            role=Role.AUTHENTICATED,
+            claims=orjson.dumps(claims).decode(),
+            permissions=frozenset(row.permissions or ()),
+            is_superuser=row.is_superuser,
+            token_type=claims["token_type"],
+            **ids,
+        )
+
+    async def _read_api_key(self, claims: Mapping[str, Any]) -> Actor:
+        try:
+            ids = {"id": UUID(claims["jti"]), "role": claims["role"]}
+        except (KeyError, ValueError) as error:
+            raise InvalidToken from error
+        async with self._database.unit_of_work() as session:
+            row = (await session.execute(LIVE_API_KEY, ids)).one_or_none()
+        if row is None:
+            raise InvalidToken
+        role = Role(row.role)
+        # The service key is the operator's own: it passes every access rule, as its Postgres
+        # role passes row security.
+        return Actor(
+            role=role,
+            claims=orjson.dumps(claims).decode(),
+            is_superuser=role is Role.SERVICE,
+            token_type=TokenType.API_KEY,
+        )
+
+    def _good_until(self, claims: Mapping[str, Any]) -> float:
+        expiry = float(claims["exp"]) + self._leeway
+        return expiry if self._listener.hearing else min(expiry, time.time() + DEAF_SECONDS)
+
+    def _keep(self, token: str, kept: Kept) -> None:
+        if len(self._kept) >= MOST_KEPT:
+            self._drop(next(iter(self._kept)))
+        self._kept[token] = kept
+        for subject in _subjects(kept.actor):
+            self._by_subject[subject].add(token)
+
+    def _drop(self, token: str) -> None:
+        kept = self._kept.pop(token, None)
+        for subject in _subjects(kept.actor) if kept else ():
+            tokens = self._by_subject.get(subject, set())
+            tokens.discard(token)
+            if not tokens:
+                self._by_subject.pop(subject, None)
+
+    def _forget_subject(self, subject: str) -> None:
+        if subject == EVERYONE:
+            self._forget_all()
+            return
+        self._epoch += 1
+        for token in tuple(self._by_subject.get(subject, ())):
+            self._drop(token)
+
+    def _forget_all(self) -> None:
+        self._epoch += 1
+        self._kept.clear()
+        self._by_subject.clear()
+
+
+def _subjects(actor: Actor) -> tuple[str, ...]:
+    if actor.user_id is None:
+        return ()
+    return (f"session:{actor.session_id}", f"user:{actor.user_id}")

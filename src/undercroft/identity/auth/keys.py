@@ -1,0 +1,117 @@
+"""Signing keys (RFC 7517/7518): kept sealed in Postgres, so every node signs and verifies alike."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+import orjson
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from undercroft.foundation.crypto import Keyring, new_secret
+from undercroft.foundation.db import Database, notify
+from undercroft.foundation.ids import new_id
+from undercroft.identity.auth.models import SigningKey
+
+SEAL = "signing-key"
+CHANNEL = "undercroft_keys"
+# An unknown key id makes us look once more; a flood of forged ids must not become a flood of reads.
+RELOAD_SECONDS = 1.0
+RSA_BITS = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One loaded key. `public_jwk` is None for a shared secret, which is never published."""
+
+    kid: str
+    algorithm: str
+    signing: Any
+    verifying: Any
+    public_jwk: dict[str, Any] | None
+
+
+class Keys:
+    """All keys that verify; the newest signs."""
+
+    def __init__(self, database: Database, keyring: Keyring) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._keys: dict[str, Key] = {}
+        self._loaded_at = float("-inf")
+
+    async def load(self) -> None:
+        async with self._database.unit_of_work() as session:
+            statement = (
+                select(SigningKey)
+                .where(SigningKey.retired_at.is_(None))
+                .order_by(SigningKey.created_at.desc(), SigningKey.kid.desc())
+            )
+            rows = (await session.scalars(statement)).all()
+        self._keys = {row.kid: self._open(row) for row in rows}
+        self._loaded_at = time.monotonic()
+
+    def forget(self) -> None:
+        """Load again at the next use; a notification said that keys changed."""
+        self._keys = {}
+        self._loaded_at = float("-inf")
+
+    async def newest(self) -> Key:
+        if not self._keys:
+            await self.load()
+        return next(iter(self._keys.values()))
+
+    async def find(self, kid: str) -> Key | None:
+        if kid not in self._keys and time.monotonic() - self._loaded_at > RELOAD_SECONDS:
+            await self.load()
+        return self._keys.get(kid)
+
+    async def published(self) -> list[dict[str, Any]]:
+        """The public half of every key, for `/.well-known/jwks.json`."""
+        if not self._keys:
+            await self.load()
+        return [key.public_jwk for key in self._keys.values() if key.public_jwk]
+
+    def _open(self, row: SigningKey) -> Key:
+        secret = self._keyring.open(SEAL, row.sealed_key)
+        if row.algorithm == "HS256":
+            return Key(row.kid, row.algorithm, secret, secret, None)
+        private: Any = load_pem_private_key(secret, password=None)
+        public = private.public_key()
+        algorithm: Any = jwt.get_algorithm_by_name(row.algorithm)
+        jwk = orjson.loads(algorithm.to_jwk(public))
+        jwk |= {"kid": row.kid, "alg": row.algorithm, "use": "sig"}
+        return Key(row.kid, row.algorithm, private, public, jwk)
+
+
+async def create_key(session: AsyncSession, keyring: Keyring, algorithm: str) -> SigningKey:
+    """Make the key that signs from now on; every process learns of it at commit."""
+    row = SigningKey(
+        kid=new_id().hex, algorithm=algorithm, sealed_key=keyring.seal(SEAL, _generate(algorithm))
+    )
+    session.add(row)
+    await notify(session, CHANNEL)
+    return row
+
+
+def _generate(algorithm: str) -> bytes:
+    private: Any
+    match algorithm:
+        case "HS256":
+            return new_secret(48).encode()
+        case "ES256":
+            private = ec.generate_private_key(ec.SECP256R1())
+        case "EdDSA":
+            private = ed25519.Ed25519PrivateKey.generate()
+        case _:
+            private = rsa.generate_private_key(public_exponent=65537, key_size=RSA_BITS)
+    pem: bytes = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return pem

@@ -1,0 +1,130 @@
+"""Password policy and Argon2id in a bounded pool of low-priority threads.
+
+Hashing takes about 20 ms of a core. Argon2 lets go of the interpreter lock, so it runs beside the
+event loop; the pool bounds how much of the machine a storm of sign-ins can take, and the threads
+give way to everything else by their niceness.
+"""
+
+import asyncio
+import os
+import re
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+from typing import TypeVar
+
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from pwdlib.hashers.bcrypt import BcryptHasher
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+from undercroft.foundation.settings import PasswordSettings
+from undercroft.identity.auth.errors import HashingBusy, PasswordRefused
+
+Result = TypeVar("Result")
+
+NICENESS = 10
+# The head of the list, refused also with digits and punctuation around it ("Password123!").
+FAMOUS = 100
+CLASSES = (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z\d]")
+
+
+class Passwords:
+    """Hashes and verifies. One per process."""
+
+    def __init__(self, settings: PasswordSettings) -> None:
+        self._settings = settings
+        argon2 = Argon2Hasher(
+            time_cost=settings.iterations,
+            memory_cost=settings.memory_kib,
+            parallelism=settings.parallelism,
+        )
+        self._hash = PasswordHash((argon2, BcryptHasher()))
+        self._threads = ThreadPoolExecutor(
+            settings.hash_threads, thread_name_prefix="password", initializer=_be_nice
+        )
+        self._waiting = 0
+        self._dummy: str | None = None
+
+    async def hash(self, password: str) -> str:
+        return await self._run(lambda: self._hash.hash(password))
+
+    async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+        """Return (right?, better hash to store or None).
+
+        Without a stored hash the same work is done for nothing, so that an unknown identifier
+        takes as long as a wrong password.
+        """
+        if len(password) > self._settings.max_length:
+            password = ""
+        if hashed is None:
+            await self._run(lambda: self._hash.verify(password, self._dummy_hash()))
+            return False, None
+        return await self._run(lambda: self._hash.verify_and_update(password, hashed))
+
+    def check_policy(
+        self, password: str, about: Sequence[str] = (), *, pointer: str = "#/password"
+    ) -> None:
+        """Raise `PasswordRefused` with the first rule that `password` breaks.
+
+        `about` are words of the account that the password may not contain.
+        """
+        for code, broken, reason in self._rules(password, about):
+            if broken:
+                raise PasswordRefused(code, reason, pointer=pointer)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _rules(self, password: str, about: Sequence[str]) -> list[tuple[str, bool, str]]:
+        limits = self._settings
+        classes = sum(bool(re.search(pattern, password)) for pattern in CLASSES)
+        needed = limits.min_length if classes == len(CLASSES) else limits.min_length_any
+        low = password.casefold()
+        return [
+            (
+                "too_short",
+                len(password) < needed,
+                limits.rule,
+            ),
+            ("too_long", len(password) > limits.max_length, f"Use at most {limits.max_length}."),
+            ("too_common", _is_common(low), "This password is on lists that attackers try first."),
+            (
+                "contains_identifier",
+                any(word in low for word in about),
+                "The password may not contain the name of the account.",
+            ),
+        ]
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        if self._waiting >= self._settings.hash_queue:
+            raise HashingBusy
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1
+
+    def _dummy_hash(self) -> str:
+        if self._dummy is None:
+            self._dummy = self._hash.hash("nobody has this password")
+        return self._dummy
+
+
+def _be_nice() -> None:
+    # On Linux niceness belongs to a thread; elsewhere this call is not allowed or not needed.
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+@cache
+def _common() -> tuple[frozenset[str], frozenset[str]]:
+    ranked = FREQUENCY_LISTS["passwords"]
+    return frozenset(ranked), frozenset(ranked[:FAMOUS])
+
+
+def _is_common(low: str) -> bool:
+    every, famous = _common()
+    return low in every or re.sub(r"^[\W\d_]+|[\W\d_]+$", "", low) in famous

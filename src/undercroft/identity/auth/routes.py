@@ -1,0 +1,210 @@
+"""`/auth`, `/sessions` and the published keys."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from undercroft.foundation.access import Public, SignedIn
+from undercroft.foundation.clock import utc_now
+from undercroft.foundation.http import CurrentActor, Router, Session
+from undercroft.foundation.http.router import client_address
+from undercroft.foundation.problems import UnsupportedMediaType
+from undercroft.identity.auth import schemas, service, sessions
+from undercroft.identity.auth.credentials import bearer
+from undercroft.identity.auth.devices import Device, read_device
+from undercroft.identity.auth.errors import (
+    AccountNotActive,
+    InvalidCredentials,
+    InvalidToken,
+    PasswordRefused,
+    RefreshTokenReused,
+    SessionNotFound,
+)
+from undercroft.identity.auth.sessions import SignIn
+from undercroft.identity.parts import IdentityParts
+from undercroft.identity.users import queries
+from undercroft.identity.users.identifiers import IdentifierInvalid
+from undercroft.identity.users.schemas import UserRead
+
+router = Router("/auth", tag="identity")
+session_router = Router("/sessions", tag="identity")
+well_known = Router("/.well-known", tag="identity")
+
+
+def _device(request: Request) -> Device:
+    headers = request.headers
+    return read_device(headers.get("user-agent"), client_address(request), headers.get("origin"))
+
+
+CallersDevice = Annotated[Device, Depends(_device)]
+
+
+async def _sign_in_request(request: Request) -> schemas.SignInRequest:
+    """Read JSON or the OAuth2 password form, whichever came."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    try:
+        if kind == "application/json":
+            return schemas.SignInRequest.model_validate_json(await request.body())
+        if kind in {"application/x-www-form-urlencoded", "multipart/form-data"}:
+            async with request.form(max_files=0, max_fields=20) as form:
+                return schemas.SignInRequest.model_validate(dict(form))
+    except ValidationError as error:
+        lines = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError(
+            [{**line, "loc": ("body", *line["loc"])} for line in lines]
+        ) from error
+    raise UnsupportedMediaType("application/json or application/x-www-form-urlencoded")
+
+
+SIGN_IN_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {
+                "schema": {
+                    "type": "object",
+                    "required": [name, "password"],
+                    "properties": {name: {"type": "string"}, "password": {"type": "string"}},
+                },
+                "example": {name: "ada@example.com", "password": "Correct-Horse-42"},
+            }
+            for kind, name in (
+                ("application/json", "identifier"),
+                ("application/x-www-form-urlencoded", "username"),
+            )
+        },
+    }
+}
+
+
+@router.post(
+    "/register",
+    access=Public("registration"),
+    rate="registration",
+    status_code=201,
+    problems=(IdentifierInvalid, PasswordRefused),
+)
+async def register(
+    new: schemas.Registration, session: Session, identity: IdentityParts
+) -> schemas.Registered:
+    """Make an account with a password. The answer does not tell whether the identifier was free."""
+    await service.register(session, identity, new.identifier, new.password)
+    return schemas.Registered(identifier=new.identifier)
+
+
+async def _log_in(
+    request: Request, session: Session, identity: IdentityParts
+) -> schemas.TokensRead:
+    body = await _sign_in_request(request)
+    device = _device(request)
+    signed_in = await service.sign_in(
+        session, identity, body.identifier, body.password, device, now=utc_now()
+    )
+    return await _tokens(session, signed_in)
+
+
+for path, name in (("/login", "login"), ("/login-with-password", "login_with_password")):
+    router.post(
+        path,
+        access=Public("sign-in"),
+        rate="login",
+        operation_id=name,
+        summary="Sign in with identifier and password",
+        description="JSON `identifier`, `password`, or the OAuth2 form `username`, `password`.",
+        openapi=SIGN_IN_BODY,
+        problems=(InvalidCredentials, AccountNotActive),
+    )(_log_in)
+
+
+async def _refresh(
+    body: schemas.RefreshRequest, session: Session, identity: IdentityParts
+) -> schemas.TokensRead:
+    refreshed = await sessions.refresh_session(session, identity, body.refresh_token, now=utc_now())
+    return await _tokens(session, refreshed)
+
+
+for path, name in (("/refresh", "refresh"), ("/refresh-token", "refresh_token")):
+    router.post(
+        path,
+        access=Public("the refresh token is the credential"),
+        rate="refresh",
+        operation_id=name,
+        summary="Exchange a refresh token for new tokens",
+        description="The same token shown again within 30 s gets the same successor; later it ends "
+        "the session.",
+        problems=(InvalidToken, RefreshTokenReused),
+    )(_refresh)
+
+
+@router.post(
+    "/logout",
+    access=Public("works with an expired access token"),
+    rate="logout",
+    problems=(InvalidToken,),
+)
+async def logout(
+    request: Request,
+    session: Session,
+    identity: IdentityParts,
+    body: schemas.LogoutRequest | None = None,
+) -> schemas.Ended:
+    """End this session: of the token in the header, expired or not, or of the refresh token."""
+    refresh = body.refresh_token if body else None
+    ended = await service.log_out(session, identity, bearer(request.headers), refresh)
+    return schemas.Ended(sessions_revoked=len(ended), session_ids=ended)
+
+
+@router.post("/logout-all", access=SignedIn(), rate="logout_all")
+async def logout_all(session: Session, actor: CurrentActor) -> schemas.Ended:
+    """End every session of yours, this one included."""
+    assert actor.user_id
+    ended = await sessions.end_all_sessions(session, actor.user_id, reason="logout_all")
+    return schemas.Ended(sessions_revoked=len(ended), session_ids=ended)
+
+
+@session_router.get("", access=SignedIn())
+async def list_sessions(session: Session, actor: CurrentActor) -> list[schemas.SessionRead]:
+    """Where you are signed in, newest use first."""
+    assert actor.user_id
+    rows = await sessions.list_sessions(session, actor.user_id)
+    read = [schemas.SessionRead.model_validate(row) for row in rows]
+    return [s.model_copy(update={"is_current": s.id == actor.session_id}) for s in read]
+
+
+@session_router.delete("/expired", access=SignedIn())
+async def delete_expired_sessions(session: Session, actor: CurrentActor) -> schemas.Deleted:
+    """Remove the records of your sessions that are over."""
+    assert actor.user_id
+    return schemas.Deleted(deleted=await sessions.delete_expired_sessions(session, actor.user_id))
+
+
+@session_router.delete(
+    "/{session_id}", access=SignedIn(), status_code=204, problems=(SessionNotFound,)
+)
+async def end_session(session_id: UUID, session: Session, actor: CurrentActor) -> None:
+    """Sign a device of yours out."""
+    assert actor.user_id
+    await sessions.end_own_session(session, actor.user_id, session_id)
+
+
+@well_known.get("/jwks.json", access=Public("keys to verify our tokens with"))
+async def get_jwks(identity: IdentityParts) -> JSONResponse:
+    """The public keys of our tokens by `kid` (RFC 7517)."""
+    keys: dict[str, Any] = {"keys": await identity.keys.published()}
+    return JSONResponse(keys, headers={"Cache-Control": "public, max-age=300"})
+
+
+async def _tokens(session: Session, signed_in: SignIn) -> schemas.TokensRead:
+    user = await queries.get_user(session, signed_in.user_id)
+    return schemas.TokensRead(
+        access_token=signed_in.access_token,
+        session_token=signed_in.session_token,
+        refresh_token=signed_in.refresh_token,
+        session_id=signed_in.session_id,
+        expires_in=signed_in.expires_in,
+        user=UserRead.model_validate(user),
+    )

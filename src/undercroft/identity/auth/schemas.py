@@ -1,0 +1,78 @@
+"""Sign-in on the wire."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from undercroft.identity.users.schemas import IdentifierField, PasswordField, UserRead
+
+RefreshField = Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class Registration(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    identifier: IdentifierField
+    password: PasswordField
+
+
+class Registered(BaseModel):
+    """The same for a new and for a taken identifier: nobody learns who has an account."""
+
+    identifier: str
+    message: str = "If the identifier is free, the account exists now. Sign in to use it."
+
+
+class SignInRequest(BaseModel):
+    identifier: IdentifierField
+    password: PasswordField
+
+
+class RefreshRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    refresh_token: RefreshField
+
+
+class LogoutRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    refresh_token: RefreshField | None = None
+
+
+class TokensRead(BaseModel):
+    access_token: str
+    session_token: str
+    refresh_token: str
+    session_id: UUID
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the scheme's name
+    expires_in: int = Field(description="Seconds until the access token expires.")
+    user: UserRead
+
+
+class Ended(BaseModel):
+    """What a logout revoked: sessions that were live until now."""
+
+    sessions_revoked: int
+    session_ids: list[UUID]
+
+
+class SessionRead(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: UUID
+    device_name: str | None
+    device_type: str | None
+    browser: str | None
+    os: str | None
+    address: str | None
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    is_current: bool = False
+
+
+class Deleted(BaseModel):
+    deleted: int

@@ -1,0 +1,256 @@
+"""Sessions: started by a sign-in, carried on by refreshes, ended once and for all.
+
+A refresh token's successor is computed from it (HMAC under a key of ours), so racing refreshes of
+one token get the same successor without any token being stored.
+"""
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from undercroft.foundation.crypto import new_secret, sha256
+from undercroft.foundation.ids import new_id
+from undercroft.identity.auth.devices import Device
+from undercroft.identity.auth.errors import InvalidToken, RefreshTokenReused, SessionNotFound
+from undercroft.identity.auth.gate import announce_session, announce_user
+from undercroft.identity.auth.models import RefreshToken, UserSession
+from undercroft.identity.auth.tokens import Subject, TokenType
+from undercroft.identity.parts import Identity
+from undercroft.identity.users.models import User, UserStatus
+
+SUCCESSOR = "refresh-successor"
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """What a sign-in or a refresh hands out."""
+
+    access_token: str
+    session_token: str
+    refresh_token: str
+    session_id: UUID
+    expires_in: int
+    user_id: UUID
+
+
+async def start_session(
+    session: AsyncSession,
+    identity: Identity,
+    user: User,
+    device: Device,
+    *,
+    method: str,
+    now: datetime,
+) -> SignIn:
+    """Open a session for `user`; `method` is its entry in `amr` (RFC 8176)."""
+    refresh = new_secret()
+    row = UserSession(
+        id=new_id(),
+        user_id=user.id,
+        expires_at=now + identity.settings.refresh_token_lifetime,
+        last_used_at=now,
+        amr=[{"method": method, "timestamp": int(now.timestamp())}],
+        aal="aal1",
+        origin=device.origin,
+        address=device.address,
+        user_agent=device.user_agent,
+        device_name=device.name,
+        device_type=device.type,
+        browser=device.browser,
+        os=device.os,
+    )
+    session.add(row)
+    await session.flush()
+    session.add(RefreshToken(token_hash=sha256(refresh), session_id=row.id, issued_at=now))
+    await session.execute(update(User).where(User.id == user.id).values(last_sign_in_at=now))
+    subject = _subject(identity, user, row)
+    return await _mint(identity, subject, refresh, now)
+
+
+FIND_REFRESH = text("""
+    SELECT t.used_at, s.id AS session_id, s.aal, s.amr, s.origin, s.ended_at, s.expires_at,
+           u.id AS user_id, u.status, u.email, u.phone, u.app_metadata, u.user_metadata
+      FROM auth.refresh_tokens t
+      JOIN auth.sessions s ON s.id = t.session_id
+      JOIN auth.users u ON u.id = s.user_id
+     WHERE t.token_hash = :hash
+       FOR UPDATE OF t
+""")
+ROTATE = text("""
+    WITH used AS (
+        UPDATE auth.refresh_tokens SET used_at = :now WHERE token_hash = :hash
+    ), issued AS (
+        INSERT INTO auth.refresh_tokens (token_hash, session_id, issued_at)
+        VALUES (:successor, :session_id, :now)
+    )
+    UPDATE auth.sessions SET last_used_at = :now, expires_at = :expires_at WHERE id = :session_id
+""")
+
+
+async def refresh_session(
+    session: AsyncSession, identity: Identity, refresh: str, *, now: datetime
+) -> SignIn:
+    """Exchange a refresh token for its successor and new tokens.
+
+    Shown again within the replay window it gives the same successor: clients race, and a race is
+    no theft. Later it ends the session. Raises `InvalidToken`, `RefreshTokenReused`.
+    """
+    found = (await session.execute(FIND_REFRESH, {"hash": sha256(refresh)})).one_or_none()
+    if found is None or not _is_live(found, now):
+        raise InvalidToken
+    successor = _successor(identity, refresh)
+    if found.used_at is None:
+        values = {
+            "hash": sha256(refresh),
+            "successor": sha256(successor),
+            "session_id": found.session_id,
+            "now": now,
+            "expires_at": now + identity.settings.refresh_token_lifetime,
+        }
+        await session.execute(ROTATE, values)
+    elif now - found.used_at > identity.settings.refresh_replay_window:
+        await _end_stolen(identity, found.session_id)
+        raise RefreshTokenReused
+    return await _mint(identity, _subject_of(identity, found), successor, now)
+
+
+async def end_session(
+    session: AsyncSession, session_id: UUID, *, user_id: UUID, reason: str
+) -> list[UUID]:
+    """End one session of `user_id`; every token of it stops at the next request everywhere."""
+    ended = await _end(session, UserSession.id == session_id, user_id, reason)
+    await announce_session(session, session_id)
+    return ended
+
+
+async def end_all_sessions(
+    session: AsyncSession, user_id: UUID, *, reason: str, but: UUID | None = None
+) -> list[UUID]:
+    """End every session of a user, except `but`."""
+    others = UserSession.id != but if but else UserSession.id.is_not(None)
+    ended = await _end(session, others, user_id, reason)
+    await announce_user(session, user_id)
+    return ended
+
+
+async def list_sessions(session: AsyncSession, user_id: UUID) -> list[UserSession]:
+    """Live sessions, newest use first."""
+    statement = (
+        select(UserSession)
+        .where(UserSession.user_id == user_id, UserSession.ended_at.is_(None))
+        .where(UserSession.expires_at > text("now()"))
+        .order_by(UserSession.last_used_at.desc(), UserSession.id)
+    )
+    return list(await session.scalars(statement))
+
+
+async def end_own_session(session: AsyncSession, user_id: UUID, session_id: UUID) -> None:
+    """Raise `SessionNotFound` for a session that is over, unknown or somebody else's."""
+    if not await end_session(session, session_id, user_id=user_id, reason="revoked"):
+        raise SessionNotFound
+
+
+async def delete_expired_sessions(session: AsyncSession, user_id: UUID) -> int:
+    """Remove the rows of a user's sessions that are over; return how many."""
+    statement = text(
+        "DELETE FROM auth.sessions WHERE user_id = :user_id"
+        " AND (ended_at IS NOT NULL OR expires_at < now()) RETURNING id"
+    )
+    return len((await session.execute(statement, {"user_id": user_id})).all())
+
+
+async def find_session_of_refresh(session: AsyncSession, refresh: str) -> tuple[UUID, UUID] | None:
+    """Return (session id, user id) of a refresh token, used or not."""
+    statement = (
+        select(UserSession.id, UserSession.user_id)
+        .join(RefreshToken, RefreshToken.session_id == UserSession.id)
+        .where(RefreshToken.token_hash == sha256(refresh))
+    )
+    row = (await session.execute(statement)).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+async def _end(session: AsyncSession, which: Any, user_id: UUID, reason: str) -> list[UUID]:
+    statement = (
+        update(UserSession)
+        .where(which, UserSession.user_id == user_id, UserSession.ended_at.is_(None))
+        .values(ended_at=text("now()"), end_reason=reason)
+        .returning(UserSession.id)
+    )
+    return list(await session.scalars(statement))
+
+
+async def _end_stolen(identity: Identity, session_id: UUID) -> None:
+    # In its own transaction: the refusal that follows rolls the request's back.
+    async with identity.database.unit_of_work() as session:
+        statement = (
+            update(UserSession)
+            .where(UserSession.id == session_id, UserSession.ended_at.is_(None))
+            .values(ended_at=text("now()"), end_reason="refresh_token_reused")
+        )
+        await session.execute(statement)
+        await announce_session(session, session_id)
+
+
+def _is_live(found: Any, now: datetime) -> bool:
+    return (
+        found.ended_at is None and found.expires_at > now and UserStatus(found.status).may_sign_in
+    )
+
+
+def _successor(identity: Identity, refresh: str) -> str:
+    key = bytes.fromhex(identity.keyring.derive(SUCCESSOR))
+    digest = hmac.new(key, refresh.encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _subject(identity: Identity, user: User, row: UserSession) -> Subject:
+    return Subject(
+        user_id=user.id,
+        session_id=row.id,
+        email=user.email,
+        phone=user.phone,
+        app_metadata=user.app_metadata,
+        user_metadata=user.user_metadata,
+        aal=row.aal,
+        amr=row.amr,
+        origin=row.origin if identity.settings.bind_origin else None,
+    )
+
+
+def _subject_of(identity: Identity, found: Any) -> Subject:
+    return Subject(
+        user_id=found.user_id,
+        session_id=found.session_id,
+        email=found.email,
+        phone=found.phone,
+        app_metadata=found.app_metadata,
+        user_metadata=found.user_metadata,
+        aal=found.aal,
+        amr=found.amr,
+        origin=found.origin if identity.settings.bind_origin else None,
+    )
+
+
+async def _mint(identity: Identity, subject: Subject, refresh: str, now: datetime) -> SignIn:
+    limits = identity.settings
+    tokens = identity.tokens
+    return SignIn(
+        access_token=await tokens.mint(
+            subject, TokenType.ACCESS, limits.access_token_lifetime, now
+        ),
+        session_token=await tokens.mint(
+            subject, TokenType.SESSION, limits.session_token_lifetime, now
+        ),
+        refresh_token=refresh,
+        session_id=subject.session_id,
+        expires_in=int(limits.access_token_lifetime.total_seconds()),
+        user_id=subject.user_id,
+    )

@@ -1,0 +1,116 @@
+"""`/users`: the caller's own account, and everybody's for administrators."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+
+from undercroft.foundation.access import Needs, Permission, SignedIn
+from undercroft.foundation.db import Page
+from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
+from undercroft.identity.auth.errors import PasswordRefused, WrongPassword
+from undercroft.identity.auth.service import change_password
+from undercroft.identity.parts import IdentityParts
+from undercroft.identity.users import queries, service
+from undercroft.identity.users.errors import (
+    IdentifierTaken,
+    LastSuperuser,
+    NotYourself,
+    UserNotFound,
+)
+from undercroft.identity.users.identifiers import parse_identifier
+from undercroft.identity.users.models import UserStatus
+from undercroft.identity.users.schemas import PasswordChange, UserCreate, UserRead
+
+PERMISSIONS = (
+    Permission("users:read", "See every account."),
+    Permission("users:create", "Make accounts."),
+    Permission("users:suspend", "Suspend, deactivate and reactivate accounts."),
+    Permission("users:delete", "Delete accounts."),
+)
+
+router = Router("/users", tag="identity")
+
+
+@router.get("/me", access=SignedIn())
+async def get_me(session: Session, actor: CurrentActor) -> UserRead:
+    """Your own account."""
+    assert actor.user_id
+    return UserRead.model_validate(await queries.get_user(session, actor.user_id))
+
+
+@router.patch(
+    "/me/password",
+    access=SignedIn(),
+    rate="password",
+    status_code=204,
+    problems=(WrongPassword, PasswordRefused),
+)
+async def change_my_password(
+    change: PasswordChange, session: Session, actor: CurrentActor, identity: IdentityParts
+) -> None:
+    """Change your password. Every other session of yours ends."""
+    await change_password(session, identity, actor, change.current_password, change.new_password)
+
+
+@router.get("", access=Needs("users:read"))
+async def list_users(
+    session: Session,
+    page: PageQuery,
+    search: Annotated[
+        str | None, Query(max_length=100, description="Start of an identifier or a name.")
+    ] = None,
+    status: UserStatus | None = None,
+) -> Page[UserRead]:
+    """All accounts, newest first."""
+    users, cursor, total = await queries.list_users(session, page, search=search, status=status)
+    items = [UserRead.model_validate(user) for user in users]
+    return Page[UserRead](items=items, next_cursor=cursor, total=total)
+
+
+@router.post(
+    "", access=Needs("users:create"), status_code=201, problems=(IdentifierTaken, PasswordRefused)
+)
+async def create_user(new: UserCreate, session: Session, identity: IdentityParts) -> UserRead:
+    """Make an account that is active at once."""
+    identifier = parse_identifier(new.identifier)
+    identity.passwords.check_policy(new.password, identifier.words)
+    hashed = await identity.passwords.hash(new.password)
+    user = await service.create_user(session, identifier, password_hash=hashed)
+    return UserRead.model_validate(user)
+
+
+@router.get("/{user_id}", access=Needs("users:read"), problems=(UserNotFound,))
+async def get_user(user_id: UUID, session: Session) -> UserRead:
+    """One account."""
+    return UserRead.model_validate(await queries.get_user(session, user_id))
+
+
+STATE_PROBLEMS = (UserNotFound, LastSuperuser, NotYourself)
+
+
+@router.post("/{user_id}/suspend", access=Needs("users:suspend"), problems=STATE_PROBLEMS)
+async def suspend_user(user_id: UUID, session: Session, actor: CurrentActor) -> UserRead:
+    """Suspend an account; all its sessions end at once."""
+    user = await service.set_status(session, user_id, UserStatus.SUSPENDED, actor=actor)
+    return UserRead.model_validate(user)
+
+
+@router.post("/{user_id}/deactivate", access=Needs("users:suspend"), problems=STATE_PROBLEMS)
+async def deactivate_user(user_id: UUID, session: Session, actor: CurrentActor) -> UserRead:
+    """Deactivate an account; all its sessions end at once."""
+    user = await service.set_status(session, user_id, UserStatus.DEACTIVATED, actor=actor)
+    return UserRead.model_validate(user)
+
+
+@router.post("/{user_id}/activate", access=Needs("users:suspend"), problems=STATE_PROBLEMS)
+async def activate_user(user_id: UUID, session: Session, actor: CurrentActor) -> UserRead:
+    """Let a suspended, deactivated or unverified account sign in."""
+    user = await service.set_status(session, user_id, UserStatus.ACTIVE, actor=actor)
+    return UserRead.model_validate(user)
+
+
+@router.delete("/{user_id}", access=Needs("users:delete"), status_code=204, problems=STATE_PROBLEMS)
+async def delete_user(user_id: UUID, session: Session, actor: CurrentActor) -> None:
+    """Delete an account; all its sessions end at once."""
+    await service.set_status(session, user_id, UserStatus.DELETED, actor=actor)

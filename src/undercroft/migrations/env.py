@@ -1,0 +1,27 @@
+"""Alembic's environment. `foundation.db.migrate` hands in the connection; no .ini is needed."""
+
+from typing import Any
+
+from alembic import context
+
+from undercroft.foundation.db import Base
+from undercroft.migrations.models import OUR_SCHEMAS
+
+VERSION_SCHEMA = "undercroft"
+
+
+def _is_ours(name: str | None, kind: str, _parents: Any) -> bool:
+    return kind != "schema" or name in OUR_SCHEMAS
+
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    include_schemas=True,
+    include_name=_is_ours,
+    version_table_schema=VERSION_SCHEMA,
+    compare_server_default=False,
+    transaction_per_migration=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,56 @@
+-- Event triggers need a superuser. Without them: grants follow only the policies made through our
+-- own API, and a schema change made elsewhere is seen after `NOTIFY pgrst, 'reload schema'`.
+
+CREATE OR REPLACE FUNCTION undercroft.on_ddl() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    command record;
+    policy record;
+BEGIN
+    FOR command IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP
+        CONTINUE WHEN command.in_extension OR command.schema_name LIKE 'pg\_%';
+        -- Closed until opened: a table made by anyone, by any tool, starts with row security on.
+        IF command.command_tag IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO')
+           AND command.object_type = 'table'
+           AND undercroft.is_exposed(command.schema_name) THEN
+            EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', command.object_identity);
+        END IF;
+        -- Grants follow policies: who has a policy for a command holds the privilege it needs,
+        -- nobody else holds any.
+        IF command.command_tag IN ('CREATE POLICY', 'ALTER POLICY') THEN
+            FOR policy IN SELECT polrelid FROM pg_policy WHERE oid = command.objid LOOP
+                PERFORM undercroft.grant_by_policies(policy.polrelid);
+            END LOOP;
+        END IF;
+    END LOOP;
+    PERFORM pg_notify('pgrst', 'reload schema');
+END $$;
+
+CREATE OR REPLACE FUNCTION undercroft.on_drop() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    dropped record;
+BEGIN
+    FOR dropped IN SELECT * FROM pg_event_trigger_dropped_objects() LOOP
+        IF dropped.object_type IN ('table', 'table column', 'view', 'materialized view',
+                                   'foreign table', 'function', 'type', 'schema', 'policy',
+                                   'table constraint', 'trigger', 'rule')
+           AND NOT dropped.is_temporary THEN
+            PERFORM pg_notify('pgrst', 'reload schema');
+            RETURN;
+        END IF;
+    END LOOP;
+END $$;
+
+DROP EVENT TRIGGER IF EXISTS undercroft_ddl;
+CREATE EVENT TRIGGER undercroft_ddl ON ddl_command_end
+    WHEN TAG IN (
+        'CREATE SCHEMA', 'ALTER SCHEMA', 'CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO',
+        'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE VIEW', 'ALTER VIEW',
+        'CREATE MATERIALIZED VIEW', 'ALTER MATERIALIZED VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION',
+        'CREATE TRIGGER', 'CREATE TYPE', 'ALTER TYPE', 'CREATE RULE', 'COMMENT', 'GRANT', 'REVOKE',
+        'CREATE POLICY', 'ALTER POLICY')
+    EXECUTE FUNCTION undercroft.on_ddl();
+
+DROP EVENT TRIGGER IF EXISTS undercroft_drop;
+CREATE EVENT TRIGGER undercroft_drop ON sql_drop EXECUTE FUNCTION undercroft.on_drop();

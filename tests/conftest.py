@@ -1,0 +1,3 @@
+"""Fixtures live in tests/fixtures; this file only collects them."""
+
+pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.app", "tests.fixtures.actors"]

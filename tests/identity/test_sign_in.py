@@ -1,0 +1,47 @@
+"""Registration, sign-in, refresh, logout over HTTP."""
+
+import asyncio
+
+import httpx
+
+from tests.fixtures.actors import Caller, register, sign_in, unique
+from tests.fixtures.app import PASSWORD
+
+
+class TestRegister:
+    async def test_account_can_sign_in_and_sees_itself(self, client: httpx.AsyncClient):
+        member = await register(client)
+        me = await member.get("/api/v1/users/me")
+        assert me.status_code == 200
+        assert me.json()["email"] == member.identifier
+
+    async def test_answers_alike_for_a_taken_identifier(
+        self, client: httpx.AsyncClient, member: Caller
+    ):
+        body = {"identifier": member.identifier, "password": "Another-Pass-43"}
+        again = await client.post("/api/v1/auth/register", json=body)
+        fresh = await client.post(
+            "/api/v1/auth/register", json=body | {"identifier": f"{unique('x')}@example.com"}
+        )
+        assert again.status_code == fresh.status_code == 201
+        assert again.json()["message"] == fresh.json()["message"]
+        refused = await client.post("/api/v1/auth/login", json=body)
+        assert refused.status_code == 401
+
+
+class TestRefresh:
+    async def test_fifty_at_once_get_one_successor(self, client: httpx.AsyncClient, member: Caller):
+        body = {"refresh_token": member.tokens["refresh_token"]}
+        answers = await asyncio.gather(
+            *(client.post("/api/v1/auth/refresh", json=body) for _ in range(50))
+        )
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.json()["refresh_token"] for answer in answers}) == 1
+
+
+class TestLogout:
+    async def test_access_token_dies_at_once(self, member: Caller):
+        assert (await member.post("/api/v1/auth/logout")).json()["sessions_revoked"] == 1
+        await asyncio.sleep(0.05)
+        assert (await member.get("/api/v1/users/me")).status_code == 401
+        assert (await sign_in(member.client, member.identifier, PASSWORD)).id == member.id
