@@ -21,7 +21,7 @@ from undercroft.foundation.jobs.tables import NAMES
 from undercroft.foundation.jobs.workplace import OpenWorkplace, Workplace
 from undercroft.foundation.settings import Settings
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 RESTART_PAUSE = timedelta(seconds=1)
 
