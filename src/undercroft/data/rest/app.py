@@ -49,6 +49,10 @@ class Caller:
 
 
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Caller]]
+# Waits for schema changes that are committed but not yet seen; says whether there were any.
+CatchUp = Callable[[], Awaitable[bool]]
+# Unknown relationship, function, column, table: what a schema change just made would be here.
+UNKNOWN_NAMES = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42703"})
 
 
 class RestApp:
@@ -60,11 +64,14 @@ class RestApp:
         schema_cache: SchemaCache,
         authenticate: Authenticate,
         config: RestConfig,
+        *,
+        catch_up: CatchUp | None = None,
     ) -> None:
         self._executor = executor
         self._schema_cache = schema_cache
         self._authenticate = authenticate
         self._config = config
+        self._catch_up = catch_up
         self._compiler: Compiler | None = None
         self._generation = -1
 
@@ -91,17 +98,28 @@ class RestApp:
             body = await read_body(receive, self._config.max_body_bytes)
         if resource.kind == "root":
             raise RestError(404, "PGRST126", "Root endpoint metadata is disabled")
-        read_intent = read_call_intent if resource.kind == "function" else read_table_intent
-        wanted = read_intent(
-            request, resource, schema, body, config=self._config, catalog=compiler.catalog
-        )
-        compiled = compiler.compile(wanted.intent)
+        try:
+            wanted, compiled = self._understand(request, resource, schema, body)
+        except RestError as error:
+            if error.code not in UNKNOWN_NAMES or not (self._catch_up and await self._catch_up()):
+                raise
+            wanted, compiled = self._understand(request, resource, schema, body)
         job = self._job(request, caller, wanted, compiled)
         result = await self._run(job, wanted.intent, compiled, receive)
         many = len(self._config.schemas) > 1 or request.profile is not None
         profile = schema if many else None
         around = Around(self._config.prefix, request.query, profile, wanted.window.offset)
         return respond(wanted.intent, compiled, result, around)
+
+    def _understand(
+        self, request: HttpRequest, resource: Resource, schema: str, body: bytes | None
+    ) -> tuple[Wanted, Compiled]:
+        compiler = self._current_compiler()
+        read_intent = read_call_intent if resource.kind == "function" else read_table_intent
+        wanted = read_intent(
+            request, resource, schema, body, config=self._config, catalog=compiler.catalog
+        )
+        return wanted, compiler.compile(wanted.intent)
 
     def _schema(self, request: HttpRequest) -> str:
         profile = request.profile
