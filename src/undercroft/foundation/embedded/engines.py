@@ -21,10 +21,12 @@ class EmbeddedEngines:
         self, home: Home, settings: Settings, *, processes: int = 2, durable: bool = True
     ) -> None:
         self._home = home
-        account = home.prepare()
-        secrets = HomeSecrets.of(home)
         self.postgres: PostgresEngine | None = None
         self.valkey: ValkeyEngine | None = None
+        if settings.database.url and settings.cache.url:
+            return
+        account = home.prepare()
+        secrets = HomeSecrets.of(home)
         if settings.database.url is None:
             self.postgres = PostgresEngine(
                 home,
