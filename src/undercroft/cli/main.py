@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from undercroft.cli import serve, worker
+from undercroft.cli import importing, keys, serve, users, worker
 
 app = typer.Typer(
     name="undercroft",
@@ -16,6 +16,9 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
+app.command("import")(importing.import_file)
+app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
 
 
 def _version(asked: bool) -> None:
