@@ -43,7 +43,7 @@ def run(
         signals,
         engines,
         web,
-        _job_worker(settings, options, lifeline) if engines.postgres else None,
+        _job_worker(settings, options, lifeline, listener) if engines.postgres else None,
         settings.jobs.stop_grace.total_seconds(),
     )
     try:
@@ -68,10 +68,13 @@ def _share_what_is_imported() -> None:
     gc.enable()
 
 
-def _job_worker(settings: Settings, options: ServeOptions, lifeline: Lifeline) -> ForkedProcess:
+def _job_worker(
+    settings: Settings, options: ServeOptions, lifeline: Lifeline, listener: socket.socket
+) -> ForkedProcess:
     """Only an embedded home works its jobs by itself; elsewhere `undercroft worker` does."""
 
     def work(_ready: Callable[[], None]) -> None:
+        listener.close()  # or callers still get through when all web workers have left
         if options.reload:
             run_reloading(work_alone, settings)
         else:
