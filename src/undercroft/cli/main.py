@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from undercroft.cli import importing, keys, serve, users, worker
+from undercroft.cli import db, doctor, importing, keys, serve, settings, users, worker
 
 app = typer.Typer(
     name="undercroft",
@@ -17,6 +17,9 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("import")(importing.import_file)
+app.command("doctor")(doctor.doctor)
+app.add_typer(db.app, name="db")
+app.add_typer(settings.app, name="settings")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 
@@ -52,10 +55,19 @@ def main() -> None:
 
 def _status(error: Exception) -> int | None:
     """The exit code of a refusal that explains itself, None for a bug."""
+    from asyncpg import PostgresError
+
     from undercroft.foundation.embedded.errors import EnginesUnavailable
     from undercroft.foundation.problems import Problem, SettingsInvalid
     from undercroft.server.errors import CannotServe
 
+    explained: tuple[type[Exception], ...] = (EnginesUnavailable, CannotServe, Problem)
+    # Servers that are elsewhere: unreachable, or refusing us.
+    explained += (OSError, PostgresError)
+    if "alembic" in sys.modules:
+        from alembic.util import CommandError
+
+        explained += (CommandError,)
     if isinstance(error, SettingsInvalid):
         return 2
-    return 1 if isinstance(error, EnginesUnavailable | CannotServe | Problem) else None
+    return 1 if isinstance(error, explained) else None

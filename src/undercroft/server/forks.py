@@ -17,6 +17,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from asyncpg import PostgresError
+
 from undercroft.foundation.problems import Problem, SettingsInvalid
 from undercroft.server.errors import CannotServe
 
@@ -124,8 +126,10 @@ def call_in_child(lifeline: Lifeline, function: Callable[[], Any]) -> Any:
 def _outcome(function: Callable[[], Any]) -> tuple[bool, Any]:
     try:
         return True, function()
-    except (SettingsInvalid, Problem, OSError) as error:
+    except (SettingsInvalid, Problem) as error:
         return False, str(error)
+    except (OSError, PostgresError) as error:
+        return False, f"The database cannot be used: {error}"
     except Exception as error:  # noqa: BLE001 - whatever it was, the parent must hear of it
         _log.exception("Preparing failed")
         return False, f"{type(error).__name__}: {error}"
