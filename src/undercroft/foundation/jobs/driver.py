@@ -43,7 +43,7 @@ class QueueDriver(Driver):
     def __init__(self, database: DatabaseSettings) -> None:
         url = database.listen_url or database.url
         assert url, "a worker starts when the engines are open"
-        self._url = url.get_secret_value()
+        self._url = url
         self._settings = database
         # A transaction-mode pooler gives each transaction another session: nothing that
         # belongs to a session (LISTEN, prepared statements) works, polling does.
@@ -117,7 +117,7 @@ class QueueDriver(Driver):
 
     async def _connect(self) -> Connection:
         connection: Connection = await asyncpg.connect(
-            self._url,
+            self._url.get_secret_value(),
             command_timeout=STATEMENT_TIMEOUT,
             **connect_options(self._settings, application="worker"),
         )
