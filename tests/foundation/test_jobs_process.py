@@ -175,8 +175,9 @@ async def test_a_worker_outlives_its_server(
     assert worker.poll() is None
     start(mortal)
     await put(mortal_queue, take_time)
-    await eventually(lambda: recorded(mortal_queue, "begun", "done", "begun", "done"))
     await eventually(mortal_queue.is_empty)
+    # A killed server may have forgotten that the first was done: then it is done again.
+    assert (await facts(mortal_queue)).count("done") >= 2
     worker.terminate()
     assert worker.wait(30) == 0
 

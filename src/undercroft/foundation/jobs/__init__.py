@@ -2,8 +2,7 @@
 
 `enqueue` and `publish` write into Postgres in the caller's transaction; a worker acts after the
 commit. A job may run twice (a worker died before it could say it was done), so it must not mind.
-The queue itself is PgQueuer (docs/decisions/0003-jobs-on-pgqueuer.md). Running the worker is
-`undercroft.foundation.jobs.worker`, which needs the database; here the database needs us.
+The queue itself is PgQueuer (docs/decisions/0003-jobs-on-pgqueuer.md).
 """
 
 from undercroft.foundation.jobs.dead import (
@@ -27,6 +26,7 @@ from undercroft.foundation.jobs.outbox import enqueue, outbox, publish
 from undercroft.foundation.jobs.payload import PayloadInvalid
 from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.jobs.tables import jobs_ddl
+from undercroft.foundation.jobs.worker import run_worker, work
 from undercroft.foundation.jobs.workplace import OpenWorkplace, Workplace
 
 __all__ = [
@@ -52,6 +52,8 @@ __all__ = [
     "outbox",
     "publish",
     "requeue_dead_job",
+    "run_worker",
     "schedule",
     "subscribes",
+    "work",
 ]
