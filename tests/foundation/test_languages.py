@@ -25,9 +25,13 @@ class NotTranslatedYet(Problem):
     detail = "For {reason}."
 
 
+# Neither answers callers, and importing a migration outside of a run fails.
+SILENT = ("undercroft.cli", "undercroft.migrations")
+
+
 def load_every_module() -> None:
     for module in pkgutil.walk_packages(undercroft.__path__, "undercroft."):
-        if ".migrations" not in module.name and not module.name.endswith("__main__"):
+        if not module.name.startswith(SILENT) and not module.name.endswith("__main__"):
             importlib.import_module(module.name)
 
 
