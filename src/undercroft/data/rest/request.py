@@ -79,13 +79,21 @@ def read_http(scope: Scope, prefix: str) -> HttpRequest:
     return request
 
 
-def find_resource(request: HttpRequest, root_spec: QualifiedName | None = None) -> Resource:
-    """Tell what the path names: the root, a relation, or a function under `rpc`."""
+def find_resource(
+    request: HttpRequest, *, root_enabled: bool, root_spec: QualifiedName | None
+) -> Resource:
+    """Tell what the path names: the root, a relation, or a function under `rpc`.
+
+    With a `root_spec` the root is that function.
+    """
     path = request.path.strip("/")
     name, slash, rest = path.partition("/")
     if not path:
+        if not root_enabled:
+            raise RestError(404, "PGRST126", "Root endpoint metadata is disabled")
         if root_spec is not None:
-            return Resource("function", root_spec.name, _action(_CALL_ACTIONS, request))
+            action = _action(_CALL_ACTIONS, request, is_call=True)
+            return Resource("function", root_spec.name, action)
         return Resource("root", "", _action(_ROOT_ACTIONS, request))
     if not slash:
         return Resource("table", name, _action(_TABLE_ACTIONS, request))
