@@ -222,15 +222,30 @@ create aggregate library.reader_page(library.readers) (
     sfunc = library.list_step, stype = library."text/html", initcond = ''
 );
 
-create function vault.before_request() returns void language plpgsql as
+create domain library."text/tab-separated-values" as text;
+create function library.row_step(library."text/tab-separated-values", anyelement) returns library."text/tab-separated-values" language sql immutable as
+    $$ select ($1 || $2::text || E'\n')::library."text/tab-separated-values" $$;
+create aggregate library.any_rows(anyelement) (
+    sfunc = library.row_step, stype = library."text/tab-separated-values", initcond = ''
+);
+create domain library."*/*" as bytea;
+create function library.anything() returns library."*/*" language sql stable as
+    $$ select 'any'::bytea::library."*/*" $$;
+create function library.anything_with_type() returns library."*/*" language plpgsql stable as
+    $$ begin
+        perform set_config('response.headers', '[{"Content-Type": "app/groucho"}]', true);
+        return 'groucho'::bytea::library."*/*";
+    end $$;
+
+create schema hooks;
+grant usage on schema hooks to public;
+create function hooks.before_request() returns void language plpgsql as
     $$ begin
         if current_setting('request.headers', true)::json ->> 'x-refuse' is not null then
             raise sqlstate 'PT418' using message = 'refused before';
         end if;
         perform set_config('app.seen', 'yes', true);
     end $$;
-grant usage on schema vault to rows_login;
-grant execute on function vault.before_request() to public;
 
 grant all on all tables in schema library, annex to rows_anon, rows_member, rows_slow;
 grant all on all sequences in schema library to rows_anon, rows_member, rows_slow;

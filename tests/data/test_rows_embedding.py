@@ -208,8 +208,8 @@ ACROSS = {
         [{"id": 1, "books": [{"id": 4}]}],
     ),
     "limit_deep_inside": (
-        "/publishers?select=id,books(id,reviews(stars))&books.id=eq.1&books.reviews.limit=1"
-        "&books.reviews.order=stars&id=eq.1",
+        "/publishers?select=id,books(id,reviews(stars))&id=eq.1&books.id=eq.1"
+         "&books.reviews.limit=1&books.reviews.order=stars",
         [{"id": 1, "books": [{"id": 1, "reviews": [{"stars": 4}]}]}],
     ),
     "order_by_an_embed": (

@@ -152,6 +152,7 @@ class TestWrites:
     ):
         response = await rows.get("/rpc/lend?reader=1")
         assert (response.status_code, response.json()["code"]) == (405, "25006")
+        await rows_database.run("truncate library.loans restart identity")
         response = await rows.post("/rpc/lend", json={"reader": 1})
         assert response.status_code == 200
         assert await rows_database.run("select count(*) from library.loans") == 1

@@ -21,6 +21,7 @@ async def dry(make_rows: MakeRows) -> httpx.AsyncClient:
 
 @pytest_asyncio.fixture
 async def loans(rows_database: RowsDatabase) -> AsyncIterator[None]:
+    await rows_database.run("truncate library.loans restart identity")
     yield
     await rows_database.run("truncate library.loans restart identity")
 

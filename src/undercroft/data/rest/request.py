@@ -45,7 +45,11 @@ class HttpRequest:
 
     def cookies_json(self) -> str:
         cookie = self.headers.get("cookie")
-        return orjson.dumps(parse_cookie(cookie).to_dict()).decode() if cookie else "{}"
+        if not cookie:
+            return "{}"
+        # werkzeug expects a header as WSGI has it: bytes dressed up as Latin-1.
+        parsed = parse_cookie(cookie.encode().decode("latin-1"))
+        return orjson.dumps(parsed.to_dict()).decode()
 
     @property
     def profile(self) -> str | None:
@@ -86,9 +90,8 @@ def find_resource(
 
     With a `root_spec` the root is that function.
     """
-    path = request.path.strip("/")
-    name, slash, rest = path.partition("/")
-    if not path:
+    name, slash, rest = request.path.removeprefix("/").partition("/")
+    if not name and not slash:
         if not root_enabled:
             raise RestError(404, "PGRST126", "Root endpoint metadata is disabled")
         if root_spec is not None:
