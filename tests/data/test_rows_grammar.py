@@ -161,6 +161,7 @@ def test_columns():
 
 END = "or end of input"
 FIELD = 'letter, digit, "-", "->>", "->", "::", ".", ")", ","'
+A_NAME = "field name (* or [a..z0..9_$])"
 NAME = 'letter, digit, "-", "->>", "->"'
 SELECT_ERRORS = {
     "id,clients(name[])": (16, f"unexpected '[' expecting {FIELD} {END}"),
@@ -197,8 +198,7 @@ FILTER_ERRORS = {
 TREE_ERRORS = {
     "()": (
         4,
-        'unexpected ")" expecting field name (* or [a..z0..9_$]), negation operator (not)'
-         " or logic operator (and, or)",
+        f'unexpected ")" expecting {A_NAME}, negation operator (not) or logic operator (and, or)',
     ),
     "(id.in.1,2,id.eq.3)": (10, 'unexpected "1" expecting "("'),
     ")(": (3, 'unexpected ")" expecting "("'),
