@@ -4,10 +4,11 @@ It serves the exposed schemas of any PostgreSQL database over plain ASGI and kno
 accounts: `RestApp` is given a function that says who calls.
 """
 
-from undercroft.data.rest.app import Authenticate, Caller, RestApp
+from undercroft.data.rest.app import Authenticate, RestApp
 from undercroft.data.rest.config import OpenApiMode, RestConfig, TransactionEnd
 from undercroft.data.rest.errors import RestError
 from undercroft.data.rest.execute import Executor, function_sql
+from undercroft.data.rest.jobs import Caller
 from undercroft.data.rest.pool import Pool
 
 __all__ = [

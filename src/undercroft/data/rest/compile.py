@@ -101,8 +101,8 @@ class Compiler:
             raise _table_not_found(name, closest(name.name, names, 0.75))
         return table
 
-    def find_function(self, intent: Intent) -> Function:
-        return find_function(self.catalog, _call_request(intent))
+    def find_function(self, name: QualifiedName, arguments: tuple[str, ...]) -> Function:
+        return find_function(self.catalog, CallRequest(name, arguments, "", posted=False))
 
     def _compile_read(self, intent: Intent, table: Table) -> Compiled:
         node = self._plan_read(intent, table.name)

@@ -37,6 +37,8 @@ class RestConfig:
     """The first of `schemas` answers requests that name none.
 
     `anon_role` is also how a refusal is told apart: 401 for it, 403 for every other role.
+    `cors_allowed_origins` of None leaves CORS to whoever mounts the app; an empty one allows all.
+    `openapi_host` is the address the OpenAPI document names; None is that of the request.
     """
 
     schemas: tuple[str, ...] = ("public",)
@@ -51,10 +53,11 @@ class RestConfig:
     openapi_mode: OpenApiMode = OpenApiMode.FOLLOW_PRIVILEGES
     openapi_security_active: bool = False
     openapi_server_proxy_uri: str | None = None
+    openapi_host: str | None = None
     prepared_statements: bool = True
     server_timing: bool = False
     server_trace_header: str | None = None
-    cors_allowed_origins: tuple[str, ...] = ()
+    cors_allowed_origins: tuple[str, ...] | None = None
     verbose_errors: bool = True
     app_settings: tuple[tuple[str, str], ...] = ()
     statement_timeout: timedelta | None = None

@@ -76,9 +76,7 @@ def parse_media_type(value: str) -> MediaType:
 
 @lru_cache(maxsize=1024)
 def parse_accept(value: str | None) -> tuple[MediaType, ...]:
-    """List what the client accepts, most wanted first."""
-    if value is None:
-        return (MediaType(ANY),)
-    return tuple(parse_media_type(name) for name in parse_accept_header(value).values()) or (
-        MediaType(ANY),
-    )
+    """List what the client accepts, most wanted first and, as wanted, most specific first."""
+    wanted = parse_accept_header(value)
+    ordered = sorted(wanted, key=lambda item: (-item[1], item[0].count("*") - item[0].count(";")))
+    return tuple(parse_media_type(name) for name, _ in ordered) or (MediaType(ANY),)

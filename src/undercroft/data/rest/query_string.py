@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
 
 from undercroft.data.rest.ranges import Window, read_integer
-from undercroft.data.rest.syntax.ast import Logic, Operation
+from undercroft.data.rest.syntax.ast import Condition, Operation
 from undercroft.data.rest.syntax.filters import (
     parse_argument,
     parse_logic,
@@ -37,7 +37,7 @@ class LogicShape(NamedTuple):
     """A logic tree; the slots of its filters count from the start of the request's values."""
 
     key: str
-    tree: Logic
+    tree: Condition
 
 
 class Shape(NamedTuple):

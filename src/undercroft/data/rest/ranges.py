@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from undercroft.data.rest.errors import range_error
 
-_RANGE = re.compile(r"([0-9]+)-([0-9]*)", re.ASCII)
+_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{0,18})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ def read_integer(text: str) -> int | None:
 def top_window(limit: str | None, offset: str | None, range_header: str | None) -> Window:
     """Intersect limit and offset of the query with the Range header.
 
-    A limit of zero is allowed and empties the result; any other empty window is a 416.
+    A limit of zero from the start is allowed; any other empty window is a 416.
     """
     rows = read_integer(limit) if limit is not None else None
     first = max(read_integer(offset) or 0, 0) if offset is not None else 0
-    if rows == 0:
+    if rows == 0 and first == 0:
         return Window(0, 0)
-    if rows is not None and rows < 0:
+    if rows is not None and rows <= 0:
         raise range_error("Limit should be greater than or equal to zero.")
     window = Window(first, rows)
     match = _RANGE.fullmatch(range_header) if range_header is not None else None

@@ -45,7 +45,11 @@ class HttpRequest:
 
     def cookies_json(self) -> str:
         cookie = self.headers.get("cookie")
-        return orjson.dumps(parse_cookie(cookie).to_dict()).decode() if cookie else "{}"
+        if not cookie:
+            return "{}"
+        # werkzeug expects a header as WSGI has it: bytes dressed up as Latin-1.
+        parsed = parse_cookie(cookie.encode().decode("latin-1"))
+        return orjson.dumps(parsed.to_dict()).decode()
 
     @property
     def profile(self) -> str | None:
@@ -79,13 +83,20 @@ def read_http(scope: Scope, prefix: str) -> HttpRequest:
     return request
 
 
-def find_resource(request: HttpRequest, root_spec: QualifiedName | None = None) -> Resource:
-    """Tell what the path names: the root, a relation, or a function under `rpc`."""
-    path = request.path.strip("/")
-    name, slash, rest = path.partition("/")
-    if not path:
+def find_resource(
+    request: HttpRequest, *, root_enabled: bool, root_spec: QualifiedName | None
+) -> Resource:
+    """Tell what the path names: the root, a relation, or a function under `rpc`.
+
+    With a `root_spec` the root is that function.
+    """
+    name, slash, rest = request.path.removeprefix("/").partition("/")
+    if not name and not slash:
+        if not root_enabled:
+            raise RestError(404, "PGRST126", "Root endpoint metadata is disabled")
         if root_spec is not None:
-            return Resource("function", root_spec.name, _action(_CALL_ACTIONS, request))
+            action = _action(_CALL_ACTIONS, request, is_call=True)
+            return Resource("function", root_spec.name, action)
         return Resource("root", "", _action(_ROOT_ACTIONS, request))
     if not slash:
         return Resource("table", name, _action(_TABLE_ACTIONS, request))

@@ -51,7 +51,7 @@ def respond(intent: Intent, compiled: Compiled, result: Result, around: Around) 
         response = _rows(intent, compiled, result, around)
     else:
         response = _written(intent, compiled, result, around)
-    return _overridden(response, result)
+    return overridden(response, result)
 
 
 def _content(compiled: Compiled, around: Around) -> Headers:
@@ -127,7 +127,7 @@ def _without_resolution(preferences: Preferences) -> Preferences:
     return replace(preferences, resolution=None)
 
 
-def _overridden(response: Response, result: Result) -> Response:
+def overridden(response: Response, result: Result) -> Response:
     """Let the database have the last word, by `response.status` and `response.headers`."""
     if result.status is None and result.headers is None:
         return response

@@ -210,6 +210,7 @@ async def _read_functions(
             isolation=row["isolation"],
             settings=tuple((name, value) for name, value in row["settings"]),
             description=row["description"],
+            oid=row["oid"],
         )
         functions[function.name] = (*functions.get(function.name, ()), function)
     return functions

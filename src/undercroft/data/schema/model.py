@@ -70,7 +70,10 @@ class Junction:
 
 @dataclass(frozen=True, slots=True)
 class Relationship:
-    """`columns` pairs (column of table, column of foreign table); empty for many-to-many."""
+    """`columns` pairs (column of table, column of foreign table); empty for many-to-many.
+
+    `inverse` is a relationship seen from the referenced side.
+    """
 
     table: QualifiedName
     foreign_table: QualifiedName
@@ -81,6 +84,7 @@ class Relationship:
     table_is_view: bool = False
     foreign_is_view: bool = False
     is_self: bool = False
+    inverse: bool = False
 
     @property
     def to_one(self) -> bool:
@@ -133,6 +137,7 @@ class Function:
     isolation: str | None = None
     settings: tuple[tuple[str, str], ...] = ()
     description: str | None = None
+    oid: int = 0
 
     @property
     def returns_void(self) -> bool:

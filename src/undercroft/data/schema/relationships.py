@@ -90,6 +90,7 @@ def _inverse(direct: Sequence[Relationship]) -> Iterable[Relationship]:
             table_is_view=key.foreign_is_view,
             foreign_is_view=key.table_is_view,
             is_self=key.is_self,
+            inverse=True,
         )
 
 

@@ -11,9 +11,16 @@ def closest(name: str, candidates: Iterable[str], minimum: float = 0.33) -> str 
 
 
 def similarity(left: str, right: str) -> float:
+    """Score two names; those without two letters in a row in common are not alike at all."""
     left, right = left.lower(), right.lower()
-    longest = max(len(left), len(right))
-    return 1 - _distance(left, right) / longest if longest else 1.0
+    if not _pairs(left) & _pairs(right):
+        return 0.0
+    return 1 - _distance(left, right) / max(len(left), len(right))
+
+
+def _pairs(name: str) -> set[str]:
+    padded = f"-{name}-"
+    return {padded[index : index + 2] for index in range(len(padded) - 1)}
 
 
 def _distance(left: str, right: str) -> int:

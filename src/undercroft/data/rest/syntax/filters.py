@@ -53,6 +53,9 @@ _OPERATION = re.compile(
     rf"|({'|'.join(FULL_TEXT)})(?:\(([\w $]+)\))?"
     r")\."
 )
+_OPERATOR_NAME = re.compile(
+    "|".join([*SIMPLE, "isdistinct", *QUANTIFIABLE, *FULL_TEXT, "in", "is"])
+)
 _IN = re.compile(r"(not\.)?in\.")
 _IS = re.compile(r"(not\.)?is\.")
 _IS_VALUE = re.compile("|".join(sorted(IS_KEYWORDS, key=len, reverse=True)), re.IGNORECASE)
@@ -99,12 +102,13 @@ def parse_logic_key(key: str) -> tuple[EmbedPath, bool, str]:
     return path, "not" in names, names[-1]
 
 
-def parse_logic(operator: str, text: str, values: list[str], *, negated: bool) -> Logic:
-    """Read `(a.eq.1,or(…))`, appending the values found to `values`."""
+def parse_logic(operator: str, text: str, values: list[str], *, negated: bool) -> Condition:
+    """Read `(a.eq.1,or(…))`, appending the values found to `values`.
+
+    The operator is read with its text as one, so that `or=x.eq.1` is a filter on `orx`.
+    """
     whole = f"{'not.' if negated else ''}{operator}{text}"
-    tree = _tree(Scanner(whole, f"failed to parse logic tree ({text})"), values)
-    assert isinstance(tree, Logic)
-    return tree
+    return _tree(Scanner(whole, f"failed to parse logic tree ({text})"), values)
 
 
 def _tree(scanner: Scanner, values: list[str]) -> Condition:
@@ -117,18 +121,20 @@ def _tree(scanner: Scanner, values: list[str]) -> Condition:
     negated = scanner.looking_at("not.")
     if negated:
         scanner.position += 4
+        scanner.forget()
     operator = next((word for word in ("and", "or") if scanner.looking_at(word)), None)
     if operator is None:
         labels = () if negated else ("negation operator (not)",)
         scanner.expect(*labels, "logic operator (and, or)")
         raise scanner.error()
     scanner.position += len(operator)
+    scanner.forget()
     return Logic(operator, negated, _tree_conditions(scanner, values))
 
 
 def _tree_conditions(scanner: Scanner, values: list[str]) -> tuple[Condition, ...]:
     scanner.skip_space()
-    scanner.require("(")
+    scanner.open()
     conditions = [_tree(scanner, values)]
     scanner.skip_space()
     while scanner.looking_at(","):
@@ -136,7 +142,7 @@ def _tree_conditions(scanner: Scanner, values: list[str]) -> tuple[Condition, ..
         conditions.append(_tree(scanner, values))
         scanner.skip_space()
     scanner.expect('","')
-    scanner.require(")")
+    scanner.close()
     scanner.skip_space()
     return tuple(conditions)
 
@@ -176,12 +182,22 @@ def _operation(scanner: Scanner, *, in_tree: bool) -> tuple[Operation, str | Non
             scanner.expect("isVal: (null, not_null, true, false, unknown)")
             raise scanner.error()
         return Operation("is", found[1] is not None, keyword=keyword.group().lower()), None
-    if scanner.looking_at("not."):
+    raise _not_an_operation(scanner)
+
+
+def _not_an_operation(scanner: Scanner) -> RestError:
+    """Point at where the text stopped being like any operator."""
+    negated = scanner.looking_at("not.")
+    if negated:
         scanner.position += 4
-        scanner.expect_word("in", OPERATOR)
+    known = scanner.match(_OPERATOR_NAME)
+    if known is None:
+        scanner.expect_word("in" if negated else "not", *(() if negated else ('"not"',)), OPERATOR)
     else:
-        scanner.expect_word("not", '"not"', OPERATOR)
-    raise scanner.error()
+        if known.group() not in ("in", "is") and scanner.looking_at("("):
+            scanner.position += 1
+        scanner.expect(OPERATOR)
+    return scanner.error()
 
 
 @lru_cache(maxsize=1024)

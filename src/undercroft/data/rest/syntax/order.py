@@ -2,7 +2,8 @@
 
 from functools import lru_cache
 
-from undercroft.data.rest.syntax.ast import OrderTerm
+from undercroft.data.rest.errors import RestError
+from undercroft.data.rest.syntax.ast import Field, OrderTerm
 from undercroft.data.rest.syntax.scanner import Scanner
 
 _DIRECTIONS = ("asc", "desc")
@@ -23,14 +24,10 @@ def parse_order(text: str) -> tuple[OrderTerm, ...]:
 def _term(scanner: Scanner) -> OrderTerm:
     scanner.skip_space()
     start = scanner.position
-    relation = scanner.optional_name()
-    if relation is not None and scanner.looking_at("("):
-        scanner.position += 1
-        field = scanner.field()
-        scanner.require(")")
-    else:
-        relation = None
+    relation, field = _relation_field(scanner) or (None, None)
+    if field is None:
         scanner.position = start
+        scanner.forget()
         field = scanner.field()
     direction = _option(scanner, _DIRECTIONS)
     nulls = _option(scanner, _NULLS)
@@ -38,6 +35,19 @@ def _term(scanner: Scanner) -> OrderTerm:
     if not (scanner.at_end() or scanner.looking_at(",")):
         raise _stuck(scanner, direction, nulls)
     return OrderTerm(field, direction, nulls, relation)
+
+
+def _relation_field(scanner: Scanner) -> tuple[str, Field] | None:
+    """Read `relation(field)`, or None when this is a plain field or neither."""
+    relation = scanner.optional_name()
+    if relation is None or not scanner.looking_at("("):
+        return None
+    scanner.position += 1
+    try:
+        field = scanner.field()
+    except RestError:
+        return None
+    return (relation, field) if scanner.accept(")") else None
 
 
 def _option(scanner: Scanner, words: tuple[str, ...]) -> str | None:
@@ -50,8 +60,9 @@ def _option(scanner: Scanner, words: tuple[str, ...]) -> str | None:
 
 def _stuck(scanner: Scanner, direction: str | None, nulls: str | None) -> Exception:
     if not scanner.looking_at("."):
-        labels = () if nulls else ("delimiter (.)",)
-        scanner.expect_end(*labels, '","')
+        after_field = () if direction or nulls else ("letter", "digit", '"-"', '"->>"', '"->"')
+        more = () if nulls else ("delimiter (.)",)
+        scanner.expect_end(*after_field, *more, '","')
         return scanner.error()
     options = _NULLS if direction else (*_DIRECTIONS, *_NULLS)
     scanner.position += 1

@@ -16,13 +16,23 @@ _SPACE = re.compile(r"[ \t]*")
 _JSON_INDEX = re.compile(r"-?[0-9]+(?=->|::|\.|,|$)")
 _JSON_KEY = re.compile(r"[^(\-:.,>)]+(?:-(?!>)[^(\-:.,>)]+)*")
 
+MAX_DEPTH = 50
 FIELD_NAME = "field name (* or [a..z0..9_$])"
 
 
 class Scanner:
     """`title` says what is being parsed; it opens the error message."""
 
-    __slots__ = ("_culprit", "_expected", "_furthest", "_saw_end", "position", "text", "title")
+    __slots__ = (
+        "_culprit",
+        "_depth",
+        "_expected",
+        "_furthest",
+        "_saw_end",
+        "position",
+        "text",
+        "title",
+    )
 
     def __init__(self, text: str, title: str) -> None:
         self.text = text
@@ -32,6 +42,7 @@ class Scanner:
         self._expected: list[str] = []
         self._saw_end = False
         self._culprit = 0
+        self._depth = 0
 
     def expect(self, *labels: str) -> None:
         """Note that `labels` would have been welcome here."""
@@ -44,6 +55,11 @@ class Scanner:
     def expect_end(self, *labels: str) -> None:
         self.expect(*labels, "end of input")
         self._saw_end = self._saw_end or self.position == self._furthest
+
+    def forget(self) -> None:
+        """Drop what was expected by a reading that has been given up for another."""
+        self._furthest, self._expected, self._saw_end = self.position, [], False
+        self._culprit = self.position
 
     def expect_word(self, word: str, *labels: str) -> None:
         """Like `expect`, blaming the character that made the text differ from `word`."""
@@ -65,6 +81,17 @@ class Scanner:
             return "end of input"
         character = self.text[self._culprit]
         return f"'{character}'" if self._saw_end else f'"{character}"'
+
+    def open(self) -> None:
+        """Enter a parenthesis. Nobody nests by the hundred but to exhaust our stack."""
+        self.require("(")
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise parse_error(f'"{self.title}"', f"nested more than {MAX_DEPTH} levels deep")
+
+    def close(self) -> None:
+        self.require(")")
+        self._depth -= 1
 
     def at_end(self) -> bool:
         return self.position >= len(self.text)
@@ -141,9 +168,7 @@ class Scanner:
         if index is not None:
             return JsonStep(index.group(), is_index=True, as_text=as_text)
         if self.looking_at("-"):
-            self.position += 1
-            self.expect("digit")
-            raise self.error()
+            raise self._bad_index()
         quoted = self.quoted()
         if quoted is not None:
             return JsonStep(quoted, is_index=False, as_text=as_text)
@@ -153,3 +178,14 @@ class Scanner:
             raise self.error()
         parts = (part.strip() for part in key.group().split("-"))
         return JsonStep("-".join(parts), is_index=False, as_text=as_text)
+
+    def _bad_index(self) -> RestError:
+        self.position += 1
+        start = self.position
+        while self.text[self.position : self.position + 1].isdecimal():
+            self.position += 1
+        if self.position == start:
+            self.expect("digit")
+        else:
+            self.expect_end("digit", '"->"', '"::"', '"."', '","')
+        return self.error()

@@ -55,8 +55,9 @@ def _item(scanner: Scanner) -> SelectItem:
     if embed is None:
         scanner.position = start
         return _field(scanner)
+    scanner.open()
     items = _items(scanner)
-    scanner.require(")")
+    scanner.close()
     return embed._replace(items=items)
 
 
@@ -68,7 +69,7 @@ def _star(scanner: Scanner) -> SelectField:
 
 
 def _embed_head(scanner: Scanner) -> SelectEmbed | None:
-    """Read up to the opening parenthesis, or None when this is not an embed after all."""
+    """Read up to an opening parenthesis, or None when this is not an embed after all."""
     spread = scanner.looking_at("...")
     if spread:
         scanner.position += 3
@@ -78,9 +79,7 @@ def _embed_head(scanner: Scanner) -> SelectEmbed | None:
         return None
     hint, inner = _embed_parameters(scanner)
     scanner.skip_space()
-    if not scanner.accept("("):
-        if spread:
-            raise scanner.error()
+    if not scanner.looking_at("(") and not spread:
         return None
     return SelectEmbed(name, (), alias=alias, hint=hint, inner=inner, spread=spread)
 

@@ -37,6 +37,7 @@ argument as (
     group by routine.oid
 )
 select json_build_object(
+    'oid', routine.oid::bigint,
     'schema', namespace.nspname,
     'name', routine.proname,
     'description', obj_description(routine.oid, 'pg_proc'),
