@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import orjson
 
 from undercroft.data.rest import media
-from undercroft.data.rest.compile import Compiler
+from undercroft.data.rest.compile import Compiled, Compiler
 from undercroft.data.rest.config import OpenApiMode, RestConfig
 from undercroft.data.rest.cors import cors_headers, preflight
 from undercroft.data.rest.errors import (
@@ -21,7 +21,7 @@ from undercroft.data.rest.errors import (
     unacceptable_schema,
 )
 from undercroft.data.rest.execute import Executor, Job, Result, RowCountError
-from undercroft.data.rest.intent import read_call_intent, read_table_intent
+from undercroft.data.rest.intent import Wanted, read_call_intent, read_table_intent
 from undercroft.data.rest.jobs import Caller, Jobs, row_count_refused
 from undercroft.data.rest.media import parse_accept
 from undercroft.data.rest.openapi import describe, read_address, read_visible, visibility_query
@@ -44,6 +44,10 @@ from undercroft.data.rest.watch import Watch
 from undercroft.data.schema.cache import SchemaCache, SchemaCacheNotLoadedError
 
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Caller]]
+# Waits for schema changes that are committed but not yet seen; says whether there were any.
+CatchUp = Callable[[], Awaitable[bool]]
+# Unknown relationship, function, column, table: what a schema change just made would be here.
+UNKNOWN_NAMES = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42703"})
 
 
 class RestApp:
@@ -55,11 +59,14 @@ class RestApp:
         schema_cache: SchemaCache,
         authenticate: Authenticate,
         config: RestConfig,
+        *,
+        catch_up: CatchUp | None = None,
     ) -> None:
         self._executor = executor
         self._schema_cache = schema_cache
         self._authenticate = authenticate
         self._config = config
+        self._catch_up = catch_up
         self._jobs = Jobs(config)
         self._compiler: Compiler | None = None
         self._generation = -1
@@ -105,13 +112,14 @@ class RestApp:
         body = None
         if has_body(resource.action, request.method):
             body = await read_body(receive, self._config.max_body_bytes)
-        read_intent = read_call_intent if resource.kind == "function" else read_table_intent
-        wanted = read_intent(
-            request, resource, schema, body, config=self._config, catalog=compiler.catalog
-        )
-        watch.lap("parse")
-        compiled = compiler.compile(wanted.intent)
-        job = self._jobs.statement(request, caller, wanted, compiled, compiler.catalog)
+        try:
+            wanted, compiled = self._understand(request, resource, schema, body, watch)
+        except RestError as error:
+            if error.code not in UNKNOWN_NAMES or not (self._catch_up and await self._catch_up()):
+                raise
+            wanted, compiled = self._understand(request, resource, schema, body, watch)
+        catalog = self._current_compiler().catalog
+        job = self._jobs.statement(request, caller, wanted, compiled, catalog)
         watch.lap("plan")
         try:
             result = await self._run(job, receive)
@@ -121,6 +129,22 @@ class RestApp:
         profile = schema if self._names_schema(request) else None
         around = Around(self._config.prefix, request.query, profile, wanted.window.offset)
         return respond(wanted.intent, compiled, result, around)
+
+    def _understand(
+        self,
+        request: HttpRequest,
+        resource: Resource,
+        schema: str,
+        body: bytes | None,
+        watch: Stopwatch,
+    ) -> tuple[Wanted, Compiled]:
+        compiler = self._current_compiler()
+        read_intent = read_call_intent if resource.kind == "function" else read_table_intent
+        wanted = read_intent(
+            request, resource, schema, body, config=self._config, catalog=compiler.catalog
+        )
+        watch.lap("parse")
+        return wanted, compiler.compile(wanted.intent)
 
     def _find_resource(self, request: HttpRequest) -> Resource:
         root = self._config.openapi_mode is not OpenApiMode.DISABLED
