@@ -130,7 +130,7 @@ class Gate:
             return await self._read_api_key(claims)
         try:
             ids = {"session_id": UUID(claims["session_id"]), "user_id": UUID(claims["sub"])}
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidToken from error
         async with self._database.unit_of_work() as session:
             row = (await session.execute(LIVE_SESSION, ids)).one_or_none()
@@ -148,7 +148,7 @@ class Gate:
     async def _read_api_key(self, claims: Mapping[str, Any]) -> Actor:
         try:
             ids = {"id": UUID(claims["jti"]), "role": claims["role"]}
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidToken from error
         async with self._database.unit_of_work() as session:
             row = (await session.execute(LIVE_API_KEY, ids)).one_or_none()
