@@ -8,6 +8,7 @@ from undercroft.foundation.settings.auth import AuthSettings, PasswordSettings
 from undercroft.foundation.settings.data import DataSettings
 from undercroft.foundation.settings.engines import CacheSettings, DatabaseSettings
 from undercroft.foundation.settings.http import HttpSettings, RateLimitSettings
+from undercroft.foundation.settings.notifications import NotificationSettings
 from undercroft.foundation.settings.operations import JobSettings, ObservabilitySettings
 from undercroft.foundation.settings.root import Environment, Settings, load_settings
 
@@ -19,6 +20,7 @@ __all__ = [
     "Environment",
     "HttpSettings",
     "JobSettings",
+    "NotificationSettings",
     "ObservabilitySettings",
     "PasswordSettings",
     "RateLimitSettings",

@@ -1,5 +1,6 @@
 """The verbs of sign-in. They know neither HTTP nor forms, so another protocol can use them."""
 
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
@@ -7,7 +8,11 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
+from undercroft.foundation.languages import negotiate
 from undercroft.identity.auth import lockout, sessions
+from undercroft.identity.auth.codes.errors import TooManyCodes
+from undercroft.identity.auth.codes.models import Purpose
+from undercroft.identity.auth.codes.service import Ask, request_secret
 from undercroft.identity.auth.devices import Device
 from undercroft.identity.auth.errors import (
     AccountNotActive,
@@ -16,21 +21,37 @@ from undercroft.identity.auth.errors import (
     RegistrationClosed,
     WrongPassword,
 )
+from undercroft.identity.auth.schemas import Registration
 from undercroft.identity.auth.sessions import SignIn
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries, service
 from undercroft.identity.users.identifiers import Identifier, IdentifierInvalid, parse_identifier
 from undercroft.identity.users.models import User, UserStatus
+from undercroft.notifications import Channel
 
 
-async def register(session: AsyncSession, identity: Identity, text: str, password: str) -> None:
+async def register(
+    session: AsyncSession,
+    identity: Identity,
+    new: Registration,
+    accept_language: str | None,
+    *,
+    now: datetime,
+) -> None:
     """Make an account, or do nothing in the same time when the identifier is taken."""
     if not identity.settings.open_registration:
         raise RegistrationClosed
-    identifier = parse_identifier(text)
-    identity.passwords.check_policy(password, identifier.words)
-    hashed = await identity.passwords.hash(password)
-    await service.insert_user(session, identifier, password_hash=hashed)
+    identifier = parse_identifier(new.identifier)
+    identity.passwords.check_policy(new.password, identifier.words)
+    hashed = await identity.passwords.hash(new.password)
+    language = negotiate(accept_language)
+    await service.insert_user(session, identifier, password_hash=hashed, language=language)
+    if identifier.kind == "username":
+        return
+    channel = Channel.EMAIL if identifier.kind == "email" else Channel.SMS
+    ask = Ask(Purpose.VERIFY_CONTACT, identifier, channel, accept_language)
+    with suppress(TooManyCodes):  # the account is made all the same
+        await request_secret(session, identity, ask, now=now)
 
 
 async def sign_in(
@@ -66,15 +87,21 @@ async def sign_in(
 async def change_password(
     session: AsyncSession, identity: Identity, actor: Actor, current: str, new: str
 ) -> None:
-    """Needs the current password; ends every other session."""
+    """Needs the current password; ends every other session.
+
+    With a second factor a stolen session and password are not enough: raises `StepUpRequired`
+    unless it was shown lately.
+    """
     assert actor.user_id
+    if actor.has_second_factor:
+        actor.require_fresh()
     async with identity.database.unit_of_work() as own:
         user = await queries.get_user(own, actor.user_id)
         hashed = await queries.get_password_hash(own, actor.user_id)
     right, _ = await identity.passwords.verify(current, hashed)
     if not right:
         raise WrongPassword
-    words = [word for identifier in _identifiers(user) for word in identifier.words]
+    words = account_words(user)
     identity.passwords.check_policy(new, words, pointer="#/new_password")
     new_hash = await identity.passwords.hash(new)
     await service.set_password(session, actor.user_id, new_hash, but=actor.session_id)
@@ -108,10 +135,11 @@ async def _find_user(identity: Identity, text: str, key: bytes, now: datetime) -
         return await queries.find_user_by_identifier(session, identifier)
 
 
-def _identifiers(user: User) -> list[Identifier]:
+def account_words(user: User) -> list[str]:
+    """The parts of an account's names, which its password may not contain."""
     found = (
         Identifier("email", user.email or ""),
         Identifier("phone", user.phone or ""),
         Identifier("username", user.username or ""),
     )
-    return [identifier for identifier in found if identifier.value]
+    return [word for identifier in found for word in identifier.words]
