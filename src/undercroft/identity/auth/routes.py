@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from undercroft.foundation.access import Public, SignedIn
+from undercroft.foundation.access import Public, SignedIn, StepUpRequired
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.http import CurrentActor, Router, Session
 from undercroft.foundation.problems import UnsupportedMediaType
@@ -22,9 +22,12 @@ from undercroft.identity.auth.errors import (
     PasswordRefused,
     RefreshTokenReused,
     SessionNotFound,
+    SignInLocked,
+    WrongPassword,
 )
 from undercroft.identity.parts import IdentityParts
 from undercroft.identity.users.identifiers import IdentifierInvalid
+from undercroft.identity.users.schemas import PasswordChange
 
 router = Router("/auth", tag="identity")
 session_router = Router("/sessions", tag="identity")
@@ -150,6 +153,28 @@ async def logout(
     refresh = body.refresh_token if body else None
     ended = await service.log_out(session, identity, bearer(request.headers), refresh)
     return schemas.Ended(sessions_revoked=len(ended), session_ids=ended)
+
+
+@router.get("/token-info", access=SignedIn())
+async def get_token_info(actor: CurrentActor) -> schemas.TokenInfo:
+    """What your token is and how long it lives."""
+    return service.describe_token(actor, now=utc_now())
+
+
+@router.post(
+    "/change-password",
+    access=SignedIn(),
+    rate="password",
+    status_code=204,
+    problems=(WrongPassword, PasswordRefused, SignInLocked, StepUpRequired),
+)
+async def change_password(
+    change: PasswordChange, session: Session, actor: CurrentActor, identity: IdentityParts
+) -> None:
+    """Change your password, as `PATCH users/me/password`. Every other session of yours ends."""
+    await service.change_password(
+        session, identity, actor, change.current_password, change.new_password, now=utc_now()
+    )
 
 
 @router.post("/logout-all", access=SignedIn(), rate="logout_all")

@@ -1,7 +1,7 @@
 """Sign-in on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,6 +59,20 @@ class TokensRead(BaseModel):
         examples=[["totp"]],
     )
     user: UserRead
+
+
+class TokenInfo(BaseModel):
+    """What the token of this request is, read from what we signed."""
+
+    token_type: str
+    session_id: UUID
+    user_id: UUID
+    aal: str
+    amr: list[dict[str, Any]]
+    issued_at: datetime
+    expires_at: datetime
+    expires_in: int = Field(description="Seconds.")
+    origin: str | None = None
 
 
 class Ended(BaseModel):

@@ -1,9 +1,10 @@
 """The verbs of sign-in. They know neither HTTP nor forms, so another protocol can use them."""
 
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
+import orjson
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,7 +13,7 @@ from undercroft.foundation.languages import negotiate
 from undercroft.identity.auth import lockout, sessions
 from undercroft.identity.auth.codes.errors import TooManyCodes
 from undercroft.identity.auth.codes.models import Purpose
-from undercroft.identity.auth.codes.service import Ask, request_secret
+from undercroft.identity.auth.codes.service import Ask, request_secret, revoke_secrets
 from undercroft.identity.auth.devices import Device
 from undercroft.identity.auth.errors import (
     AccountNotActive,
@@ -21,7 +22,7 @@ from undercroft.identity.auth.errors import (
     RegistrationClosed,
     WrongPassword,
 )
-from undercroft.identity.auth.schemas import Registration
+from undercroft.identity.auth.schemas import Registration, TokenInfo
 from undercroft.identity.auth.sessions import SignIn
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries, service
@@ -85,7 +86,13 @@ async def sign_in(
 
 
 async def change_password(
-    session: AsyncSession, identity: Identity, actor: Actor, current: str, new: str
+    session: AsyncSession,
+    identity: Identity,
+    actor: Actor,
+    current: str,
+    new: str,
+    *,
+    now: datetime,
 ) -> None:
     """Needs the current password; ends every other session.
 
@@ -95,16 +102,48 @@ async def change_password(
     assert actor.user_id
     if actor.has_second_factor:
         actor.require_fresh()
-    async with identity.database.unit_of_work() as own:
-        user = await queries.get_user(own, actor.user_id)
-        hashed = await queries.get_password_hash(own, actor.user_id)
-    right, _ = await identity.passwords.verify(current, hashed)
-    if not right:
-        raise WrongPassword
-    words = account_words(user)
-    identity.passwords.check_policy(new, words, pointer="#/new_password")
+    user = await check_own_password(identity, actor, current, now=now)
+    identity.passwords.check_policy(new, account_words(user), pointer="#/new_password")
     new_hash = await identity.passwords.hash(new)
     await service.set_password(session, actor.user_id, new_hash, but=actor.session_id)
+    await revoke_secrets(session, actor.user_id, now=now)
+
+
+async def check_own_password(
+    identity: Identity, actor: Actor, password: str, *, now: datetime
+) -> User:
+    """Raise `WrongPassword`, and `SignInLocked` after too many: a stolen session must not guess."""
+    assert actor.user_id
+    key = lockout.lock_key(f"password of {actor.user_id}", None)
+    async with identity.database.unit_of_work() as own:
+        await lockout.check_not_locked(own, key, now)
+        user = await queries.get_user(own, actor.user_id)
+        hashed = await queries.get_password_hash(own, actor.user_id)
+    right, _ = await identity.passwords.verify(password, hashed)
+    async with identity.database.unit_of_work() as own:
+        if right:
+            await lockout.forget_failures(own, key)
+        else:
+            await lockout.count_failure(own, key, identity.settings, now)
+    if not right:
+        raise WrongPassword
+    return user
+
+
+def describe_token(actor: Actor, *, now: datetime) -> TokenInfo:
+    claims = orjson.loads(actor.claims)
+    expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+    return TokenInfo(
+        token_type=claims["token_type"],
+        session_id=claims["session_id"],
+        user_id=claims["sub"],
+        aal=claims["aal"],
+        amr=claims["amr"],
+        issued_at=datetime.fromtimestamp(claims["iat"], UTC),
+        expires_at=expires_at,
+        expires_in=max(0, int((expires_at - now).total_seconds())),
+        origin=claims.get("origin"),
+    )
 
 
 async def log_out(

@@ -1,4 +1,4 @@
-"""stub"""
+"""Stub."""
 
 from undercroft.foundation.settings import AuthSettings
 
