@@ -21,8 +21,8 @@ class Post:
 
     def __init__(self, keyring: Keyring, settings: NotificationSettings) -> None:
         self._keyring = keyring
-        self._settings = settings
         self.carriers = _carriers(settings)
+        self.app_name = settings.app_name
 
     def seal(self, values: Mapping[str, Any]) -> bytes:
         return self._keyring.seal(SEAL, orjson.dumps(dict(values)))
@@ -35,7 +35,7 @@ class Post:
         return values
 
     def render(self, message: Message) -> Content:
-        values = {"app": self._settings.app_name} | self.open(message)
+        values = {"app": self.app_name} | self.open(message)
         return render(Kind(message.kind), message.language, values)
 
 

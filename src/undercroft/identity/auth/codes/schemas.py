@@ -8,7 +8,7 @@ from undercroft.identity.auth.codes.models import Purpose
 from undercroft.identity.users.schemas import IdentifierField, PasswordField
 from undercroft.notifications import Channel
 
-CodeField = Annotated[str, Field(pattern=r"^\d{6}$", examples=["123456"])]
+CodeField = Annotated[str, Field(pattern=r"^[0-9]{6}$", examples=["123456"])]
 # What anybody may ask for; a change of contact is asked for where the change is made.
 PublicPurpose = Literal[
     Purpose.SIGN_IN, Purpose.SIGN_UP, Purpose.PASSWORD_RESET, Purpose.VERIFY_CONTACT
