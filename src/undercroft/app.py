@@ -39,6 +39,7 @@ from undercroft.identity.auth import routes as auth_routes
 from undercroft.identity.auth.codes import routes as code_routes
 from undercroft.identity.auth.credentials import read_credentials
 from undercroft.identity.auth.factors import routes as factor_routes
+from undercroft.identity.auth.providers import routes as provider_routes
 from undercroft.identity.bootstrap import FirstSuperuser
 from undercroft.identity.bootstrap import bootstrap as bootstrap_identity
 from undercroft.identity.parts import Identity, build_identity
@@ -50,6 +51,7 @@ CONTROL: tuple[Router, ...] = (
     auth_routes.router,
     code_routes.router,
     factor_routes.router,
+    provider_routes.router,
     auth_routes.session_router,
     user_routes.router,
     tables.router,

@@ -4,7 +4,7 @@ Environment names follow the path (`UNDERCROFT_AUTH__ACCESS_TOKEN_LIFETIME`); th
 already know (`DATABASE_URL`, `SECRET_KEY`, …) work too and are listed in `known_names.py`.
 """
 
-from undercroft.foundation.settings.auth import AuthSettings, PasswordSettings
+from undercroft.foundation.settings.auth import AuthSettings, PasswordSettings, ProviderSettings
 from undercroft.foundation.settings.data import DataSettings
 from undercroft.foundation.settings.engines import CacheSettings, DatabaseSettings
 from undercroft.foundation.settings.http import HttpSettings, RateLimitSettings
@@ -23,6 +23,7 @@ __all__ = [
     "NotificationSettings",
     "ObservabilitySettings",
     "PasswordSettings",
+    "ProviderSettings",
     "RateLimitSettings",
     "Settings",
     "load_settings",
