@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from undercroft.foundation.languages import LANGUAGES, best_language
+from undercroft.foundation.languages import LANGUAGES, negotiate
 from undercroft.notifications.templates import Kind, render
 
 VALUES = {
@@ -53,5 +53,5 @@ class TestLanguages:
         (";;;,,,q=", None, "en"),
     ],
 )
-def test_best_language(header: str | None, preferred: str | None, expected: str):
-    assert best_language(header, preferred) == expected
+def test_negotiate(header: str | None, preferred: str | None, expected: str):
+    assert negotiate(header, preferred) == expected

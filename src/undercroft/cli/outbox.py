@@ -3,30 +3,30 @@
 import asyncio
 import json
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undercroft.foundation.settings import Settings
+from undercroft.cli.options import HomeOption, JsonOption, settings_for
 
-app = typer.Typer(help="Show the messages of this home, such as sign-up codes.")
+if TYPE_CHECKING:
+    from undercroft.foundation.settings import Settings
 
 
-@app.callback(invoke_without_command=True)
 def show_outbox(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most messages to show.")] = 20,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Show the newest messages; what was sent has forgotten its content."""
+    """Show messages such as sign-up codes, newest first; what was sent has forgotten its words."""
     from undercroft.foundation.embedded import open_engines
-    from undercroft.foundation.settings import load_settings
 
-    with open_engines(load_settings(), command="outbox") as settings:
+    with open_engines(settings_for(home), command="outbox") as settings:
         messages = asyncio.run(read_outbox(settings, limit))
-    typer.echo(json.dumps(messages, indent=2) if as_json else _as_text(messages))
+    print(json.dumps(messages, indent=2) if as_json else _as_text(messages))
 
 
-async def read_outbox(settings: Settings, limit: int) -> list[dict[str, Any]]:
+async def read_outbox(settings: "Settings", limit: int) -> list[dict[str, Any]]:
     """Messages as plain values; `content` is None where it was forgotten."""
     from undercroft.foundation.crypto import Keyring
     from undercroft.foundation.db import Database

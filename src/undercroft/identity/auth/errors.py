@@ -64,11 +64,6 @@ class PasswordAlreadySet(Conflict):
     detail = "Change it with the current one, or ask for a new one."
 
 
-class NoPassword(Conflict):
-    title = "The account has no password"
-    detail = "Sign in again to prove who you are."
-
-
 class RegistrationClosed(Forbidden):
     title = "Registration is closed"
     detail = "Ask an administrator for an account."
