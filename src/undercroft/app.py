@@ -51,6 +51,7 @@ CONTROL: tuple[Router, ...] = (
     auth_routes.router,
     code_routes.router,
     factor_routes.router,
+    factor_routes.users_router,
     provider_routes.router,
     auth_routes.session_router,
     user_routes.router,

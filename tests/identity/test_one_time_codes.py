@@ -6,8 +6,11 @@ import httpx
 import pytest
 
 from tests.fixtures.actors import Caller, register, sign_in, unique
-from tests.fixtures.app import PASSWORD
+from tests.fixtures.app import PASSWORD, make_client, running
+from tests.fixtures.engines import EngineAddresses
 from tests.fixtures.outbox import Outbox
+from undercroft.app import create_app
+from undercroft.foundation.settings import Settings
 
 AUTH = "/api/v1/auth"
 
@@ -231,6 +234,32 @@ class TestEnumeration:
         assert await ask(member.identifier) == {"available": False}
         assert await ask(member.identifier.upper()) == {"available": False}
         assert await ask(f"{unique('free')}@example.com") == {"available": True}
+
+
+class TestLimits:
+    async def test_sending_is_limited_by_identifier_and_by_address(
+        self, engines: EngineAddresses, database: str, settings: Settings
+    ):
+        limits = {"one_time_code": "2/minute"}
+        observability = {"log_level": "error"}
+        app = create_app(
+            engines.settings(
+                database, auth=settings.auth, rate_limits=limits, observability=observability
+            )
+        )
+
+        async def ask(identifier: str, address: str) -> int:
+            body = {"identifier": identifier, "channel": "email", "purpose": "sign_in"}
+            async with make_client(app, address=address) as client:
+                path = f"{AUTH}/send-one-time-password"
+                return (await client.post(path, json=body)).status_code
+
+        async with running(app):
+            one = f"{unique('limited')}@example.com"
+            answers = [await ask(one, f"192.0.2.{n}") for n in range(3)]
+            assert answers == [200, 200, 429]
+            others = [await ask(f"{unique('o')}@example.com", "192.0.2.77") for _ in range(3)]
+            assert others == [200, 200, 429]
 
 
 class TestLanguage:

@@ -191,6 +191,18 @@ class TestSignIn:
         names = [each["name"] for each in (await web.get(f"{AUTH}/providers")).json()]
         assert names == ["acme", "liar", "microsoft"]
 
+    async def test_refusal_goes_on_to_the_application(
+        self, client: httpx.AsyncClient, web: httpx.AsyncClient, provider: str
+    ):
+        squatter = await register(client)
+        target = "http://localhost:8000/welcome"
+        trip = await set_out(web, redirect_to=target, code_challenge=CHALLENGE)
+        answer = await consent(
+            trip, provider, unique("refused"), email=squatter.identifier, email_verified=True
+        )
+        gone = await come_back(web, answer, trip.cookie)
+        assert gone.headers["location"] == f"{target}?error=account_exists"
+
 
 class TestLinking:
     async def test_both_sides_verified_links(

@@ -259,6 +259,36 @@ class TestPasskeys:
         assert (await add_passkey(outsider, authenticator)).status_code == 401
 
 
+class TestLostPhone:
+    async def test_operator_removes_the_factors(
+        self, client: httpx.AsyncClient, member: Caller, outsider: Caller, admin: Caller
+    ):
+        await add_totp(member)
+        path = f"/api/v1/users/{member.id}/factors"
+        assert (await outsider.delete(path)).status_code == 403
+        assert (await admin.delete(path)).status_code == 204
+        await asyncio.sleep(0.1)
+        assert (await member.get(ME)).status_code == 401
+        again = await sign_in(client, member.identifier)
+        assert (await again.get(ME)).status_code == 200
+
+
+class TestHalfSignIn:
+    async def test_is_nobody_for_rows_too(self, client: httpx.AsyncClient, member: Caller):
+        await add_totp(member)
+        again = await sign_in(client, member.identifier)
+
+        async def status(caller: Caller) -> int:
+            return (await caller.get("/rest/v1/no_such_table")).status_code
+
+        assert await status(again) == (await client.get("/rest/v1/no_such_table")).status_code
+
+    async def test_may_log_out(self, client: httpx.AsyncClient, member: Caller):
+        await add_totp(member)
+        again = await sign_in(client, member.identifier)
+        assert (await again.post(f"{AUTH}/logout")).json()["sessions_revoked"] == 1
+
+
 class TestStepUp:
     async def test_old_session_may_not_add_or_remove_factors(self, app, member: Caller):
         secret, _, factor_id = await add_totp(member)

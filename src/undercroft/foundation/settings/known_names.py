@@ -34,6 +34,11 @@ KNOWN_NAMES = {
 }
 
 
+SWITCH = dict.fromkeys(("1", "true", "yes", "on"), "auto") | dict.fromkeys(
+    ("0", "false", "no", "off"), "none"
+)
+
+
 class KnownNamesSource(PydanticBaseSettingsSource):
     """Reads `KNOWN_NAMES` from an environment mapping; our own names win over them."""
 
@@ -69,7 +74,8 @@ def _put(values: dict[str, Any], path: list[str], value: object) -> None:
 
 def _decode(path: str, text: str) -> object:
     if path == "notifications.email_security":
-        return "auto" if text.lower() in {"1", "true", "yes", "on"} else "none"
+        # The old name is a switch; the setting's own words pass too.
+        return SWITCH.get(text.lower(), text.lower())
     if path != "http.cors_origins":
         return text.lower() if path.endswith("log_level") else text
     # Both habits exist: a JSON list and a comma-separated line.

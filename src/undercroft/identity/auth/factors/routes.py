@@ -4,6 +4,7 @@ from uuid import UUID
 
 from undercroft.foundation.access import (
     HalfSignedIn,
+    Needs,
     Public,
     SignedIn,
     SteppedUp,
@@ -25,8 +26,10 @@ from undercroft.identity.auth.factors.errors import (
 from undercroft.identity.auth.schemas import TokensRead
 from undercroft.identity.auth.service import check_own_password
 from undercroft.identity.parts import IdentityParts
+from undercroft.identity.users.errors import AboveYou, UserNotFound
 
 router = Router("/auth", tag="identity")
+users_router = Router("/users", tag="identity")
 
 
 @router.get("/factors", access=SignedIn())
@@ -113,6 +116,17 @@ async def remove_factor(factor_id: UUID, session: Session, actor: CurrentActor) 
     """Remove a second factor of yours."""
     assert actor.user_id
     await service.remove_factor(session, actor.user_id, factor_id)
+
+
+@users_router.delete(
+    "/{user_id}/factors",
+    access=Needs("users:suspend"),
+    status_code=204,
+    problems=(UserNotFound, AboveYou),
+)
+async def remove_factors_of_user(user_id: UUID, session: Session, actor: CurrentActor) -> None:
+    """Remove every second factor of an account whose owner lost theirs; it is signed out."""
+    await service.remove_all_factors(session, user_id, actor=actor)
 
 
 @router.post("/recovery-codes", access=SteppedUp(), problems=(StepUpRequired,))

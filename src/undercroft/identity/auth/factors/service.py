@@ -27,7 +27,7 @@ from undercroft.identity.auth.gate import FULL, announce_user
 from undercroft.identity.auth.sessions import SignIn
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries
-from undercroft.identity.users.errors import UserNotFound
+from undercroft.identity.users.errors import AboveYou, UserNotFound
 from undercroft.identity.users.models import UserStatus
 
 MOST_FACTORS = 10
@@ -237,8 +237,14 @@ async def remove_factor(session: AsyncSession, user_id: UUID, factor_id: UUID) -
     await announce_user(session, user_id)
 
 
-async def remove_all_factors(session: AsyncSession, user_id: UUID) -> None:
-    """For an operator who has made sure whose account it is; every session ends."""
+async def remove_all_factors(session: AsyncSession, user_id: UUID, *, actor: Actor) -> None:
+    """For an operator who has made sure whose account it is; every session of it ends.
+
+    Raises `UserNotFound`, and `AboveYou` for a superuser's account unless the operator is one.
+    """
+    await queries.get_user(session, user_id, lock=True)
+    if not actor.is_superuser and await queries.is_superuser(session, user_id):
+        raise AboveYou
     await session.execute(delete(Factor).where(Factor.user_id == user_id))
     await recovery_codes.forget_codes(session, user_id)
     await sessions.end_all_sessions(session, user_id, reason="factors_reset")

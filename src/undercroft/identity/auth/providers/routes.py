@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 from undercroft.foundation.access import Public, SignedIn, SteppedUp, StepUpRequired
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.http import CurrentActor, Router, Session
+from undercroft.foundation.problems import Problem
 from undercroft.identity.auth import sessions
 from undercroft.identity.auth.callers import device_of, tokens_read
 from undercroft.identity.auth.errors import AccountNotActive, RegistrationClosed
@@ -92,16 +93,18 @@ async def _come_back(
         browser=request.cookies.get(COOKIE),
         now=now,
     )
-    profile = await service.ask_provider(
-        identity, back, _text(answer.get("code")), _text(answer.get("iss"))
-    )
-    if back.wish.user_id:
-        await service.link_identity(session, back.wish.user_id, provider, profile, now=now)
+    code, issuer = _text(answer.get("code")), _text(answer.get("iss"))
+    try:
+        user = await service.settle(session, identity, back, code=code, issuer=issuer, now=now)
+    except Problem as problem:
+        if back.wish.redirect_to is None:
+            raise
+        return _gone(back.wish.redirect_to, {"error": problem.code})
+    if user is None:
         return _gone(back.wish.redirect_to, {})
-    user = await service.find_or_make_user(session, identity, provider, profile, now=now)
     if back.wish.redirect_to:
-        code = await service.grant_sign_in(session, user, back, now=now)
-        return _gone(back.wish.redirect_to, {"code": code})
+        grant = await service.grant_sign_in(session, user, back, now=now)
+        return _gone(back.wish.redirect_to, {"code": grant})
     method = service.method_of(provider)
     signed_in = await sessions.start_session(
         session, identity, user, device_of(request), method=method, now=now
@@ -118,7 +121,8 @@ for method, name in (("GET", "callback"), ("POST", "callback_posted")):
         rate="provider",
         operation_id=name,
         summary="Where a provider sends the browser back to",
-        description="Answers with tokens, or goes on to `redirect_to` with a `code` to exchange.",
+        description="Answers with tokens, or goes on to `redirect_to` with a `code` to exchange "
+        "or the code of a problem as `error`.",
         response_model=None,
         problems=BACK_PROBLEMS,
     )(_come_back)

@@ -136,6 +136,28 @@ async def take_flow(
     )
 
 
+async def settle(
+    session: AsyncSession,
+    identity: Identity,
+    back: Back,
+    *,
+    code: str | None,
+    issuer: str | None,
+    now: datetime,
+) -> User | None:
+    """Do what the trip was for: return who signed in, None where an identity was linked.
+
+    A refusal undoes what this call wrote and nothing else, so that the caller may still answer
+    with a redirect.
+    """
+    profile = await ask_provider(identity, back, code, issuer)
+    async with session.begin_nested():
+        if back.wish.user_id:
+            await link_identity(session, back.wish.user_id, back.provider, profile, now=now)
+            return None
+        return await find_or_make_user(session, identity, back.provider, profile, now=now)
+
+
 async def ask_provider(
     identity: Identity, back: Back, code: str | None, issuer: str | None
 ) -> Profile:
