@@ -60,8 +60,9 @@ async def _decide(session: AsyncSession, row: OneTimeSecret) -> Delivery | None:
     purpose = Purpose(row.purpose)
     identifier = parse_identifier(row.identifier)
     if purpose is Purpose.CHANGE_CONTACT:
-        owner = await queries.get_user(session, row.user_id) if row.user_id else None
-        return Delivery(identifier.value, owner) if owner else None
+        owner = await session.get(User, row.user_id) if row.user_id else None
+        wanted = owner is not None and UserStatus(owner.status).may_sign_in
+        return Delivery(identifier.value, owner) if wanted else None
     user = await queries.find_user_by_identifier(session, identifier)
     if purpose is Purpose.SIGN_UP and user is None:
         return Delivery(identifier.value, None)
