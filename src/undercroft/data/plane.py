@@ -135,7 +135,7 @@ class RowsPlane:
                 details=str(refusal),
                 headers=[(b"www-authenticate", b'Bearer error="invalid_token"')],
             ) from refusal
-        if actor is ANONYMOUS:
+        if actor is ANONYMOUS or actor.half:
             raise RestError(
                 401,
                 "PGRST302",
