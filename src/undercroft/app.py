@@ -15,7 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from undercroft.foundation.access import Actor
+from undercroft.foundation.access import Actor, Permission
 from undercroft.foundation.cache import Cache, RateLimiter
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
@@ -28,6 +28,7 @@ from undercroft.foundation.jobs import JobRegistry, Workplace
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
+from undercroft.identity.access import routes as access_routes
 from undercroft.identity.auth import routes as auth_routes
 from undercroft.identity.auth.credentials import read_credentials
 from undercroft.identity.bootstrap import FirstSuperuser
@@ -40,10 +41,19 @@ from undercroft.operations.health.checks import VERSION
 CONTROL: tuple[Router, ...] = (
     auth_routes.router,
     auth_routes.session_router,
+    access_routes.user_router,
     user_routes.router,
+    access_routes.permission_router,
+    access_routes.group_router,
+    access_routes.access_router,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root)
+
+PERMISSIONS: tuple[Permission, ...] = (
+    *user_routes.PERMISSIONS,
+    *access_routes.PERMISSIONS,
+)
 
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."
 EXPOSED_HEADERS = ("Content-Range", "Location", "Retry-After", "X-Request-Id", "Content-Location")
@@ -100,7 +110,7 @@ async def _bootstrap(settings: Settings, *, embedded: bool) -> FirstSuperuser | 
     parts, identity = build_parts(settings)
     wanted = settings.auth.first_superuser_email is not None
     try:
-        return await bootstrap_identity(identity, make_superuser=wanted or embedded)
+        return await bootstrap_identity(identity, PERMISSIONS, make_superuser=wanted or embedded)
     finally:
         identity.passwords.close()
         await parts.database.dispose()

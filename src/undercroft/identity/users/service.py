@@ -7,12 +7,16 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
+from undercroft.foundation.clock import utc_now
 from undercroft.foundation.ids import new_id
-from undercroft.identity.access.models import SUPER_ADMIN, Group, UserGroup
+from undercroft.foundation.jobs import publish
+from undercroft.identity.access.models import EVERYBODY, SUPER_ADMIN, Group, UserGroup
+from undercroft.identity.access.queries import has_other_superuser, lock_superusers
 from undercroft.identity.auth.gate import announce_user
 from undercroft.identity.auth.sessions import end_all_sessions
 from undercroft.identity.users import queries
 from undercroft.identity.users.errors import AboveYou, IdentifierTaken, LastSuperuser, NotYourself
+from undercroft.identity.users.events import UserStatusChanged
 from undercroft.identity.users.identifiers import Identifier
 from undercroft.identity.users.models import User, UserStatus
 
@@ -24,15 +28,21 @@ async def insert_user(
     password_hash: str | None,
     status: UserStatus = UserStatus.UNVERIFIED,
 ) -> UUID | None:
-    """Make an account; None when the identifier is taken, also by a racing insert."""
+    """Make an account in the group of everybody.
+
+    None when the identifier is taken, also by a racing insert.
+    """
     values = {
         "id": new_id(),
         identifier.kind: identifier.value,
         "password_hash": password_hash,
         "status": status,
+        "auth_type": identifier.kind,
     }
-    statement = insert(User).values(values).on_conflict_do_nothing().returning(User.id)
-    user_id: UUID | None = await session.scalar(statement)
+    made = insert(User).values(values).on_conflict_do_nothing().returning(User.id).cte("made")
+    joined = select(made.c.id, Group.id).join_from(made, Group, Group.codename == EVERYBODY)
+    join = insert(UserGroup).from_select(["user_id", "group_id"], joined).cte("joined")
+    user_id: UUID | None = await session.scalar(select(made.c.id).add_cte(join))
     return user_id
 
 
@@ -54,16 +64,22 @@ async def set_status(
     session: AsyncSession, user_id: UUID, status: UserStatus, *, actor: Actor
 ) -> User:
     """Suspend, deactivate, delete or bring back. All but the last end every session at once."""
+    if not status.may_sign_in:
+        await lock_superusers(session)
     user = await queries.get_user(session, user_id, lock=True)
-    await _check_may_change(session, user, actor)
+    await check_may_change(session, user, actor)
     if not status.may_sign_in:
         if user_id == actor.user_id:
             raise NotYourself
         await _keep_a_superuser(session, user_id)
         await end_all_sessions(session, user_id, reason=status.value)
     user.status = status
+    if status is UserStatus.DELETED:
+        user.deleted_at = utc_now()
     await session.flush()
+    await session.refresh(user)
     await announce_user(session, user_id)
+    publish(session, UserStatusChanged(user_id, status.value, by=actor.user_id))
     return user
 
 
@@ -84,13 +100,13 @@ async def promote(session: AsyncSession, user_id: UUID, *, by: UUID | None = Non
     await announce_user(session, user_id)
 
 
-async def _check_may_change(session: AsyncSession, user: User, actor: Actor) -> None:
+async def check_may_change(session: AsyncSession, user: User, actor: Actor) -> None:
+    """Raise `AboveYou` for a superuser's account, unless the caller is one too."""
     if not actor.is_superuser and await queries.is_superuser(session, user.id):
         raise AboveYou
 
 
 async def _keep_a_superuser(session: AsyncSession, user_id: UUID) -> None:
-    if await queries.is_superuser(session, user_id) and not await queries.has_other_superuser(
-        session, user_id
-    ):
+    is_one = await queries.is_superuser(session, user_id)
+    if is_one and not await has_other_superuser(session, user_id):
         raise LastSuperuser
