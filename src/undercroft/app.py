@@ -29,6 +29,7 @@ from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
 from undercroft.identity.access import routes as access_routes
+from undercroft.identity.access.api_keys import routes as api_key_routes
 from undercroft.identity.auth import routes as auth_routes
 from undercroft.identity.auth.credentials import read_credentials
 from undercroft.identity.bootstrap import FirstSuperuser
@@ -46,6 +47,7 @@ CONTROL: tuple[Router, ...] = (
     access_routes.permission_router,
     access_routes.group_router,
     access_routes.access_router,
+    api_key_routes.router,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root)
@@ -53,6 +55,7 @@ ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root)
 PERMISSIONS: tuple[Permission, ...] = (
     *user_routes.PERMISSIONS,
     *access_routes.PERMISSIONS,
+    *api_key_routes.PERMISSIONS,
 )
 
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."

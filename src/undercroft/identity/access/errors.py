@@ -73,3 +73,13 @@ class CannotGrant(Forbidden):
 
 class ApiKeyNotFound(NotFound):
     title = "No such API key"
+
+
+class ApiKeyOrganizationUnknown(NotFound):
+    title = "No such organization"
+    detail = "A key can act only in an organization that you are a member of."
+
+
+class ExpiryInThePast(Invalid):
+    title = "The key would have expired already"
+    detail = "`expires_at` must lie in the future."

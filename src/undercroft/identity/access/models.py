@@ -7,6 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from undercroft.foundation.db import Base, Id, Timestamps
+from undercroft.identity.organizations.models import Organization
 
 SUPER_ADMIN = "super_admin"
 EVERYBODY = "user"
@@ -96,7 +97,7 @@ class ApiKey(Base):
         ForeignKey("auth.users.id", ondelete="SET NULL"), index=True
     )
     organization_id: Mapped[UUID | None] = mapped_column(
-        ForeignKey("auth.organizations.id", ondelete="CASCADE"), index=True
+        ForeignKey(Organization.id, ondelete="CASCADE"), index=True
     )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
