@@ -34,6 +34,7 @@ from undercroft.identity.auth import routes as auth_routes
 from undercroft.identity.auth.credentials import read_credentials
 from undercroft.identity.bootstrap import FirstSuperuser
 from undercroft.identity.bootstrap import bootstrap as bootstrap_identity
+from undercroft.identity.organizations import routes as organization_routes
 from undercroft.identity.parts import Identity, build_identity
 from undercroft.identity.users import routes as user_routes
 from undercroft.operations import health
@@ -48,6 +49,8 @@ CONTROL: tuple[Router, ...] = (
     access_routes.group_router,
     access_routes.access_router,
     api_key_routes.router,
+    organization_routes.router,
+    organization_routes.invitation_router,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root)
@@ -56,6 +59,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *user_routes.PERMISSIONS,
     *access_routes.PERMISSIONS,
     *api_key_routes.PERMISSIONS,
+    *organization_routes.PERMISSIONS,
 )
 
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."

@@ -21,6 +21,7 @@ IdentifierField = Annotated[
         examples=["ada@example.com"],
     ),
 ]
+EmailField = Annotated[str, Field(min_length=3, max_length=320, examples=["grace@example.com"])]
 PasswordField = Annotated[str, Field(min_length=1, max_length=4096, examples=["Correct-Horse-42"])]
 
 
