@@ -34,6 +34,7 @@ from undercroft.identity.auth import routes as auth_routes
 from undercroft.identity.auth.credentials import read_credentials
 from undercroft.identity.bootstrap import FirstSuperuser
 from undercroft.identity.bootstrap import bootstrap as bootstrap_identity
+from undercroft.identity.features import routes as feature_routes
 from undercroft.identity.organizations import routes as organization_routes
 from undercroft.identity.parts import Identity, build_identity
 from undercroft.identity.users import routes as user_routes
@@ -51,6 +52,8 @@ CONTROL: tuple[Router, ...] = (
     api_key_routes.router,
     organization_routes.router,
     organization_routes.invitation_router,
+    feature_routes.router,
+    feature_routes.organization_router,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root)
@@ -60,6 +63,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *access_routes.PERMISSIONS,
     *api_key_routes.PERMISSIONS,
     *organization_routes.PERMISSIONS,
+    *feature_routes.PERMISSIONS,
 )
 
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."

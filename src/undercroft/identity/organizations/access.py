@@ -48,8 +48,7 @@ class LoadOrganization:
     async def __call__(
         self, organization_id: UUID, session: Session, actor: CurrentActor
     ) -> Standing:
-        organization = await queries.get_organization(session, organization_id, lock=self._lock)
-        member_role = await queries.find_role(session, organization_id, actor)
+        organization, member_role = await self._load(session, organization_id, actor)
         role = OrganizationRole.OWNER if actor.has(MANAGE) else member_role
         if role is None:
             raise OrganizationNotFound
@@ -58,6 +57,14 @@ class LoadOrganization:
         if self._lock and not organization.is_active and not actor.has(MANAGE):
             raise OrganizationInactive
         return Standing(organization, role, member_role, actor)
+
+    async def _load(
+        self, session: Session, organization_id: UUID, actor: Actor
+    ) -> tuple[Organization, OrganizationRole | None]:
+        if not self._lock:
+            return await queries.get_organization_and_role(session, organization_id, actor)
+        organization = await queries.get_organization(session, organization_id, lock=True)
+        return organization, await queries.find_role(session, organization_id, actor)
 
 
 OrganizationToSee = Annotated[Standing, Depends(LoadOrganization(OrganizationRole.GUEST))]
