@@ -24,7 +24,7 @@ from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
 from undercroft.foundation.http.planes import Planes
 from undercroft.foundation.http.rendering import add_problem_handlers
-from undercroft.foundation.jobs import JobRegistry, Workplace
+from undercroft.foundation.jobs import Job, JobRegistry, Schedule, Workplace
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
@@ -37,7 +37,9 @@ from undercroft.identity.bootstrap import bootstrap as bootstrap_identity
 from undercroft.identity.features import routes as feature_routes
 from undercroft.identity.organizations import routes as organization_routes
 from undercroft.identity.parts import Identity, build_identity
+from undercroft.identity.users import erasure
 from undercroft.identity.users import routes as user_routes
+from undercroft.identity.users import settings_routes as user_settings_routes
 from undercroft.operations import health
 from undercroft.operations.health.checks import VERSION
 
@@ -46,6 +48,7 @@ CONTROL: tuple[Router, ...] = (
     auth_routes.session_router,
     access_routes.user_router,
     user_routes.router,
+    user_settings_routes.router,
     access_routes.permission_router,
     access_routes.group_router,
     access_routes.access_router,
@@ -65,6 +68,9 @@ PERMISSIONS: tuple[Permission, ...] = (
     *organization_routes.PERMISSIONS,
     *feature_routes.PERMISSIONS,
 )
+
+JOBS: tuple[Job, ...] = (*erasure.JOBS,)
+SCHEDULES: tuple[Schedule, ...] = (*erasure.SCHEDULES,)
 
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."
 EXPOSED_HEADERS = ("Content-Range", "Location", "Retry-After", "X-Request-Id", "Content-Location")
@@ -94,7 +100,7 @@ def create_app(settings: Settings | None = None) -> Application:
 
 def create_registry() -> JobRegistry:
     """Every job, schedule and subscription of every wing."""
-    return JobRegistry()
+    return JobRegistry(jobs=JOBS, schedules=SCHEDULES)
 
 
 @asynccontextmanager

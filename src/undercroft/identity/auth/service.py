@@ -19,6 +19,7 @@ from undercroft.identity.auth.errors import (
 from undercroft.identity.auth.sessions import SignIn
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries, service
+from undercroft.identity.users.errors import NotYourself
 from undercroft.identity.users.identifiers import Identifier, IdentifierInvalid, parse_identifier
 from undercroft.identity.users.models import User, UserStatus
 
@@ -78,6 +79,21 @@ async def change_password(
     identity.passwords.check_policy(new, words, pointer="#/new_password")
     new_hash = await identity.passwords.hash(new)
     await service.set_password(session, actor.user_id, new_hash, but=actor.session_id)
+
+
+async def reset_password(
+    session: AsyncSession, identity: Identity, actor: Actor, user_id: UUID, new: str
+) -> None:
+    """Set somebody else's password; ends every session of theirs."""
+    if user_id == actor.user_id:
+        raise NotYourself
+    async with identity.database.unit_of_work() as own:
+        user = await queries.get_user(own, user_id)
+        await service.check_may_change(own, user, actor)
+    words = [word for identifier in _identifiers(user) for word in identifier.words]
+    identity.passwords.check_policy(new, words, pointer="#/new_password")
+    new_hash = await identity.passwords.hash(new)
+    await service.set_password(session, user_id, new_hash)
 
 
 async def log_out(

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from undercroft.foundation.access import Actor
 from undercroft.foundation.db import PageRequest, paginate
@@ -152,12 +153,13 @@ async def list_owners(session: AsyncSession, organization_id: UUID) -> list[Memb
 
 async def solely_owned(session: AsyncSession, user_id: UUID) -> list[str]:
     """Slugs of the organizations that would be left without an owner."""
+    another = aliased(Membership)
     other = (
-        select(Membership.user_id)
+        select(another.user_id)
         .where(
-            Membership.organization_id == Organization.id,
-            Membership.role == OrganizationRole.OWNER,
-            Membership.user_id != user_id,
+            another.organization_id == Organization.id,
+            another.role == OrganizationRole.OWNER,
+            another.user_id != user_id,
         )
         .exists()
     )

@@ -23,6 +23,14 @@ class UserStatus(StrEnum):
         return self in {UserStatus.ACTIVE, UserStatus.UNVERIFIED}
 
 
+class UserType(StrEnum):
+    """What kind of account, for statistics; it gives no rights."""
+
+    ADMIN = "admin"
+    CUSTOMER = "customer"
+    BUSINESS = "business"
+
+
 class User(Timestamps, Base):
     """E-mail and username are stored in lower case, the phone number in E.164."""
 

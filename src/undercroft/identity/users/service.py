@@ -1,22 +1,33 @@
-"""The verbs on accounts: make, change state, delete."""
+"""The verbs on accounts: make, change, change state, delete."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
+from undercroft.foundation.problems import Problem
 from undercroft.identity.access.models import EVERYBODY, SUPER_ADMIN, Group, UserGroup
 from undercroft.identity.access.queries import has_other_superuser, lock_superusers
 from undercroft.identity.auth.gate import announce_user
 from undercroft.identity.auth.sessions import end_all_sessions
+from undercroft.identity.organizations.queries import solely_owned
 from undercroft.identity.users import queries
-from undercroft.identity.users.errors import AboveYou, IdentifierTaken, LastSuperuser, NotYourself
-from undercroft.identity.users.events import UserStatusChanged
+from undercroft.identity.users.errors import (
+    AboveYou,
+    IdentifierTaken,
+    LastSuperuser,
+    NotYourself,
+    StillOwner,
+)
+from undercroft.identity.users.events import UserStatusChanged, UserUpdated
 from undercroft.identity.users.identifiers import Identifier
 from undercroft.identity.users.models import User, UserStatus
 
@@ -90,6 +101,64 @@ async def set_password(
     statement = update(User).where(User.id == user_id).values(password_hash=password_hash)
     await session.execute(statement)
     await end_all_sessions(session, user_id, reason="password_changed", but=but)
+
+
+async def update_user(
+    session: AsyncSession, user_id: UUID, changes: Mapping[str, Any], *, actor: Actor
+) -> User:
+    """Change what describes an account. The schemas decide which fields these may be."""
+    user = await queries.get_user(session, user_id, lock=True)
+    if user_id != actor.user_id:
+        await check_may_change(session, user, actor)
+    for name, value in changes.items():
+        setattr(user, name, value)
+    await session.flush()
+    await session.refresh(user)
+    publish(session, UserUpdated(user_id, tuple(sorted(changes)), by=actor.user_id))
+    return user
+
+
+async def rename_user(session: AsyncSession, user_id: UUID, username: str, *, actor: Actor) -> User:
+    """Raises `IdentifierTaken`, also when a racing request took the name."""
+    try:
+        return await update_user(session, user_id, {"username": username}, actor=actor)
+    except IntegrityError as error:
+        raise IdentifierTaken from error
+
+
+async def change_many(
+    session: AsyncSession, user_ids: Iterable[UUID], status: UserStatus, *, actor: Actor
+) -> dict[UUID, Problem | None]:
+    """Set the status of each account; the refusals of some do not undo the others.
+
+    In the order of ids behind the superusers' lock, so that two at once cannot wait for each other.
+    """
+    await lock_superusers(session)
+    outcomes: dict[UUID, Problem | None] = {}
+    for user_id in sorted(set(user_ids)):
+        try:
+            if user_id == actor.user_id:
+                raise NotYourself
+            async with session.begin_nested():
+                await set_status(session, user_id, status, actor=actor)
+            outcomes[user_id] = None
+        except Problem as problem:
+            outcomes[user_id] = problem
+    return outcomes
+
+
+async def end_own_account(session: AsyncSession, user_id: UUID, status: UserStatus) -> None:
+    """Deactivate or delete one's own account. Raises `StillOwner`, `LastSuperuser`."""
+    await lock_superusers(session)
+    user = await queries.get_user(session, user_id, lock=True)
+    await _keep_a_superuser(session, user_id)
+    if status is UserStatus.DELETED and (left := await solely_owned(session, user_id)):
+        raise StillOwner(left)
+    await end_all_sessions(session, user_id, reason=status.value)
+    user.status = status
+    user.deleted_at = utc_now() if status is UserStatus.DELETED else None
+    await session.flush()
+    publish(session, UserStatusChanged(user_id, status.value, by=user_id))
 
 
 async def promote(session: AsyncSession, user_id: UUID, *, by: UUID | None = None) -> None:
