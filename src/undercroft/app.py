@@ -15,16 +15,21 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from undercroft.data import tables
+from undercroft.data.parts import Data
+from undercroft.data.plane import PREFIX as ROWS_PREFIX
+from undercroft.data.plane import RowsPlane
 from undercroft.foundation.access import Actor, Permission
 from undercroft.foundation.cache import Cache, RateLimiter
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
+from undercroft.foundation.db.migrate import authenticator_url
 from undercroft.foundation.http import Foundation, Router
 from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
 from undercroft.foundation.http.planes import Planes
 from undercroft.foundation.http.rendering import add_problem_handlers
-from undercroft.foundation.jobs import Job, JobRegistry, Schedule, Workplace
+from undercroft.foundation.jobs import Job, JobRegistry, Schedule, Workplace, outbox
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
@@ -57,6 +62,7 @@ CONTROL: tuple[Router, ...] = (
     organization_routes.invitation_router,
     feature_routes.router,
     feature_routes.organization_router,
+    tables.router,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root)
@@ -67,6 +73,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *api_key_routes.PERMISSIONS,
     *organization_routes.PERMISSIONS,
     *feature_routes.PERMISSIONS,
+    *tables.PERMISSIONS,
 )
 
 JOBS: tuple[Job, ...] = (*erasure.JOBS,)
@@ -93,8 +100,10 @@ def create_app(settings: Settings | None = None) -> Application:
     settings = settings or load_settings()
     configure_logging(settings.observability)
     parts, identity = build_parts(settings)
-    control = _control_plane(settings, parts, identity)
-    planes = Planes(_enveloped(control, settings), {})
+    rows = RowsPlane(settings, authenticator_url(settings), identity.gate, parts.listener)
+    control = _control_plane(settings, parts, identity, rows)
+    hot = {ROWS_PREFIX: _rows_enveloped(rows, settings, parts)}
+    planes = Planes(_enveloped(control, settings), hot)
     return Application(_outer(planes, settings), parts, control)
 
 
@@ -108,7 +117,7 @@ async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
     """What a job worker works with."""
     configure_logging(settings.observability)
     registry = create_registry()
-    database = Database(settings.database, registry)
+    database = Database(settings.database, outbox(registry))
     try:
         yield Workplace(registry, database.unit_of_work)
     finally:
@@ -138,7 +147,7 @@ def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
     if settings.secret_key is None:
         raise SettingsInvalid("SECRET_KEY is not set. `undercroft serve` makes one in its home.")
     keyring = Keyring(settings.secret_key.get_secret_value())
-    database = Database(settings.database, create_registry())
+    database = Database(settings.database, outbox(create_registry()))
     listener = Listener(settings.database)
     cache = Cache(settings.cache)
     identity = build_identity(settings.auth, database, keyring, listener)
@@ -151,7 +160,9 @@ def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
     return parts, identity
 
 
-def _control_plane(settings: Settings, parts: Foundation, identity: Identity) -> FastAPI:
+def _control_plane(
+    settings: Settings, parts: Foundation, identity: Identity, rows: RowsPlane
+) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
@@ -159,7 +170,9 @@ def _control_plane(settings: Settings, parts: Foundation, identity: Identity) ->
             stack.push_async_callback(parts.database.dispose)
             stack.callback(identity.passwords.close)
             stack.push_async_callback(parts.listener.stop)
+            stack.push_async_callback(rows.stop)
             await parts.listener.start()
+            await rows.start()
             yield
             parts.stopping = True
 
@@ -175,6 +188,7 @@ def _control_plane(settings: Settings, parts: Foundation, identity: Identity) ->
     )
     app.state.parts = parts
     app.state.identity = identity
+    app.state.data = Data()
     add_problem_handlers(app)
     for router in CONTROL:
         app.include_router(router.api, prefix=settings.prefix)
@@ -190,7 +204,18 @@ def _enveloped(control: FastAPI, settings: Settings) -> ASGIApp:
         settings,
         plane="control",
         max_body_bytes=int(settings.http.max_body_bytes),
+        larger_bodies={"/import": int(settings.http.max_import_bytes)},
         access_log=settings.observability.access_log,
+    )
+
+
+def _rows_enveloped(rows: RowsPlane, settings: Settings, parts: Foundation) -> ASGIApp:
+    limited = DefaultLimit(rows, parts.limiter, line="rows") if settings.rate_limits.rows else rows
+    return Envelope(
+        limited,
+        settings,
+        plane="rows",
+        max_body_bytes=int(settings.http.max_rows_body_bytes),
     )
 
 

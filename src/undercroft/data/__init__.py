@@ -1,0 +1,1 @@
+"""The data platform on Postgres: tables and policies, the SQL console, rows as an API."""

@@ -1,15 +1,53 @@
-"""Which language a caller reads, and a problem's words in it."""
+"""Which language a caller reads, and a problem's words in it.
+
+English stands on the problem classes alone; `locales/` holds every other language by problem code.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from undercroft.foundation.problems import Problem
 
+ENGLISH = "en"
+LANGUAGES = (ENGLISH, "ar", "id", "fr", "es", "de", "it", "pt")
+
 
 def negotiate(accept_language: str | None, preferred: str | None = None) -> str:
-    """The best of our languages for this caller."""
-    del accept_language, preferred
-    return "en"
+    """The language of the header (RFC 9110), else that of the user's settings, else English.
+
+    Among equals the caller's order counts. `*` means that the caller does not mind.
+    """
+    for tag, quality in parse_accept_header(accept_language, LanguageAccept):
+        if tag == "*":
+            break
+        if quality > 0 and (language := _ours(tag)):
+            return language
+    return _ours(preferred or "") or ENGLISH
 
 
 def translate_problem(problem: Problem, language: str) -> tuple[str, str]:
-    """Title and detail of `problem` in `language`."""
-    del language
-    return problem.title, problem.sentence()
+    """Title and detail of `problem`; in English where a language has no words for it."""
+    words = _catalogue(language).get(problem.code)
+    if words is None:
+        return problem.title, problem.sentence()
+    return words["title"], problem.sentence(words["detail"])
+
+
+def _ours(tag: str) -> str | None:
+    """`de` for `de-AT`."""
+    language = tag.replace("_", "-").partition("-")[0].strip().lower()
+    return language if language in LANGUAGES else None
+
+
+@cache
+def _catalogue(language: str) -> Mapping[str, Mapping[str, str]]:
+    if language == ENGLISH or language not in LANGUAGES:
+        return {}
+    catalogue = files(__package__).joinpath("locales", f"{language}.json")
+    words: Mapping[str, Mapping[str, str]] = json.loads(catalogue.read_text(encoding="utf-8"))
+    return words

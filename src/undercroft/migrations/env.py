@@ -5,7 +5,9 @@ from typing import Any
 from alembic import context
 
 from undercroft.foundation.db import Base
+from undercroft.foundation.db.scripts import run_script
 from undercroft.migrations.models import OUR_SCHEMAS
+from undercroft.migrations.repeated import scripts
 
 VERSION_SCHEMA = "undercroft"
 
@@ -25,3 +27,7 @@ context.configure(
 )
 with context.begin_transaction():
     context.run_migrations()
+if context.config.attributes.get("repeat"):
+    with context.begin_transaction():
+        for script in scripts():
+            run_script(context.config.attributes["connection"], script)

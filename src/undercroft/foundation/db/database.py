@@ -1,6 +1,6 @@
 """The control plane's engine and its unit of work."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,8 +13,6 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from undercroft.foundation.jobs.outbox import outbox
-from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import DatabaseSettings
 
@@ -42,9 +40,14 @@ def connect_options(settings: DatabaseSettings, *, application: str) -> dict[str
 
 
 class Database:
-    """Opens connections as they are needed; `dispose` closes them."""
+    """Opens connections as they are needed; `dispose` closes them.
 
-    def __init__(self, settings: DatabaseSettings, registry: JobRegistry | None = None) -> None:
+    `session_options` go to every session: the job outbox comes this way.
+    """
+
+    def __init__(
+        self, settings: DatabaseSettings, session_options: Mapping[str, Any] | None = None
+    ) -> None:
         if settings.url is None:
             raise SettingsInvalid("DATABASE_URL is not set and no embedded Postgres runs.")
         self.settings = settings
@@ -54,7 +57,7 @@ class Database:
             self.engine,
             expire_on_commit=False,
             autoflush=False,
-            **outbox(registry or JobRegistry()),
+            **(session_options or {}),
         )
 
     @asynccontextmanager

@@ -43,6 +43,8 @@ class Listener:
         self._handlers: dict[str, list[Callable[[str], None]]] = defaultdict(list)
         self._when_deaf: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
+        self._connection: asyncpg.Connection[Any] | None = None
+        self._turn = asyncio.Lock()
 
     def on(self, channel: str, handler: Callable[[str], None]) -> None:
         """Call `handler(payload)` for each notification; register before `start`."""
@@ -51,6 +53,12 @@ class Listener:
     def when_deaf(self, handler: Callable[[], None]) -> None:
         """Call `handler` whenever notifications may have been missed."""
         self._when_deaf.append(handler)
+
+    async def catch_up(self) -> None:
+        """Return once everything announced before this call has been heard."""
+        if self._connection is not None:
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                await self._ping(self._connection)
 
     async def start(self) -> None:
         """Begin listening in the background; does nothing where LISTEN cannot work."""
@@ -86,11 +94,17 @@ class Listener:
                 await connection.add_listener(channel, self._heard)
             self._turn_deaf()  # whatever was cached before LISTEN took hold may be stale
             self.hearing = True
+            self._connection = connection
             while True:
                 await asyncio.sleep(PING_SECONDS)
-                await connection.execute("SELECT 1", timeout=PING_SECONDS)
+                await self._ping(connection)
         finally:
+            self._connection = None
             connection.terminate()
+
+    async def _ping(self, connection: "asyncpg.Connection[Any]") -> None:
+        async with self._turn:
+            await connection.execute("SELECT 1", timeout=PING_SECONDS)
 
     def _heard(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
         for handler in self._handlers[channel]:

@@ -22,8 +22,6 @@ from undercroft.foundation.settings import DatabaseSettings, Settings
 
 SCRIPTS = Path(__file__).parents[2] / "migrations"
 LOCK = "undercroft migrations"
-# Functions that are replaced as a whole: run after every upgrade, so no version repeats them.
-REPEATED = SCRIPTS / "repeated"
 VERSION_SCHEMA = "undercroft"
 _LONG = timedelta(days=1)
 
@@ -35,11 +33,10 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
     """
 
     def work(config: Config) -> None:
+        config.attributes["repeat"] = revision == "head"
         command.upgrade(config, revision)
         if revision == "head":
             connection = config.attributes["connection"]
-            for path in sorted(REPEATED.glob("*.sql")):
-                run_script(connection, path.read_text())
             _ensure_authenticator(connection, settings)
             connection.commit()
 

@@ -12,19 +12,27 @@ from undercroft.foundation.settings import Settings
 
 # Consoles, migrations, backups, replication: whatever is not a pool of ours.
 SPARE_CONNECTIONS = 40
+USUAL_PROCESSES = 3  # two web workers and a job worker
 
 
 class EmbeddedEngines:
     """Those engines that `settings` names no server for. The caller holds the home's lock."""
 
     def __init__(
-        self, home: Home, settings: Settings, *, processes: int = 2, durable: bool = True
+        self,
+        home: Home,
+        settings: Settings,
+        *,
+        processes: int = USUAL_PROCESSES,
+        durable: bool = True,
     ) -> None:
         self._home = home
-        account = home.prepare()
-        secrets = HomeSecrets.of(home)
         self.postgres: PostgresEngine | None = None
         self.valkey: ValkeyEngine | None = None
+        if settings.database.url and settings.cache.url:
+            return
+        account = home.prepare()
+        secrets = HomeSecrets.of(home)
         if settings.database.url is None:
             self.postgres = PostgresEngine(
                 home,

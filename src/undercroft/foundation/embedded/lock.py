@@ -58,7 +58,7 @@ class HomeLock:
 
     def announce(self, url: str) -> None:
         """Tell others where this process answers."""
-        if holder := self.holder():
+        if self._descriptor is not None and (holder := self.holder()):
             self._write(Holder(holder.pid, holder.command, holder.since, url))
 
     def holder(self) -> Holder | None:

@@ -17,11 +17,13 @@ POLL = 0.1
 
 
 @contextmanager
-def open_engines(settings: Settings, *, command: str = "command") -> Iterator[Settings]:
+def open_engines(
+    settings: Settings, *, command: str = "command", alone: bool = False
+) -> Iterator[Settings]:
     """Settings with both addresses and the secret key filled in, valid inside the block.
 
-    Waits its turn while another command runs engines on this home. Raises `SettingsInvalid` and
-    `EnginesUnavailable`.
+    Waits its turn while another command runs engines on this home; `alone` refuses to share them
+    with a `serve`. Raises `SettingsInvalid` and `EnginesUnavailable`.
     """
     require_real_secrets(settings)
     home = Home(settings.home)
@@ -30,15 +32,11 @@ def open_engines(settings: Settings, *, command: str = "command") -> Iterator[Se
         yield filled_in(settings, (None, None), HomeSecrets.of(home).secret_key)
         return
     with HomeLock(home) as lock:
-        try:
-            lock.acquire(command)
-        except HomeHeld as held:
-            if not held.by_serve:
-                raise
-            yield _borrowed(home, settings)
-        else:
-            with _running(EmbeddedEngines(home, settings)) as engines:
-                yield filled_in(settings, engines.urls(), HomeSecrets.of(home).secret_key)
+        if borrowed := _take_or_borrow(lock, home, settings, command, alone=alone):
+            yield borrowed
+            return
+        with _running(EmbeddedEngines(home, settings)) as engines:
+            yield filled_in(settings, engines.urls(), HomeSecrets.of(home).secret_key)
 
 
 def require_real_secrets(settings: Settings) -> None:
@@ -61,15 +59,37 @@ def _running(engines: EmbeddedEngines) -> Iterator[EmbeddedEngines]:
         engines.stop()
 
 
-def _borrowed(home: Home, settings: Settings) -> Settings:
-    """Addresses of the engines that `serve` runs, once they answer."""
+def _take_or_borrow(
+    lock: HomeLock, home: Home, settings: Settings, command: str, *, alone: bool
+) -> Settings | None:
+    """Hold the home and return None, or return the addresses of the engines that `serve` runs.
+
+    A `serve` may be starting or stopping just now, so neither may be possible for a while.
+    """
     deadline = time.monotonic() + LONGEST_WAIT
-    while time.monotonic() < deadline:
-        if secrets := HomeSecrets.read(home):  # else its first start has only begun
-            engines = EmbeddedEngines(home, settings)
-            if all(engine.ready() for engine in engines.running):
-                return filled_in(settings, engines.urls(), secrets.secret_key)
+    while True:
+        try:
+            lock.acquire(command)
+        except HomeHeld as held:
+            if alone or not held.by_serve:
+                raise
+        else:
+            return None
+        if borrowed := _borrowed(home, settings):
+            return borrowed
+        if time.monotonic() > deadline:
+            raise EnginesUnavailable(
+                f"The engines of {home.root} do not answer; see {home.logs} for the reason."
+            )
         time.sleep(POLL)
-    raise EnginesUnavailable(
-        f"The engines of {home.root} do not answer; see {home.logs} for the reason."
-    )
+
+
+def _borrowed(home: Home, settings: Settings) -> Settings | None:
+    """Addresses of engines that answer."""
+    secrets = HomeSecrets.read(home)
+    if secrets is None:  # the first start has only begun
+        return None
+    engines = EmbeddedEngines(home, settings)
+    if not all(engine.ready() for engine in engines.running):
+        return None
+    return filled_in(settings, engines.urls(), secrets.secret_key)

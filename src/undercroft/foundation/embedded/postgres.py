@@ -92,6 +92,12 @@ class PostgresEngine(Engine):
         self.as_superuser(provision.CONTENT)
         self._account.write_file(done, wanted)
 
+    def recreate_database(self) -> None:
+        """Empty our database, whoever is connected."""
+        self.as_superuser(f"DROP DATABASE {provision.DATABASE} WITH (FORCE)", database=SUPERUSER)
+        (self._data / "undercroft.provisioned").unlink()
+        self.prepare_database()
+
     def as_superuser(
         self,
         sql: str,

@@ -9,7 +9,12 @@ class DefaultLimit:
     """Counts before anything else is done. Probes of load balancers are not counted."""
 
     def __init__(
-        self, app: ASGIApp, limiter: RateLimiter, *, line: str = "default", exempt: tuple[str, ...]
+        self,
+        app: ASGIApp,
+        limiter: RateLimiter,
+        *,
+        line: str = "default",
+        exempt: tuple[str, ...] = (),
     ) -> None:
         self._app = app
         self._limiter = limiter

@@ -6,7 +6,7 @@ headers out.
 
 import re
 import time
-from typing import Any
+from collections.abc import Mapping
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,9 +17,7 @@ from undercroft.foundation.http.rendering import log_failure, problem_for, rende
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.problems import (
     BodyTooLarge,
-    ClientGone,
     HeadersTooLarge,
-    Problem,
     QueryTooLong,
 )
 from undercroft.foundation.settings import Environment, Settings
@@ -35,7 +33,10 @@ RELAXED = (
 
 
 class Envelope:
-    """Wraps one plane. `plane` is its name in metrics and logs."""
+    """Wraps one plane. `plane` is its name in metrics and logs.
+
+    `larger_bodies` are limits for paths with these endings, whose routes stream what they read.
+    """
 
     def __init__(
         self,
@@ -44,11 +45,13 @@ class Envelope:
         *,
         plane: str,
         max_body_bytes: int,
+        larger_bodies: Mapping[str, int] | None = None,
         access_log: bool = False,
     ) -> None:
         self.app = app
         self.plane = plane
         self.max_body_bytes = max_body_bytes
+        self.larger_bodies = dict(larger_bodies or {})
         self.max_header_bytes = int(settings.http.max_header_bytes)
         self.max_query_bytes = int(settings.http.max_query_bytes)
         self.access_log = access_log
@@ -64,21 +67,28 @@ class Envelope:
         set_request_id(request_id)
         answer = _Answer(send, [*self.headers, (b"x-request-id", request_id.encode())])
         try:
-            self._check_head(scope)
-            await self.app(scope, _limited(receive, self.max_body_bytes), answer)
+            limit = self._body_limit(scope["path"])
+            self._check_head(scope, limit)
+            await self.app(scope, _limited(receive, limit), answer)
         except Exception as error:  # noqa: BLE001 - the last door: nothing may leave unrendered
             await self._fail(error, scope, receive, answer)
         finally:
             self._observe(scope, answer.status, time.perf_counter() - started)
 
-    def _check_head(self, scope: Scope) -> None:
+    def _body_limit(self, path: str) -> int:
+        for ending, limit in self.larger_bodies.items():
+            if path.endswith(ending):
+                return limit
+        return self.max_body_bytes
+
+    def _check_head(self, scope: Scope, max_body_bytes: int) -> None:
         if len(scope["query_string"]) > self.max_query_bytes:
             raise QueryTooLong(self.max_query_bytes)
         size = 0
         for name, value in scope["headers"]:
             size += len(name) + len(value)
-            if name == b"content-length" and value.isdigit() and int(value) > self.max_body_bytes:
-                raise BodyTooLarge(self.max_body_bytes)
+            if name == b"content-length" and value.isdigit() and int(value) > max_body_bytes:
+                raise BodyTooLarge(max_body_bytes)
         if size > self.max_header_bytes:
             raise HeadersTooLarge(self.max_header_bytes)
 
@@ -166,8 +176,3 @@ def security_headers(settings: Settings) -> list[tuple[bytes, bytes]]:
     if settings.environment is Environment.PRODUCTION:
         headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
     return [(name.encode(), value.encode()) for name, value in headers.items()]
-
-
-def disconnected(message: dict[str, Any]) -> Problem | None:
-    """`ClientGone` when the message says that the body will not be completed."""
-    return ClientGone() if message["type"] == "http.disconnect" else None

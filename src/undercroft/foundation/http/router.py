@@ -26,10 +26,14 @@ PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What a route declared about its callers. It travels on the endpoint function."""
+    """What a route declared about its callers. It travels on the endpoint function.
+
+    A route that `streams` its body does not take Idempotency-Keys: their body must be compared.
+    """
 
     access: AccessRule
     rate: str | None = None
+    streams: bool = False
 
 
 def guard_of(endpoint: Endpoint) -> Guard | None:
@@ -55,7 +59,7 @@ class Door(APIRoute):
             guard.access.check(request.state.actor)
             async with parts.database.unit_of_work() as session:
                 request.state.session = session
-                if idempotency.KEY_HEADER in request.headers and request.method in WRITES:
+                if _wants_once(request, guard):
                     return await idempotency.run_once(request, session, parts, handle)
                 return await handle(request)
 
@@ -78,6 +82,11 @@ WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 def client_address(request: Request) -> str:
     """The caller's address; trusted proxies have already been looked through."""
     return request.client.host if request.client else "unknown"
+
+
+def _wants_once(request: Request, guard: Guard) -> bool:
+    keyed = idempotency.KEY_HEADER in request.headers
+    return keyed and request.method in WRITES and not guard.streams
 
 
 class Router:
@@ -109,6 +118,7 @@ class Router:
         *,
         access: AccessRule,
         rate: str | None = None,
+        streams: bool = False,
         problems: Sequence[type[Problem]] = (),
         openapi: Mapping[str, Any] | None = None,
         **options: Any,
@@ -118,7 +128,7 @@ class Router:
         responses = _documented(access, rate, problems)
 
         def declare(endpoint: Endpoint) -> Endpoint:
-            endpoint.__guard__ = Guard(access, rate)  # type: ignore[attr-defined]
+            endpoint.__guard__ = Guard(access, rate, streams)  # type: ignore[attr-defined]
             self.api.add_api_route(
                 path,
                 endpoint,

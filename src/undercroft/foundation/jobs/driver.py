@@ -16,16 +16,17 @@ import structlog
 from pgqueuer.core.tm import TaskManager
 from pgqueuer.ports.driver import Driver, NotifyCallback
 
+from undercroft.foundation.db import connect_options
 from undercroft.foundation.settings import DatabaseSettings
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 T = TypeVar("T")
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-CONNECT_TIMEOUT = 10.0
 # Every statement of the queue takes milliseconds; one that hangs has lost its server.
 STATEMENT_TIMEOUT = 30.0
+CLOSE_TIMEOUT = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
 CONNECTION_LOST = (
@@ -42,7 +43,8 @@ class QueueDriver(Driver):
     def __init__(self, database: DatabaseSettings) -> None:
         url = database.listen_url or database.url
         assert url, "a worker starts when the engines are open"
-        self._url = url.get_secret_value()
+        self._url = url
+        self._settings = database
         # A transaction-mode pooler gives each transaction another session: nothing that
         # belongs to a session (LISTEN, prepared statements) works, polling does.
         self._pooled = database.pooled and database.listen_url is None
@@ -73,7 +75,7 @@ class QueueDriver(Driver):
         self._shutdown.set()
         if self._connection:
             with suppress(Exception):
-                await self._connection.close(timeout=CONNECT_TIMEOUT)
+                await self._connection.close(timeout=CLOSE_TIMEOUT)
 
     @property
     def shutdown(self) -> asyncio.Event:
@@ -114,12 +116,13 @@ class QueueDriver(Driver):
             return await statement(connection)
 
     async def _connect(self) -> Connection:
-        connection = await asyncpg.connect(
-            self._url,
-            timeout=CONNECT_TIMEOUT,
-            command_timeout=STATEMENT_TIMEOUT,
-            statement_cache_size=0 if self._pooled else 100,
-            server_settings={"application_name": "undercroft worker"},
+        options = connect_options(self._settings, application="worker")
+        if not self._pooled:
+            # A crash may forget that a job was done: it is done again. Not waiting for the disk
+            # makes a worker several times faster; the jobs' own transactions still wait.
+            options["server_settings"] |= {"synchronous_commit": "off"}
+        connection: Connection = await asyncpg.connect(
+            self._url.get_secret_value(), command_timeout=STATEMENT_TIMEOUT, **options
         )
         for channel, relay in self._listeners:
             await connection.add_listener(channel, relay)

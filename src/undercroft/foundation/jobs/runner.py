@@ -10,11 +10,11 @@ from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job as ClaimedJob
 
 from undercroft.foundation.jobs.declaration import GiveUp, Job, JobContext
-from undercroft.foundation.jobs.metrics import JobMetrics, Outcome
+from undercroft.foundation.jobs.metrics import Outcome, count_try
 from undercroft.foundation.jobs.workplace import Workplace
 from undercroft.foundation.settings import JobSettings, Settings
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
 
 class WorkersLost(Exception):  # noqa: N818 - it names what happened
@@ -35,7 +35,6 @@ class JobRunner:
     def __init__(self, settings: Settings, workplace: Workplace) -> None:
         self._settings = settings
         self._workplace = workplace
-        self._metrics = JobMetrics(workplace.collectors)
         self._places = asyncio.Semaphore(settings.jobs.concurrency)
         self._running: set[asyncio.Task[None]] = set()
         self._interrupted = False
@@ -71,7 +70,7 @@ class JobRunner:
             log.warning("job_failed", error=repr(error), next_try_in=delay.total_seconds())
             raise RetryRequested(delay, reason=str(error)) from error
         finally:
-            self._metrics.count(job.name, outcome, timedelta(seconds=time.monotonic() - started))
+            count_try(job.name, outcome, timedelta(seconds=time.monotonic() - started))
 
     async def _perform(self, job: Job, claimed: ClaimedJob, attempt: int) -> None:
         if attempt > self._limit(job):

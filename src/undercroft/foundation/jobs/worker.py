@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from contextlib import suppress
 from datetime import timedelta
 
@@ -21,9 +22,9 @@ from undercroft.foundation.jobs.tables import NAMES
 from undercroft.foundation.jobs.workplace import OpenWorkplace, Workplace
 from undercroft.foundation.settings import Settings
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger()
 
-RESTART_PAUSE = timedelta(seconds=1)
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 15.0
 
 # For interrupted jobs to unwind and the last states to be written.
 LAST_WORDS = timedelta(seconds=5)
@@ -51,14 +52,21 @@ async def work(settings: Settings, workplace: Workplace, stop: asyncio.Event) ->
     """Work until `stop` is set, whatever happens to Postgres meanwhile."""
     runner = JobRunner(settings, workplace)
     log.info("worker_started", jobs=len(workplace.registry.jobs))
+    pause = FIRST_PAUSE
     while not stop.is_set():
+        started = time.monotonic()
         try:
             await _Shift(settings, workplace, runner).last_until(stop)
-        except Exception:
-            # Before the first migration, say, or after a schema the code does not know.
-            log.exception("worker_failed", next_try_in=RESTART_PAUSE.total_seconds())
+        except Exception as error:
+            # Before the first migration, say. The trace once, and not with every new try.
+            if time.monotonic() - started > LONGEST_PAUSE:
+                pause = FIRST_PAUSE
+            log.exception(
+                "worker_failed", error=repr(error), pause=pause, exc_info=pause == FIRST_PAUSE
+            )
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), RESTART_PAUSE.total_seconds())
+                await asyncio.wait_for(stop.wait(), pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
     log.info("worker_stopped")
 
 

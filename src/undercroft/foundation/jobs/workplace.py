@@ -5,8 +5,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from undercroft.foundation.jobs.declaration import UnitOfWork
 from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.settings import Settings
@@ -19,7 +17,6 @@ class Workplace:
     registry: JobRegistry
     unit_of_work: UnitOfWork
     services: Mapping[str, Any] = field(default_factory=dict)
-    collectors: CollectorRegistry = field(default_factory=CollectorRegistry)
 
 
 # Opened inside the worker's event loop and closed when its last job has ended.

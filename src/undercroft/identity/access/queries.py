@@ -77,6 +77,18 @@ async def list_groups(
     return await paginate(session, statement, page, keys=(Group.codename,), descending=False)
 
 
+async def every_group(session: AsyncSession) -> list[tuple[Group, int]]:
+    """All groups by codename, with the number of accounts in each."""
+    members = (
+        select(func.count())
+        .where(UserGroup.group_id == Group.id)
+        .correlate(Group)
+        .scalar_subquery()
+    )
+    rows = await session.execute(select(Group, members).order_by(Group.codename))
+    return [(row[0], row[1]) for row in rows]
+
+
 async def get_group(session: AsyncSession, group_id: UUID, *, lock: bool = False) -> Group:
     found = await session.get(Group, group_id, with_for_update=lock or None)
     if found is None:

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import phonenumbers
-from email_validator import EmailNotValidError, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
 from undercroft.foundation.problems import Invalid
 
 USERNAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{1,62}[a-z0-9])")
 LONGEST = 320
+# Names of private networks and test set-ups: mail is delivered there, if only by us.
+PRIVATE_DOMAINS = {"local", "localhost", "test"}
+SPECIAL_USE_DOMAIN_NAMES[:] = [
+    name for name in SPECIAL_USE_DOMAIN_NAMES if name not in PRIVATE_DOMAINS
+]
 
 
 class IdentifierInvalid(Invalid):

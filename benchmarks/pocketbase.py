@@ -1,0 +1,118 @@
+"""PocketBase with the same table, the same rows and a rule that looks at who calls."""
+
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from benchmarks.load import Request
+
+SUPERUSER = {"identity": "root@example.com", "password": "Correct-Horse-42"}
+USER = {"email": "ada@example.com", "password": "Correct-Horse-42"}
+RULE = "owner = @request.auth.id"
+
+
+class PocketBase:
+    name = "PocketBase"
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+        self.directory = Path(tempfile.mkdtemp(prefix="bench-pocketbase-"))
+        self.binary = str(Path(sys.executable).with_name("pocketbase"))
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._command("superuser", "upsert", *SUPERUSER.values())
+        self._start()
+        self._create()
+        self._stop()
+        self._fill()
+        self._start()
+        self.headers = {"Authorization": self._token("users", USER["email"], USER["password"])}
+
+    def close(self) -> None:
+        self._stop()
+        shutil.rmtree(self.directory)
+
+    def read_one(self) -> Request:
+        path = "/api/collections/items/records/r{n14}"
+        return Request("GET", self.url, path, self.headers, numbers=self.rows)
+
+    def list_30(self) -> Request:
+        path = "/api/collections/items/records?perPage=30&skipTotal=1&sort=-id"
+        return Request("GET", self.url, path, self.headers)
+
+    def insert_one(self) -> Request:
+        body = f'{{"owner":"{self.user_id}","name":"new","amount":7,"note":"written by wrk"}}'
+        headers = self.headers | {"Content-Type": "application/json"}
+        return Request("POST", self.url, "/api/collections/items/records", headers, body)
+
+    def login(self) -> Request:
+        body = f'{{"identity":"{USER["email"]}","password":"{USER["password"]}"}}'
+        path = "/api/collections/users/auth-with-password"
+        return Request("POST", self.url, path, {"Content-Type": "application/json"}, body)
+
+    def _start(self) -> None:
+        arguments = ("serve", "--http", f"127.0.0.1:{self.port}")
+        self.process = subprocess.Popen(
+            [self.binary, *arguments, "--dir", str(self.directory)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(200):
+            try:
+                httpx.get(f"{self.url}/api/health").raise_for_status()
+            except httpx.HTTPError:
+                time.sleep(0.05)
+            else:
+                return
+        raise SystemExit("PocketBase does not start.")
+
+    def _stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+    def _command(self, *arguments: str) -> None:
+        command = [self.binary, *arguments, "--dir", str(self.directory)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def _token(self, collection: str, identity: str, password: str) -> str:
+        path = f"{self.url}/api/collections/{collection}/auth-with-password"
+        answer = httpx.post(path, json={"identity": identity, "password": password})
+        return str(answer.raise_for_status().json()["token"])
+
+    def _create(self) -> None:
+        headers = {"Authorization": self._token("_superusers", *SUPERUSER.values())}
+        fields = [
+            {"name": "owner", "type": "text"},
+            {"name": "name", "type": "text"},
+            {"name": "amount", "type": "number"},
+            {"name": "note", "type": "text"},
+        ]
+        rules = {"listRule": RULE, "viewRule": RULE, "createRule": RULE}
+        items = {"name": "items", "type": "base", "fields": fields} | rules
+        httpx.post(f"{self.url}/api/collections", headers=headers, json=items).raise_for_status()
+        user = USER | {"passwordConfirm": USER["password"], "verified": True}
+        made = httpx.post(f"{self.url}/api/collections/users/records", headers=headers, json=user)
+        self.user_id = made.raise_for_status().json()["id"]
+
+    def _fill(self) -> None:
+        rows = (
+            (f"r{number:014d}", self.user_id, f"name {number}", number % 100, "x" * 40)
+            for number in range(1, self.rows + 1)
+        )
+        with sqlite3.connect(self.directory / "data.db") as database:
+            database.executemany(
+                "INSERT INTO items (id, owner, name, amount, note) VALUES (?, ?, ?, ?, ?)", rows
+            )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

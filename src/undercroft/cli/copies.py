@@ -1,0 +1,82 @@
+"""Copies of a database by pg_dump and pg_restore."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from undercroft.foundation.embedded import provision
+from undercroft.foundation.embedded.errors import EngineFailed
+
+if TYPE_CHECKING:
+    from undercroft.foundation.embedded.postgres import PostgresEngine
+    from undercroft.foundation.settings import Settings
+
+
+def dump(settings: "Settings", engine: "PostgresEngine | None", file: Path) -> None:
+    _run("pg_dump", _url(settings, engine), engine, "--format=custom", f"--file={file}")
+
+
+def restore(settings: "Settings", engine: "PostgresEngine | None", file: Path) -> None:
+    """All of it or nothing: into a database beside ours, which then takes its place."""
+    url = _url(settings, engine)
+    name = urlsplit(url).path.strip("/")
+    fresh, maintenance = f"{name}_restored", _in_database(url, "postgres")
+    owner = f'OWNER "{provision.ROLE}"' if engine else ""
+    _sql(maintenance, engine, f'CREATE DATABASE "{fresh}" {owner} TEMPLATE template0')
+    try:
+        _run("pg_restore", _in_database(url, fresh), engine, "--exit-on-error", str(file))
+    except EngineFailed:
+        _sql(maintenance, engine, f'DROP DATABASE "{fresh}" WITH (FORCE)')
+        raise
+    _sql(maintenance, engine, f'DROP DATABASE "{name}" WITH (FORCE)')
+    _sql(maintenance, engine, f'ALTER DATABASE "{fresh}" RENAME TO "{name}"')
+
+
+def _url(settings: "Settings", engine: "PostgresEngine | None") -> str:
+    # Extensions and event triggers belong to the superuser, where there is one to ask.
+    if engine:
+        return engine.superuser_url()
+    assert settings.database.url
+    return settings.database.url.get_secret_value()
+
+
+def _in_database(url: str, name: str) -> str:
+    before, _, query = url.partition("?")
+    return f"{before.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+
+
+def _sql(url: str, engine: "PostgresEngine | None", statement: str) -> None:
+    _run("psql", url, engine, "-Xq", "--set=ON_ERROR_STOP=1", f"--command={statement}")
+
+
+def _run(name: str, url: str, engine: "PostgresEngine | None", *options: str) -> None:
+    address, password = _without_password(url)
+    outcome = subprocess.run(
+        [_program(name, engine), *options, f"--dbname={address}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | ({"PGPASSWORD": password} if password else {}),
+    )
+    if outcome.returncode != 0:
+        raise EngineFailed(f"{name} failed: {outcome.stderr.strip()}")
+
+
+def _without_password(url: str) -> tuple[str, str | None]:
+    """What may stand on a command line, which anyone can read, and what may not."""
+    parts = urlsplit(url)
+    user, _, hosts = parts.netloc.rpartition("@")
+    netloc = f"{user.partition(':')[0]}@{hosts}" if user else hosts
+    address = urlunsplit(parts._replace(netloc=netloc))
+    return address, unquote(parts.password) if parts.password else None
+
+
+def _program(name: str, engine: "PostgresEngine | None") -> str:
+    """The bundled one for the bundled server; elsewhere the system's, which can speak TLS."""
+    from undercroft.foundation.embedded.programs import postgres_programs
+
+    bundled = str(postgres_programs() / name)
+    return bundled if engine else shutil.which(name) or bundled

@@ -1,0 +1,150 @@
+"""`undercroft db`: the schema and its copies."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from undercroft.cli.options import HomeOption, JsonOption, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from undercroft.foundation.embedded.postgres import PostgresEngine
+    from undercroft.foundation.settings import Settings
+
+app = typer.Typer(help="The database: migrations, copies.", no_args_is_help=True)
+
+RevisionArgument = Annotated[str, typer.Argument(help="A revision, head, or a step such as -1.")]
+
+
+@app.command("upgrade")
+def upgrade(revision: RevisionArgument = "head", home: HomeOption = None) -> None:
+    """Bring the schema to a revision."""
+    from undercroft.foundation.db import migrate
+
+    with _database(home, "db upgrade") as (settings, engine):
+        _upgrade(settings, engine, revision)
+        print(f"The schema is at {migrate.current(settings)}.")
+
+
+@app.command("downgrade")
+def downgrade(revision: RevisionArgument = "-1", home: HomeOption = None) -> None:
+    """Take migrations back, and what they added with them."""
+    from undercroft.foundation.db import migrate
+
+    with _database(home, "db downgrade") as (settings, _):
+        try:
+            migrate.downgrade(settings, revision)
+        except RuntimeError as error:  # a migration that says why it cannot be taken back
+            print(error)
+            raise typer.Exit(1) from error
+        print(f"The schema is at {migrate.current(settings) or 'no revision'}.")
+
+
+@app.command("current")
+def current(home: HomeOption = None) -> None:
+    """Print the revision of the schema."""
+    from undercroft.foundation.db import migrate
+
+    with _database(home, "db current") as (settings, _):
+        print(migrate.current(settings) or "none")
+
+
+@app.command("history")
+def history(as_json: JsonOption = False) -> None:
+    """List the migrations of this version, the oldest first."""
+    import json
+
+    from undercroft.foundation.db import migrate
+
+    found = migrate.history()
+    if as_json:
+        print(json.dumps([{"revision": name, "message": text} for name, text in found]))
+    else:
+        print("\n".join(f"{name}  {text}" for name, text in found))
+
+
+@app.command("check")
+def check(home: HomeOption = None) -> None:
+    """Compare the schema with the models; exit with 1 when they differ."""
+    from undercroft.foundation.db import migrate
+
+    with _database(home, "db check") as (settings, _):
+        differences = migrate.check(settings)
+    if differences:
+        print("\n".join(differences))
+        raise typer.Exit(1)
+    print("The schema is what the models say.")
+
+
+@app.command("dump")
+def dump(
+    file: Annotated[Path, typer.Argument(help="Where to write it.", dir_okay=False)],
+    home: HomeOption = None,
+) -> None:
+    """Copy the database into a file. It does not hold the secret key: keep that too."""
+    from undercroft.cli import copies
+
+    with _database(home, "db dump") as (settings, engine):
+        copies.dump(settings, engine, file)
+    print(f"Wrote {file}. What is sealed in it opens only with the same secret key.")
+
+
+@app.command("restore")
+def restore(
+    file: Annotated[Path, typer.Argument(help="From `db dump`.", exists=True, dir_okay=False)],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Replace the database by a copy, then bring it to this version's schema."""
+    from undercroft.cli import copies
+
+    _confirm("Replace everything in the database?", yes=yes)
+    with _database(home, "db restore", alone=True) as (settings, engine):
+        _upgrade(settings, engine, "head")  # makes the roles that the copy refers to
+        copies.restore(settings, engine, file)
+        _upgrade(settings, engine, "head")
+    print(f"Restored {file}.")
+
+
+@app.command("reset")
+def reset(
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Empty the embedded database: accounts, tables, keys, everything."""
+    _confirm("Delete everything in the database?", yes=yes)
+    with _database(home, "db reset", alone=True) as (settings, engine):
+        if engine is None:
+            print("Only an embedded database is reset from here; drop yours where it runs.")
+            raise typer.Exit(1)
+        engine.recreate_database()
+        _upgrade(settings, engine, "head")
+    print("The database is empty. The next `undercroft serve` makes its keys and superuser.")
+
+
+@contextmanager
+def _database(
+    home: Path | None, command: str, *, alone: bool = False
+) -> "Iterator[tuple[Settings, PostgresEngine | None]]":
+    """Settings to work with and, when the database is embedded, its engine."""
+    from undercroft.foundation.embedded import EmbeddedEngines, Home, open_engines
+
+    settings = settings_for(home)
+    with open_engines(settings, command=command, alone=alone) as filled:
+        yield filled, EmbeddedEngines(Home(settings.home), settings).postgres
+
+
+def _upgrade(settings: "Settings", engine: "PostgresEngine | None", revision: str) -> None:
+    from undercroft.foundation.db import migrate
+
+    migrate.upgrade(settings, revision)
+    if engine and revision == "head":
+        engine.as_superuser(migrate.superuser_script())
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if not yes:
+        typer.confirm(question, abort=True)

@@ -1,0 +1,38 @@
+"""What `users` and `keys` need: identity over the engines that run or are started for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from undercroft.cli.options import settings_for
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+    from undercroft.identity.parts import Identity
+
+Result = TypeVar("Result")
+
+
+def with_identity(
+    home: Path | None,
+    command: str,
+    work: "Callable[[AsyncSession, Identity], Awaitable[Result]]",
+) -> Result:
+    """Run `work` in one transaction and return what it returns."""
+    from undercroft.app import build_parts
+    from undercroft.foundation.embedded import open_engines
+
+    async def run() -> Result:
+        parts, identity = build_parts(settings)
+        try:
+            async with parts.database.unit_of_work() as session:
+                return await work(session, identity)
+        finally:
+            identity.passwords.close()
+            await parts.database.dispose()
+            await parts.cache.close()
+
+    with open_engines(settings_for(home), command=command) as settings:
+        return asyncio.run(run())

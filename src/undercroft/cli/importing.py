@@ -1,0 +1,148 @@
+"""`undercroft import`: a file into a table, over the HTTP API of a running server."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn
+
+import typer
+
+from undercroft.cli.options import HomeOption, JsonOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CHUNK = 1 << 18
+MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+}
+
+
+def import_file(
+    file: Annotated[
+        Path, typer.Argument(exists=True, dir_okay=False, help="CSV or NDJSON; .zip, .gz too.")
+    ],
+    table: Annotated[str | None, typer.Option(help="Default: the file's name.")] = None,
+    schema: Annotated[str, typer.Option(help="Schema of the table.")] = "public",
+    null: Annotated[str, typer.Option(help="Text that stands for NULL in CSV.")] = "",
+    url: Annotated[
+        str, typer.Option(envvar="UNDERCROFT_URL", help="A running server.")
+    ] = "http://127.0.0.1:8000",
+    key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="UNDERCROFT_KEY",
+            help="Service key or access token. Default: the service key of the home.",
+            show_default=False,
+        ),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fill a table from a file: every row of it or none."""
+    import json
+
+    import httpx
+
+    from undercroft.foundation.settings import load_settings
+
+    kind = _kind(file)
+    target = table or _stem(file)
+    address = f"{url.rstrip('/')}{load_settings().prefix}/tables/{target}/import"
+    headers = {"Authorization": f"Bearer {key or _service_key(home)}", "Content-Type": kind}
+    with _open(file) as (stream, size), _progress(target, size, hidden=as_json) as advance:
+        try:
+            response = httpx.post(
+                address,
+                params={"schema": schema, "null": null},
+                headers=headers,
+                content=_chunks(stream, advance),
+                timeout=httpx.Timeout(30, read=3600, write=3600),
+            )
+        except httpx.ConnectError as error:
+            _fail(f"Nothing answers at {url}. Is `undercroft serve` running?", error)
+        except httpx.TransportError as error:
+            _fail(f"The connection to {url} broke; nothing was imported.", error)
+    body = response.json()
+    if response.is_error:
+        print(json.dumps(body) if as_json else f"{file}: {body['title']}. {body['detail']}")
+        raise typer.Exit(1)
+    rate = body["rows"] / max(body["seconds"], 0.001)
+    line = f"{target}: {body['rows']:,} rows in {body['seconds']:.1f} s ({rate:,.0f} rows/s)"
+    print(json.dumps(body) if as_json else line)
+
+
+def _fail(sentence: str, cause: Exception) -> NoReturn:
+    print(f"undercroft: {sentence}", file=sys.stderr)
+    raise typer.Exit(1) from cause
+
+
+def _service_key(home: Path | None) -> str:
+    from undercroft.cli.identity import with_identity
+    from undercroft.identity.bootstrap import role_keys
+
+    async def read(session: Any, identity: Any) -> str:
+        return (await role_keys(session, identity.keyring))["service_role"]
+
+    return with_identity(home, "import", read)
+
+
+def _stem(file: Path) -> str:
+    return file.name.partition(".")[0]
+
+
+def _kind(file: Path) -> str:
+    for suffix in file.suffixes:
+        if suffix in MEDIA_TYPES:
+            return MEDIA_TYPES[suffix]
+    raise typer.BadParameter(
+        "The file's name must end in .csv, .ndjson or .jsonl (then .gz, .zip)."
+    )
+
+
+@contextmanager
+def _open(file: Path) -> Iterator[tuple[BinaryIO, int | None]]:
+    """The content and its size where that is known."""
+    import gzip
+    import zipfile
+
+    if file.suffix == ".zip":
+        with zipfile.ZipFile(file) as archive:
+            members = [entry for entry in archive.infolist() if not entry.is_dir()]
+            if len(members) != 1:
+                raise typer.BadParameter("The archive must hold exactly one file.")
+            with archive.open(members[0]) as stream:
+                yield stream, members[0].file_size  # type: ignore[misc]
+    elif file.suffix == ".gz":
+        with gzip.open(file) as stream:
+            yield stream, None  # type: ignore[misc]
+    else:
+        with file.open("rb") as stream:
+            yield stream, file.stat().st_size
+
+
+def _chunks(stream: BinaryIO, advance: "Callable[[int], None]") -> Iterator[bytes]:
+    while chunk := stream.read(CHUNK):
+        yield chunk
+        # Counted when the server has taken it: COPY is that far, not just our buffer.
+        advance(len(chunk))
+
+
+@contextmanager
+def _progress(name: str, size: int | None, *, hidden: bool) -> "Iterator[Callable[[int], None]]":
+    from rich import progress as bars
+    from rich.console import Console
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.DownloadColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with bars.Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task(name, total=size)
+        yield lambda count: progress.advance(task, count)

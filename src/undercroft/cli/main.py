@@ -1,0 +1,74 @@
+"""The root command, and what a user's mistake looks like: one sentence and an exit code."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from undercroft.cli import db, doctor, groups, importing, keys, serve, settings, users, worker
+
+app = typer.Typer(
+    name="undercroft",
+    help="The backend under an application.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
+app.command("import")(importing.import_file)
+app.command("doctor")(doctor.doctor)
+app.add_typer(db.app, name="db")
+app.add_typer(settings.app, name="settings")
+app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
+app.add_typer(groups.app, name="groups")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(version("undercroft"))
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line; wrong settings exit with 2, other refusals with 1."""
+    try:
+        app()
+    except Exception as error:
+        status = _status(error)
+        if status is None:
+            raise
+        print(f"undercroft: {error}", file=sys.stderr)
+        sys.exit(status)
+
+
+def _status(error: Exception) -> int | None:
+    """The exit code of a refusal that explains itself, None for a bug."""
+    from asyncpg import PostgresError
+
+    from undercroft.foundation.embedded.errors import EnginesUnavailable
+    from undercroft.foundation.problems import Problem, SettingsInvalid
+    from undercroft.server.errors import CannotServe
+
+    explained: tuple[type[Exception], ...] = (EnginesUnavailable, CannotServe, Problem)
+    # Servers that are elsewhere: unreachable, or refusing us.
+    explained += (OSError, PostgresError)
+    if "alembic" in sys.modules:
+        from alembic.util import CommandError
+
+        explained += (CommandError,)
+    if isinstance(error, SettingsInvalid):
+        return 2
+    return 1 if isinstance(error, explained) else None

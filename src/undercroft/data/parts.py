@@ -1,0 +1,23 @@
+"""The long-lived parts of the data wing in one process, and how routes reach them."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+# Each import takes a connection of its own; more at once would only share the same disk.
+MOST_IMPORTS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    imports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_IMPORTS))
+
+
+def get_data(request: Request) -> Data:
+    data: Data = request.app.state.data
+    return data
+
+
+DataParts = Annotated[Data, Depends(get_data)]

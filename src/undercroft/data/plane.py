@@ -1,0 +1,137 @@
+"""The rows API on the platform: PostgREST's engine behind our own gate."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import structlog
+from starlette.types import Receive, Scope, Send
+
+from undercroft.data.rest import Caller, Executor, Pool, RestApp, RestConfig, RestError
+from undercroft.data.schema.cache import SchemaCache
+from undercroft.foundation.access import ANONYMOUS, Role
+from undercroft.foundation.db import Listener, connect_options
+from undercroft.foundation.problems import Unauthorized
+from undercroft.foundation.settings import Settings
+from undercroft.identity.auth.credentials import read_credentials
+from undercroft.identity.auth.gate import Gate
+
+log = structlog.get_logger()
+
+PREFIX = "/rest/v1"
+RELOAD_CHANNEL = "pgrst"
+FUNCTION_SCHEMA = "undercroft"
+RETRY_SECONDS = 1.0
+
+
+class RowsPlane:
+    """An ASGI application with the pool and the schema cache it works with."""
+
+    def __init__(
+        self, settings: Settings, authenticator_url: str, gate: Gate, listener: Listener
+    ) -> None:
+        data = settings.data
+        options = connect_options(settings.database, application="rows")
+        if "statement_timeout" in options["server_settings"]:
+            milliseconds = int(data.statement_timeout.total_seconds() * 1000)
+            options["server_settings"]["statement_timeout"] = str(milliseconds)
+
+        async def connect() -> "asyncpg.Connection[Any]":
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(
+                authenticator_url, **options
+            )
+            return connection
+
+        self._gate = gate
+        self._listener = listener
+        self._pool = Pool(
+            connect,
+            size=data.pool_size,
+            acquire_timeout=settings.database.pool_timeout.total_seconds(),
+        )
+        self._schemas = SchemaCache(data.schemas, extra_search_path=data.extra_search_path)
+        self._reading: asyncio.Task[None] | None = None
+        self._stale = False
+        prepared = not settings.database.pooled
+        config = RestConfig(
+            schemas=data.schemas,
+            extra_search_path=data.extra_search_path,
+            anon_role=Role.ANON.value,
+            max_rows=data.max_rows,
+            aggregates_enabled=data.aggregates_enabled,
+            prepared_statements=prepared,
+            max_body_bytes=int(settings.http.max_rows_body_bytes),
+            prefix=PREFIX,
+        )
+        executor = Executor(self._pool, function_schema=FUNCTION_SCHEMA, prepared=prepared)
+        self._app = RestApp(
+            executor, self._schemas, self._authenticate, config, catch_up=self.catch_up
+        )
+        listener.on(RELOAD_CHANNEL, lambda _payload: self.schema_changed())
+        listener.when_deaf(self.schema_changed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+    async def start(self) -> None:
+        """Read the schema once before the first request, if the database answers."""
+        self.schema_changed()
+        if self._reading:
+            await asyncio.wait([self._reading], timeout=RETRY_SECONDS)
+
+    async def stop(self) -> None:
+        if self._reading:
+            self._reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reading
+        await self._pool.close()
+
+    def schema_changed(self) -> None:
+        """Read the catalogue anew; several calls at once cost one reading."""
+        self._stale = True
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.get_running_loop().create_task(self._read_schema())
+
+    async def catch_up(self) -> bool:
+        """Wait for schema changes committed before now; say whether there were any."""
+        before = self._schemas.generation
+        if self._listener.hearing:
+            await self._listener.catch_up()
+        else:
+            self.schema_changed()
+        if self._reading and not self._reading.done():
+            await asyncio.shield(self._reading)
+        return self._schemas.generation != before
+
+    async def _read_schema(self) -> None:
+        while self._stale:
+            self._stale = False
+            try:
+                await self._schemas.refresh(self._pool.acquire)
+            except (OSError, RestError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("schema_not_read", cause=str(error))
+                self._stale = True
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _authenticate(self, headers: Mapping[str, str]) -> Caller:
+        try:
+            actor = await self._gate.admit(read_credentials(headers))
+        except Unauthorized as refusal:
+            raise RestError(
+                401,
+                "PGRST301",
+                "The token is not valid",
+                details=str(refusal),
+                headers=[(b"www-authenticate", b'Bearer error="invalid_token"')],
+            ) from refusal
+        if actor is ANONYMOUS:
+            raise RestError(
+                401,
+                "PGRST302",
+                "Anonymous access is disabled",
+                hint="Send an `apikey` header; `undercroft keys show` prints the keys.",
+                headers=[(b"www-authenticate", b"Bearer")],
+            )
+        return Caller(actor.role.value, actor.claims)

@@ -1,0 +1,234 @@
+"""The rows API as a plain ASGI application, independent of who signs people in.
+
+`authenticate` turns the headers of a request into a `Caller`; everything after that happens as
+the caller's database role.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import orjson
+
+from undercroft.data.rest import media
+from undercroft.data.rest.compile import Compiled, Compiler
+from undercroft.data.rest.config import OpenApiMode, RestConfig
+from undercroft.data.rest.cors import cors_headers, preflight
+from undercroft.data.rest.errors import (
+    Headers,
+    RestError,
+    schema_cache_missing,
+    unacceptable_media_types,
+    unacceptable_schema,
+)
+from undercroft.data.rest.execute import Executor, Job, Result, RowCountError
+from undercroft.data.rest.intent import Wanted, read_call_intent, read_table_intent
+from undercroft.data.rest.jobs import Caller, Jobs, row_count_refused
+from undercroft.data.rest.media import parse_accept
+from undercroft.data.rest.openapi import describe, read_address, read_visible, visibility_query
+from undercroft.data.rest.options import allow
+from undercroft.data.rest.request import (
+    ClientDisconnectedError,
+    HttpRequest,
+    Receive,
+    Resource,
+    Scope,
+    Send,
+    find_resource,
+    has_body,
+    read_body,
+    read_http,
+)
+from undercroft.data.rest.response import Around, Response, overridden, respond
+from undercroft.data.rest.timing import NOT_TIMED, Stopwatch
+from undercroft.data.rest.watch import Watch
+from undercroft.data.schema.cache import SchemaCache, SchemaCacheNotLoadedError
+
+Authenticate = Callable[[Mapping[str, str]], Awaitable[Caller]]
+# Waits for schema changes that are committed but not yet seen; says whether there were any.
+CatchUp = Callable[[], Awaitable[bool]]
+# Unknown relationship, function, column, table: what a schema change just made would be here.
+UNKNOWN_NAMES = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42703"})
+
+
+class RestApp:
+    """Serves the schemas of the config to whoever `authenticate` lets in."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        schema_cache: SchemaCache,
+        authenticate: Authenticate,
+        config: RestConfig,
+        *,
+        catch_up: CatchUp | None = None,
+    ) -> None:
+        self._executor = executor
+        self._schema_cache = schema_cache
+        self._authenticate = authenticate
+        self._config = config
+        self._catch_up = catch_up
+        self._jobs = Jobs(config)
+        self._compiler: Compiler | None = None
+        self._generation = -1
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        request = read_http(scope, self._config.prefix)
+        try:
+            response = await self._respond(request, receive)
+        except RestError as error:
+            body = error.body(verbose=self._config.verbose_errors)
+            response = Response(error.status, error.response_headers(), body)
+        except ClientDisconnectedError:
+            return
+        headers = [*response.headers, *self._common_headers(request)]
+        await _send(send, request, response._replace(headers=headers))
+
+    async def _respond(self, request: HttpRequest, receive: Receive) -> Response:
+        config = self._config
+        if config.cors_allowed_origins is not None:
+            response = preflight(request, config.cors_allowed_origins)
+            if response is not None:
+                return response
+        watch = Stopwatch() if config.server_timing else NOT_TIMED
+        caller = await self._authenticate(request.headers)
+        watch.lap("jwt")
+        response = await self._answer(request, receive, caller, watch)
+        if config.server_timing:
+            watch.lap("response")
+            response.headers.append(watch.header())
+        return response
+
+    async def _answer(
+        self, request: HttpRequest, receive: Receive, caller: Caller, watch: Stopwatch
+    ) -> Response:
+        resource = self._find_resource(request)
+        schema = self._schema(request)
+        compiler = self._current_compiler()
+        if resource.action == "inspect":
+            return allow(compiler, request, resource, schema)
+        if resource.action == "describe":
+            return await self._describe(request, caller, compiler, schema, watch)
+        body = None
+        if has_body(resource.action, request.method):
+            body = await read_body(receive, self._config.max_body_bytes)
+        try:
+            wanted, compiled = self._understand(request, resource, schema, body, watch)
+        except RestError as error:
+            if error.code not in UNKNOWN_NAMES or not (self._catch_up and await self._catch_up()):
+                raise
+            wanted, compiled = self._understand(request, resource, schema, body, watch)
+        catalog = self._current_compiler().catalog
+        job = self._jobs.statement(request, caller, wanted, compiled, catalog)
+        watch.lap("plan")
+        try:
+            result = await self._run(job, receive)
+        except RowCountError as error:
+            raise row_count_refused(wanted.intent, compiled, error.rows) from error
+        watch.lap("transaction")
+        profile = schema if self._names_schema(request) else None
+        around = Around(self._config.prefix, request.query, profile, wanted.window.offset)
+        return respond(wanted.intent, compiled, result, around)
+
+    def _understand(
+        self,
+        request: HttpRequest,
+        resource: Resource,
+        schema: str,
+        body: bytes | None,
+        watch: Stopwatch,
+    ) -> tuple[Wanted, Compiled]:
+        compiler = self._current_compiler()
+        read_intent = read_call_intent if resource.kind == "function" else read_table_intent
+        wanted = read_intent(
+            request, resource, schema, body, config=self._config, catalog=compiler.catalog
+        )
+        watch.lap("parse")
+        return wanted, compiler.compile(wanted.intent)
+
+    def _find_resource(self, request: HttpRequest) -> Resource:
+        root = self._config.openapi_mode is not OpenApiMode.DISABLED
+        return find_resource(request, root_enabled=root, root_spec=self._config.root_spec)
+
+    def _schema(self, request: HttpRequest) -> str:
+        profile = request.profile
+        if profile is None:
+            return self._config.schemas[0]
+        if profile not in self._config.schemas:
+            raise unacceptable_schema(profile, self._config.schemas)
+        return profile
+
+    def _names_schema(self, request: HttpRequest) -> bool:
+        return len(self._config.schemas) > 1 or request.profile is not None
+
+    def _current_compiler(self) -> Compiler:
+        """Keep what is compiled until the catalogue is read again."""
+        if self._compiler is None or self._generation != self._schema_cache.generation:
+            try:
+                catalog = self._schema_cache.current
+            except SchemaCacheNotLoadedError as error:
+                raise schema_cache_missing() from error
+            self._generation = self._schema_cache.generation
+            self._compiler = Compiler(catalog, self._config)
+        return self._compiler
+
+    async def _run(self, job: Job, receive: Receive) -> Result:
+        task = asyncio.current_task()
+        assert task is not None
+        watch = Watch(task, receive)
+        try:
+            return await self._executor.run(job, anonymous=job.role == self._config.anon_role)
+        except asyncio.CancelledError:
+            if watch.client_left:
+                raise ClientDisconnectedError from None
+            raise
+        finally:
+            watch.stop()
+
+    async def _describe(
+        self,
+        request: HttpRequest,
+        caller: Caller,
+        compiler: Compiler,
+        schema: str,
+        watch: Stopwatch,
+    ) -> Response:
+        """Answer the root with the OpenAPI document."""
+        accepts = parse_accept(request.headers.get("accept"))
+        if not {item.name for item in accepts} & {media.OPENAPI, media.JSON, media.ANY}:
+            raise unacceptable_media_types(item.mime for item in accepts)
+        config, catalog = self._config, compiler.catalog
+        watch.lap("parse")
+        job = self._jobs.bare(request, caller, schema, visibility_query(schema), catalog)
+        watch.lap("plan")
+        result = await self._executor.run(job, anonymous=caller.role == config.anon_role)
+        watch.lap("transaction")
+        follow = config.openapi_mode is OpenApiMode.FOLLOW_PRIVILEGES
+        visible = read_visible(catalog, schema, result.body or b"", follow_privileges=follow)
+        host = config.openapi_host or request.headers.get("host", "")
+        address = read_address(config.openapi_server_proxy_uri, host, config.prefix)
+        document = describe(catalog, visible, address, secured=config.openapi_security_active)
+        headers: Headers = [(b"content-type", media.MediaType(media.OPENAPI).content_type)]
+        if self._names_schema(request):
+            headers.append((b"content-profile", schema.encode()))
+        return overridden(Response(200, headers, orjson.dumps(document)), result)
+
+    def _common_headers(self, request: HttpRequest) -> Headers:
+        config = self._config
+        headers: Headers = []
+        if config.cors_allowed_origins is not None and "origin" in request.headers:
+            headers += cors_headers(request, config.cors_allowed_origins)
+        trace = config.server_trace_header
+        if trace is not None and trace.lower() in request.headers:
+            headers.append((trace.lower().encode(), request.headers[trace.lower()].encode()))
+        return headers
+
+
+async def _send(send: Send, request: HttpRequest, response: Response) -> None:
+    """Send the response; of two headers of one name the later wins."""
+    headers = list({header[0]: header for header in response.headers}.values())
+    is_head = request.method == "HEAD"
+    if not is_head and response.status != 204:
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if is_head else response.body})

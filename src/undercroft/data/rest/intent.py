@@ -1,0 +1,169 @@
+"""Reads a request into an `Intent` and its values."""
+
+from typing import NamedTuple
+
+from undercroft.data.rest import media
+from undercroft.data.rest.body import Payload, read_arguments, read_rows
+from undercroft.data.rest.compile import Intent
+from undercroft.data.rest.config import RestConfig
+from undercroft.data.rest.errors import RestError
+from undercroft.data.rest.media import parse_media_type
+from undercroft.data.rest.preferences import NO_PREFERENCES, Preferences, parse_preferences
+from undercroft.data.rest.query_string import QueryString, read_query, split_pairs
+from undercroft.data.rest.ranges import EVERYTHING, Window, top_window
+from undercroft.data.rest.request import HttpRequest, Resource, has_body
+from undercroft.data.rest.syntax.filters import array_literal
+from undercroft.data.rest.syntax.select import parse_columns
+from undercroft.data.schema.model import Catalog, Function, QualifiedName
+
+Arguments = list[tuple[str, str]]
+
+
+class Wanted(NamedTuple):
+    """A request understood. `body_slot` is where its body is among the values, if it has one."""
+
+    intent: Intent
+    values: list[str | None]
+    window: Window
+    body_slot: int | None = None
+
+
+def read_preferences(request: HttpRequest, config: RestConfig, catalog: Catalog) -> Preferences:
+    prefer = request.headers.get("prefer")
+    if prefer is None:
+        return NO_PREFERENCES
+    return parse_preferences(
+        prefer, tx_override=config.tx_end.may_override, timezones=catalog.timezones
+    )
+
+
+def read_table_intent(
+    request: HttpRequest,
+    resource: Resource,
+    schema: str,
+    body: bytes | None,
+    *,
+    config: RestConfig,
+    catalog: Catalog,
+) -> Wanted:
+    """Read a request on a relation."""
+    query = read_query(split_pairs(request.query))
+    window = _window(request, query)
+    intent = Intent(
+        resource.action,
+        QualifiedName(schema, resource.name),
+        query.shape,
+        read_preferences(request, config, catalog),
+        request.headers.get("accept"),
+        headers_only=request.method == "HEAD",
+    )
+    values: list[str | None] = list(query.values)
+    if resource.action == "read":
+        windows = _add_windows(values, window.at_most(config.max_rows), query, config.max_rows)
+        return Wanted(intent._replace(windows=windows), values, window)
+    if body is None or not has_body(resource.action, request.method):
+        return Wanted(intent, values, EVERYTHING)
+    columns = query.shape.columns if resource.action in ("insert", "update") else None
+    payload = read_rows(body, _content_type(request), _columns(columns))
+    return _with_body(Wanted(intent, values, EVERYTHING), payload)
+
+
+def read_call_intent(
+    request: HttpRequest,
+    resource: Resource,
+    schema: str,
+    body: bytes | None,
+    *,
+    config: RestConfig,
+    catalog: Catalog,
+) -> Wanted:
+    """Read a request on a function."""
+    posted = body is not None
+    query = read_query(split_pairs(request.query), calls_function=not posted)
+    window = _window(request, query)
+    values: list[str | None] = list(query.values)
+    target = QualifiedName(schema, resource.name)
+    intent = Intent(
+        "call",
+        target,
+        query.shape,
+        read_preferences(request, config, catalog),
+        request.headers.get("accept"),
+        windows=_add_windows(values, window.at_most(config.max_rows), query, config.max_rows),
+        headers_only=request.method == "HEAD",
+    )
+    wanted = Wanted(intent, values, window)
+    functions = catalog.functions.get(target, ())
+    if body is None:
+        return _with_arguments(wanted, query.arguments, functions)
+    content_type = _content_type(request)
+    columns = query.shape.columns
+    payload = read_arguments(body, content_type, _columns(columns))
+    wanted = wanted._replace(intent=wanted.intent._replace(content_type=content_type))
+    if payload.pairs is not None:
+        return _with_arguments(wanted, list(payload.pairs), functions)
+    return _with_body(wanted, payload)
+
+
+def _window(request: HttpRequest, query: QueryString) -> Window:
+    # RFC 9110 defines Range for GET alone.
+    range_header = request.headers.get("range") if request.method == "GET" else None
+    if query.limit is None and query.offset is None and range_header is None:
+        return EVERYTHING
+    if request.method == "PUT":
+        raise RestError(
+            400, "PGRST114", "limit/offset querystring parameters are not allowed for PUT"
+        )
+    return top_window(query.limit, query.offset, range_header)
+
+
+def _add_windows(
+    values: list[str | None], top: Window, query: QueryString, max_rows: int | None
+) -> tuple[tuple[str, int], ...]:
+    """Append the limits and offsets to the values; `max_rows` bounds embeds as well."""
+    found = [] if top.is_everything else [("", top)]
+    found += [(path, item.at_most(max_rows)) for path, item in query.windows.items()]
+    slots = []
+    for path, window in found:
+        slots.append((path, len(values)))
+        values.append(None if window.limit is None else str(window.limit))
+        values.append(str(window.offset))
+    return tuple(slots)
+
+
+def _with_body(wanted: Wanted, payload: Payload) -> Wanted:
+    slot = len(wanted.values)
+    intent = wanted.intent._replace(
+        body_keys=payload.keys, body_is_object=payload.is_object, body_slot=slot
+    )
+    return wanted._replace(intent=intent, values=[*wanted.values, payload.text], body_slot=slot)
+
+
+def _with_arguments(
+    wanted: Wanted, arguments: Arguments, functions: tuple[Function, ...]
+) -> Wanted:
+    """Append the arguments to the values; repeated ones of a variadic become one array."""
+    variadic = {
+        item.name for function in functions for item in function.parameters if item.variadic
+    }
+    merged: dict[str, str] = {}
+    lists: dict[str, list[str]] = {}
+    for name, value in arguments:
+        if name in variadic:
+            lists.setdefault(name, []).append(value)
+        merged[name] = value
+    values = list(wanted.values)
+    slots = []
+    for name in sorted(merged):
+        slots.append((name, len(values)))
+        values.append(array_literal(lists[name]) if name in lists else merged[name])
+    return wanted._replace(intent=wanted.intent._replace(arguments=tuple(slots)), values=values)
+
+
+def _columns(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else parse_columns(text)
+
+
+def _content_type(request: HttpRequest) -> str:
+    header = request.headers.get("content-type")
+    return media.JSON if header is None else parse_media_type(header).name

@@ -1,0 +1,1 @@
+"""From a plan to SQL text. Names are quoted, values are placeholders, nothing else gets in."""

@@ -1,0 +1,152 @@
+"""SQL around a query that makes its whole result one row: counts, body, headers, status.
+
+Every statement returns the same columns, so that one function runs them all.
+"""
+
+from undercroft.data.rest.plan.negotiate import Answer, Writer
+from undercroft.data.rest.plan.tree import SOURCE
+from undercroft.data.rest.query.sql import comma, literal, qualified
+from undercroft.data.rest.query.write import inserted
+from undercroft.data.schema.model import Function
+
+# ruff: noqa: S608 - all SQL here is made of quoted names and slots
+
+_ROW = "_undercroft_t"
+_SETTINGS = (
+    "nullif(current_setting('response.headers', true), '') AS response_headers, "
+    "nullif(current_setting('response.status', true), '') AS response_status"
+)
+
+
+def read_result(query: str, count_query: str | None, answer: Answer, *, windowed: bool) -> str:
+    """Wrap a read. Without a window the rows at hand are the total, and are counted once."""
+    total = "NULL::bigint"
+    if count_query is not None:
+        total = _total(count_query) if windowed else f"count({_ROW})"
+    columns = _columns(total=total, body=write_body(answer, None))
+    if answer.writer is Writer.CSV:  # it looks at the rows twice
+        return f"WITH {SOURCE} AS ({query}) SELECT {columns} FROM (SELECT * FROM {SOURCE}) {_ROW}"
+    return f"SELECT {columns} FROM ({query}) {_ROW}"
+
+
+def write_result(
+    mutation: str,
+    query: str | None,
+    answer: Answer,
+    *,
+    location_keys: tuple[str, ...] | None,
+    counts_inserted: bool,
+) -> str:
+    """Wrap a write; `query` reads its rows when they are asked for."""
+    columns = _columns(
+        body=write_body(answer, None),
+        location="NULL::text[]" if location_keys is None else _location(location_keys),
+        added=inserted() if counts_inserted else "NULL::bigint",
+    )
+    rows = query if query is not None else f"SELECT * FROM {SOURCE}"
+    return f"WITH {SOURCE} AS ({mutation}) SELECT {columns} FROM ({rows}) {_ROW}"
+
+
+def call_result(
+    call: str, query: str, count_query: str | None, answer: Answer, function: Function
+) -> str:
+    """Wrap a function call; one that does not return a set is one row whatever it returns."""
+    columns = _columns(
+        total="NULL::bigint" if count_query is None else _total(count_query),
+        page=f"count({_ROW})" if function.returns_set else "1::bigint",
+        body=write_body(answer, function),
+    )
+    return f"WITH {SOURCE} AS ({call}) SELECT {columns} FROM ({query}) {_ROW}"
+
+
+def _columns(
+    *,
+    body: str,
+    total: str = "NULL::bigint",
+    page: str = f"count({_ROW})",
+    location: str = "NULL::text[]",
+    added: str = "NULL::bigint",
+) -> str:
+    return comma(
+        [
+            f"{total} AS total",
+            f"{page} AS page",
+            f"{body} AS body",
+            f"{location} AS location",
+            _SETTINGS,
+            f"{added} AS inserted",
+        ]
+    )
+
+
+def _total(count_query: str) -> str:
+    return f"(SELECT count(*) FROM ({count_query}) _undercroft_count)"
+
+
+def write_body(answer: Answer, function: Function | None) -> str:
+    """Write the body as bytes, the form in which it goes to the client untouched."""
+    if answer.writer is Writer.NOTHING:
+        return "NULL::bytea"
+    if answer.writer is Writer.CUSTOM:
+        return _custom(answer, function)
+    return f"convert_to(({_text_body(answer.writer, function)})::text, 'UTF8')"
+
+
+def _text_body(writer: Writer, function: Function | None) -> str:
+    match writer:
+        case Writer.CSV:
+            return _csv()
+        case Writer.GEOJSON:
+            features = f"coalesce(json_agg(ST_AsGeoJSON({_ROW})::json), '[]')"
+            return f"json_build_object('type', 'FeatureCollection', 'features', {features})"
+        case Writer.OBJECT | Writer.OBJECT_STRIPPED:
+            scalar = function is not None and function.returns_scalar
+            return _json(writer, scalar=scalar, single=True)
+    scalar = function is not None and not function.returns_composite
+    single = function is not None and not function.returns_set
+    return _json(writer, scalar=scalar, single=single)
+
+
+def _json(writer: Writer, *, scalar: bool, single: bool) -> str:
+    rows = f"json_agg({_ROW}.pgrst_scalar)" if scalar else f"json_agg({_ROW})"
+    rows = f"({rows}->0)" if single else rows
+    if writer in (Writer.JSON_STRIPPED, Writer.OBJECT_STRIPPED):
+        rows = f"json_strip_nulls({rows})"
+    return f"coalesce({rows}, '{'null' if single else '[]'}')"
+
+
+def _csv() -> str:
+    """Write CSV by PostgreSQL's own text of a row, whose quoting is that of CSV."""
+    header = (
+        "(SELECT coalesce(string_agg(name, ','), '') FROM (SELECT json_object_keys(row_to_json(_))"
+        f" AS name FROM (SELECT * FROM {SOURCE} LIMIT 1) _) _)"
+    )
+    row = f"{_ROW}::text"
+    lines = f"string_agg(substring({row}, 2, length({row}) - 2), E'\\n')"
+    return f"{header} || E'\\n' || coalesce({lines}, '')"
+
+
+def _custom(answer: Answer, function: Function | None) -> str:
+    handler = answer.handler
+    assert handler is not None
+    if not handler.is_aggregate:
+        value = f"{_ROW}.pgrst_scalar"
+    elif function is not None and function.returns_scalar:
+        value = f"{qualified(handler.function)}({_ROW}.pgrst_scalar)"
+    elif handler.target is None:
+        value = f"{qualified(handler.function)}({_ROW})"
+    else:
+        value = f"{qualified(handler.function)}({_ROW}::{qualified(handler.target)})"
+    return f"({value})::bytea" if handler.binary else f"convert_to(({value})::text, 'UTF8')"
+
+
+def _location(keys: tuple[str, ...]) -> str:
+    """Write `key=eq.value` of the one row, for the Location header; nothing for many rows."""
+    names = comma([literal(key) for key in keys]) or "NULL"
+    return (
+        f"CASE WHEN count({_ROW}) = 1 THEN ("
+        "SELECT array_agg(field.key || '=' || coalesce('eq.' || field.value, 'is.null'))"
+        f" FROM (SELECT row_to_json(_) AS fields FROM {SOURCE} AS _ LIMIT 1) AS one,"
+        " json_each_text(one.fields) AS field"
+        f" WHERE field.key IN ({names})) END"
+    )

@@ -1,0 +1,139 @@
+"""What arrives over HTTP, read once: path, method, the headers we look at, and the body."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from werkzeug.http import parse_cookie
+
+from undercroft.data.rest.errors import RestError, invalid_path, unsupported_method
+from undercroft.data.schema.model import QualifiedName
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_READS_BODY = frozenset({"insert", "update", "upsert"})
+_TABLE_ACTIONS = {
+    "GET": "read",
+    "HEAD": "read",
+    "POST": "insert",
+    "PATCH": "update",
+    "PUT": "upsert",
+    "DELETE": "delete",
+    "OPTIONS": "inspect",
+}
+_CALL_ACTIONS = {"GET": "call", "HEAD": "call", "POST": "call", "OPTIONS": "inspect"}
+_ROOT_ACTIONS = {"GET": "describe", "HEAD": "describe", "OPTIONS": "inspect"}
+_CONTENT_PROFILE = frozenset({"POST", "PATCH", "PUT", "DELETE"})
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """`headers` keeps the last value of a name, but all of Prefer, joined as one list."""
+
+    method: str
+    path: str
+    query: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def headers_json(self) -> str:
+        """Write the headers for `request.headers`; cookies are a setting of their own."""
+        visible = {name: value for name, value in self.headers.items() if name != "cookie"}
+        return orjson.dumps(visible).decode()
+
+    def cookies_json(self) -> str:
+        cookie = self.headers.get("cookie")
+        if not cookie:
+            return "{}"
+        # werkzeug expects a header as WSGI has it: bytes dressed up as Latin-1.
+        parsed = parse_cookie(cookie.encode().decode("latin-1"))
+        return orjson.dumps(parsed.to_dict()).decode()
+
+    @property
+    def profile(self) -> str | None:
+        name = "content-profile" if self.method in _CONTENT_PROFILE else "accept-profile"
+        return self.headers.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """What a path names and what is to be done with it. `name` is empty for the root."""
+
+    kind: str
+    name: str
+    action: str
+
+
+def read_http(scope: Scope, prefix: str) -> HttpRequest:
+    """Read the head of a request. A mount point in `root_path` or `prefix` is cut off the path."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path") or ""
+    for mounted in (root, prefix):
+        if mounted and path.startswith(mounted):
+            path = path[len(mounted) :]
+    request = HttpRequest(scope["method"], path or "/", scope["query_string"])
+    headers = request.headers
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("utf-8", "replace")
+        if name == "prefer" and name in headers:
+            value = f"{headers[name]},{value}"
+        headers[name] = value
+    return request
+
+
+def find_resource(
+    request: HttpRequest, *, root_enabled: bool, root_spec: QualifiedName | None
+) -> Resource:
+    """Tell what the path names: the root, a relation, or a function under `rpc`.
+
+    With a `root_spec` the root is that function.
+    """
+    name, slash, rest = request.path.removeprefix("/").partition("/")
+    if not name and not slash:
+        if not root_enabled:
+            raise RestError(404, "PGRST126", "Root endpoint metadata is disabled")
+        if root_spec is not None:
+            action = _action(_CALL_ACTIONS, request, is_call=True)
+            return Resource("function", root_spec.name, action)
+        return Resource("root", "", _action(_ROOT_ACTIONS, request))
+    if not slash:
+        return Resource("table", name, _action(_TABLE_ACTIONS, request))
+    if name == "rpc" and rest and "/" not in rest:
+        return Resource("function", rest, _action(_CALL_ACTIONS, request, is_call=True))
+    raise invalid_path()
+
+
+def _action(actions: dict[str, str], request: HttpRequest, *, is_call: bool = False) -> str:
+    action = actions.get(request.method)
+    if action is None and is_call:
+        raise RestError(405, "PGRST101", f"Cannot use the {request.method} method on RPC")
+    if action is None:
+        raise unsupported_method(request.method)
+    return action
+
+
+def has_body(action: str, method: str) -> bool:
+    return action in _READS_BODY or (action == "call" and method == "POST")
+
+
+async def read_body(receive: Receive, limit: int | None) -> bytes:
+    """Read the whole body, refusing more than `limit` bytes while they arrive."""
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnectedError
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if limit is not None and size > limit:
+            raise RestError(413, "PGRST102", f"The body is larger than {limit} bytes")
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+class ClientDisconnectedError(Exception):
+    """The client went away before it had sent its request."""

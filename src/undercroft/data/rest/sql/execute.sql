@@ -1,0 +1,69 @@
+-- One round trip for one request: become the caller, run one statement, hand back its one row.
+--
+-- Everything set here is local to the transaction, which is this very call. The caller is entered
+-- last, so that nothing before runs with less right than it needs, and `settings` (name, value,
+-- name, value …) before that, since some may be granted to the login role alone.
+--
+-- `statement` is a template for format(): either EXECUTE of a statement that `definition`
+-- prepared on this connection, or the statement itself. `body` is $1 of the latter, for bodies too
+-- large to be quoted into a text. Outside `least` and `most` rows the transaction is refused.
+create or replace function {schema}.rest_execute(
+    in_search_path text,
+    in_claims text,
+    in_method text,
+    in_path text,
+    in_headers text,
+    in_cookies text,
+    in_read_only text,
+    in_role text,
+    in_settings text[],
+    in_pre_request text,
+    in_name text,
+    in_definition text,
+    in_statement text,
+    in_values text[],
+    in_body text,
+    in_least bigint,
+    in_most bigint,
+    out total bigint,
+    out page bigint,
+    out body bytea,
+    out location text[],
+    out response_headers text,
+    out response_status text,
+    out inserted bigint
+)
+language plpgsql
+as $function$
+begin
+    if in_settings is not null then
+        for i in 1 .. array_length(in_settings, 1) by 2 loop
+            perform set_config(in_settings[i], in_settings[i + 1], true);
+        end loop;
+    end if;
+    perform
+        set_config('search_path', in_search_path, true),
+        set_config('request.jwt.claims', in_claims, true),
+        set_config('request.method', in_method, true),
+        set_config('request.path', in_path, true),
+        set_config('request.headers', in_headers, true),
+        set_config('request.cookies', in_cookies, true),
+        set_config('transaction_read_only', in_read_only, true),
+        set_config('role', in_role, true);
+    if in_pre_request is not null then
+        execute in_pre_request;
+    end if;
+    -- A statement that failed on its first run is there all the same.
+    if in_definition is not null
+        and not exists (select from pg_catalog.pg_prepared_statements where name = in_name)
+    then
+        execute in_definition;
+    end if;
+    execute pg_catalog.format(in_statement, variadic in_values)
+        into total, page, body, location, response_headers, response_status, inserted
+        using in_body;
+    if page < in_least or page > in_most then
+        raise exception using errcode = 'UCROW', message = page::text;
+    end if;
+end
+$function$;

@@ -1,0 +1,209 @@
+"""Verifies bearer tokens as PostgREST does: signature, times, audience, role."""
+
+import base64
+import binascii
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jwt
+import orjson
+
+from undercroft.data.rest.errors import RestError
+from undercroft.data.rest.jobs import Caller
+from undercroft.data.rest.standalone.claim_path import find_claim, parse_claim_path
+from undercroft.data.rest.standalone.environment import InvalidSettingError, JwtSettings
+
+SKEW = 30  # seconds by which clocks may differ
+_SHORTEST_SECRET = 32
+_FAMILIES = {
+    "oct": ["HS256", "HS384", "HS512"],
+    "RSA": ["RS256", "RS384", "RS512"],
+    "EC": ["ES256", "ES384", "ES512"],
+    "OKP": ["EdDSA"],
+}
+_ALGORITHMS = {name for family in _FAMILIES.values() for name in family}
+_TIMES: dict[str, tuple[str, Callable[[float, int], bool]]] = {
+    "exp": ("JWT expired", lambda value, now: value < now - SKEW),
+    "nbf": ("JWT not yet valid", lambda value, now: value > now + SKEW),
+    "iat": ("JWT issued at future", lambda value, now: value > now + SKEW),
+}
+
+
+class Key:
+    """A key with the algorithms that its kind of key may be used with."""
+
+    __slots__ = ("algorithms", "identifier", "key")
+
+    def __init__(self, key: Any, algorithms: list[str], identifier: str | None = None) -> None:
+        self.key = key
+        self.algorithms = algorithms
+        self.identifier = identifier
+
+
+class TokenVerifier:
+    """The `authenticate` of a standalone app. Verified tokens are remembered, within bounds.
+
+    Their times are looked at on every request; only the signature is not checked again.
+    """
+
+    def __init__(self, settings: JwtSettings, anon_role: str | None) -> None:
+        self._keys = read_keys(settings)
+        self._audience = settings.audience
+        self._path = parse_claim_path(settings.role_claim_key)
+        self._anon_role = anon_role
+        self._entries = settings.cache_entries
+        self._verified: OrderedDict[str, tuple[dict[str, Any], Caller]] = OrderedDict()
+
+    async def __call__(self, headers: Mapping[str, str]) -> Caller:
+        """Return who sent the request, or raise why it cannot be said."""
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return self._caller({})
+        if self._keys is None:
+            raise RestError(500, "PGRST300", "Server lacks JWT secret")
+        claims, caller = self._verified_token(token.strip())
+        self._check(claims)
+        return caller
+
+    def _caller(self, claims: dict[str, Any]) -> Caller:
+        role = find_claim(claims, self._path)
+        if role is None:
+            role = self._anon_role
+        if role is None:
+            raise RestError(
+                401,
+                "PGRST302",
+                "Anonymous access is disabled",
+                headers=[(b"www-authenticate", b"Bearer")],
+            )
+        name = role if isinstance(role, str) else orjson.dumps(role).decode()
+        return Caller(name, orjson.dumps({**claims, "role": name}).decode())
+
+    def _verified_token(self, token: str) -> tuple[dict[str, Any], Caller]:
+        known = self._verified.get(token)
+        if known is not None:
+            self._verified.move_to_end(token)
+            return known
+        claims = self._verify(token)
+        self._check(claims)
+        known = claims, self._caller(claims)
+        if self._entries:
+            self._verified[token] = known
+            if len(self._verified) > self._entries:
+                self._verified.popitem(last=False)
+        return known
+
+    def _verify(self, token: str) -> dict[str, Any]:
+        if not token:
+            raise _undecodable("Empty JWT is sent in Authorization header")
+        parts = token.count(".") + 1
+        if parts != 3:
+            raise _undecodable(f"Expected 3 parts in JWT; got {parts}")
+        try:
+            header = jwt.get_unverified_header(token)
+        except jwt.InvalidTokenError as error:
+            raise _undecodable("JWT cryptographic operation failed") from error
+        payload = self._signed_payload(token, header)
+        try:
+            claims = orjson.loads(payload)
+        except orjson.JSONDecodeError as error:
+            raise _invalid("Parsing claims failed") from error
+        if not isinstance(claims, dict):
+            raise _invalid("Parsing claims failed")
+        return claims
+
+    def _signed_payload(self, token: str, header: Mapping[str, Any]) -> bytes:
+        algorithm = header.get("alg")
+        if algorithm not in _ALGORITHMS:
+            details = "JWT is unsecured but expected 'alg' was not 'none'"
+            raise _undecodable(
+                "Wrong or unsupported encoding algorithm",
+                details if algorithm == "none" else None,
+            )
+        candidates = [key for key in self._keys or () if algorithm in key.algorithms]
+        named = [key for key in candidates if key.identifier == header.get("kid")]
+        if not candidates:
+            raise _undecodable(
+                "No suitable key or wrong key type", "No suitable key was found to decode the JWT"
+            )
+        for key in named or candidates:
+            try:
+                payload: bytes = jwt.api_jws.decode(token, key.key, algorithms=[algorithm])
+            except jwt.PyJWTError:
+                continue
+            return payload
+        raise _undecodable(
+            "No suitable key or wrong key type", "None of the keys was able to decode the JWT"
+        )
+
+    def _check(self, claims: Mapping[str, Any]) -> None:
+        now = int(time.time())
+        for name, (message, refused) in _TIMES.items():
+            value = claims.get(name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise _invalid(f"The JWT '{name}' claim must be a number")
+            if refused(value, now):
+                raise _invalid(message)
+        self._check_audience(claims.get("aud"))
+
+    def _check_audience(self, claim: Any) -> None:
+        if claim is None:
+            return
+        audiences = [claim] if isinstance(claim, str) else claim
+        if not isinstance(audiences, list) or not all(isinstance(item, str) for item in audiences):
+            raise _invalid("The JWT 'aud' claim must be a string or an array of strings")
+        if self._audience is not None and audiences and self._audience not in audiences:
+            raise _invalid("JWT not in audience")
+
+
+def read_keys(settings: JwtSettings) -> list[Key] | None:
+    """Read the secret as a JWK set, a JWK, or as plain bytes; None without a secret."""
+    if settings.secret is None:
+        return None
+    text = settings.secret
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        document = None
+    if isinstance(document, dict) and ("keys" in document or "kty" in document):
+        return [_read_jwk(item) for item in document.get("keys", [document])]
+    secret = _decode_base64(text) if settings.secret_is_base64 else text.encode()
+    if len(secret) < _SHORTEST_SECRET:
+        raise InvalidSettingError("The JWT secret must be at least 32 characters long.")
+    return [Key(secret, _FAMILIES["oct"])]
+
+
+def _read_jwk(item: Any) -> Key:
+    try:
+        kind = item["kty"]
+        parsed = jwt.PyJWK.from_dict(item)
+    except (KeyError, TypeError, jwt.PyJWTError) as error:
+        raise InvalidSettingError("PGRST_JWT_SECRET holds a key that cannot be read") from error
+    algorithm = item.get("alg")
+    known = _FAMILIES.get(kind, [])
+    return Key(parsed.key, [algorithm] if algorithm in known else known, item.get("kid"))
+
+
+def _decode_base64(text: str) -> bytes:
+    plain = text.strip().translate(str.maketrans("-_.", "+/="))
+    try:
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+    except binascii.Error as error:
+        raise InvalidSettingError("PGRST_JWT_SECRET is not Base64") from error
+
+
+def _undecodable(message: str, details: str | None = None) -> RestError:
+    return RestError(401, "PGRST301", message, details=details, headers=_challenge(message))
+
+
+def _invalid(message: str) -> RestError:
+    return RestError(401, "PGRST303", message, headers=_challenge(message))
+
+
+def _challenge(message: str) -> list[tuple[bytes, bytes]]:
+    value = f'Bearer error="invalid_token", error_description="{message}"'
+    return [(b"www-authenticate", value.encode())]

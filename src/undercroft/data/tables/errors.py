@@ -1,0 +1,66 @@
+"""What can go wrong with a table."""
+
+from undercroft.foundation.problems import Conflict, Invalid, NotFound
+
+
+class TableNotFound(NotFound):
+    title = "No such table"
+
+    def __init__(self, table: str) -> None:
+        super().__init__(table=table)
+
+
+class SchemaNotFound(NotFound):
+    title = "No such schema"
+
+    def __init__(self, schema: str) -> None:
+        super().__init__(schema=schema)
+
+
+class TableExists(Conflict):
+    title = "The table exists already"
+    detail = "There is a table '{table}'."
+
+    def __init__(self, table: str) -> None:
+        super().__init__(table=table)
+
+
+class ColumnNotFound(NotFound):
+    title = "No such column"
+    detail = "There is no column '{column}'."
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column=column)
+
+
+class PolicyNotFound(NotFound):
+    title = "No such policy"
+    detail = "There is no policy '{policy}' on this table."
+
+    def __init__(self, policy: str) -> None:
+        super().__init__(policy=policy)
+
+
+class StatementRefused(Invalid):
+    """Postgres did not accept what was asked for. Only those who may define tables see this."""
+
+    title = "Postgres refused the statement"
+    detail = "{reason}"
+
+    def __init__(self, sqlstate: str, reason: str) -> None:
+        super().__init__(sqlstate=sqlstate, reason=reason)
+
+
+class ImportRefused(Invalid):
+    """`line` counts from 1 and includes the header; nothing of the file was kept."""
+
+    title = "The file was not imported"
+    detail = "Line {line}: {reason}"
+
+    def __init__(self, line: int | None, reason: str, column: str | None = None) -> None:
+        super().__init__(line=line, reason=reason, column=column)
+
+
+class ImportsBusy(Conflict):
+    title = "Too many imports at once"
+    detail = "Wait for another import to finish."

@@ -1,0 +1,197 @@
+"""Files into tables by COPY: streamed, all or nothing, the broken line named.
+
+The table's owner copies, so row security does not apply: importing needs its own permission.
+"""
+
+import csv
+import io
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import asyncpg
+import orjson
+
+from undercroft.data.tables.errors import ImportRefused
+from undercroft.data.tables.queries import Table
+from undercroft.foundation.db import Database
+from undercroft.foundation.settings import DataSettings
+
+Format = Literal["csv", "ndjson"]
+LONGEST_LINE = 10_000_000
+BATCH_BYTES = 1 << 18
+COPY_LINE = re.compile(r"COPY .*?, line (\d+)(?:, column (\S+?)(?::|$))?")
+
+
+@dataclass(slots=True)
+class Counted:
+    """A body on its way through, and how much of it has passed."""
+
+    chunks: AsyncIterator[bytes]
+    size: int = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self.chunks:
+            self.size += len(chunk)
+            yield chunk
+
+
+async def import_rows(
+    database: Database,
+    settings: DataSettings,
+    table: Table,
+    known: Sequence[str],
+    body: Counted,
+    *,
+    kind: Format,
+    null: str,
+) -> int:
+    """Copy `body` into `table` in one transaction and return the number of rows.
+
+    `known` are the table's columns, `null` the text that stands for NULL in CSV. Raises
+    `ImportRefused`; nothing is kept then.
+    """
+    source = _csv(body, known) if kind == "csv" else _ndjson(body, known)
+    columns = await anext(source)
+    connection = await database.connector("import")()
+    try:
+        async with connection.transaction():
+            milliseconds = int(settings.import_timeout.total_seconds() * 1000)
+            await connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")
+            status = await _copy(connection, table, columns, source, kind=kind, null=null)
+        # Without statistics the first reads of a freshly filled table are planned blindly.
+        await connection.execute(f"ANALYZE {table.quoted}")
+    finally:
+        await connection.close(timeout=5)
+    return int(status.rpartition(" ")[2])
+
+
+async def _copy(
+    connection: "asyncpg.Connection[Any]",
+    table: Table,
+    columns: Sequence[str],
+    source: AsyncIterator[Any],
+    *,
+    kind: Format,
+    null: str,
+) -> str:
+    options: dict[str, Any] = {"format": "text"}
+    if kind == "csv":
+        options = {"format": "csv", "header": True, "null": null}
+    try:
+        return await connection.copy_to_table(
+            table.name,
+            schema_name=table.schema,
+            columns=list(columns),
+            source=source,
+            encoding="UTF8",
+            **options,
+        )
+    except asyncpg.PostgresError as error:
+        if (error.sqlstate or "")[:2] in {"22", "23"}:
+            raise _refusal(error) from error
+        raise
+
+
+def _refusal(error: asyncpg.PostgresError) -> ImportRefused:
+    found = COPY_LINE.search(getattr(error, "context", None) or "")
+    line = int(found[1]) if found else None
+    return ImportRefused(line, str(error.args[0]), found[2] if found else None)
+
+
+async def _csv(body: Counted, known: Sequence[str]) -> AsyncIterator[Any]:
+    """Yield the column names of the header, then the file as it is, header included."""
+    chunks = aiter(body)
+    head = b""
+    async for chunk in chunks:
+        head += chunk
+        if b"\n" in head or len(head) > LONGEST_LINE:
+            break
+    try:
+        line = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].decode()
+    except UnicodeDecodeError as error:
+        raise ImportRefused(1, "The header is not UTF-8.") from error
+    columns = next(csv.reader(io.StringIO(line)), [])
+    _check_columns(columns, known)
+    yield columns
+    yield head.removeprefix(b"\xef\xbb\xbf")
+    async for chunk in chunks:
+        yield chunk
+
+
+def _check_columns(columns: Sequence[str], known: Sequence[str]) -> None:
+    if not columns:
+        raise ImportRefused(1, "The first line must name the columns.")
+    for name in columns:
+        if name not in known:
+            raise ImportRefused(1, f"The table has no column '{name}'.", name)
+    if len(set(columns)) < len(columns):
+        raise ImportRefused(1, "A column is named twice.")
+
+
+async def _ndjson(body: Counted, known: Sequence[str]) -> AsyncIterator[Any]:
+    """Yield the column names of the first object, then COPY's text format for every object."""
+    columns: list[str] | None = None
+    pending = bytearray()
+    async for number, line in _lines(body):
+        if not line.strip():
+            continue
+        row = _object(line, number)
+        if columns is None:
+            columns = list(row)
+            _check_columns(columns, known)
+            yield columns
+        pending += _text_row(row, columns, number)
+        if len(pending) > BATCH_BYTES:
+            yield bytes(pending)
+            pending.clear()
+    if columns is None:
+        raise ImportRefused(1, "There is nothing to import.")
+    yield bytes(pending)
+
+
+async def _lines(body: Counted) -> AsyncIterator[tuple[int, bytes]]:
+    number, rest = 0, b""
+    async for chunk in body:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            number += 1
+            yield number, line
+        if len(rest) > LONGEST_LINE:
+            raise ImportRefused(number + 1, "The line is too long.")
+    if rest:
+        yield number + 1, rest
+
+
+def _object(line: bytes, number: int) -> dict[str, Any]:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ImportRefused(number, "This is not JSON.") from error
+    if not isinstance(row, dict):
+        raise ImportRefused(number, "This is not a JSON object.")
+    return row
+
+
+ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+def _text_row(row: dict[str, Any], columns: Sequence[str], number: int) -> bytes:
+    if extra := next((name for name in row if name not in columns), None):
+        raise ImportRefused(number, f"The first line did not name '{extra}'.", extra)
+    cells = (_cell(row.get(name)) for name in columns)
+    return "\t".join(cells).encode() + b"\n"
+
+
+def _cell(value: Any) -> str:
+    """One value in COPY's text format."""
+    match value:
+        case None:
+            return "\\N"
+        case str():
+            return value.translate(ESCAPES)
+        case bool():
+            return "t" if value else "f"
+        case _:
+            return orjson.dumps(value).decode().translate(ESCAPES)

@@ -1,0 +1,38 @@
+"""What `serve` prints when it is ready: for people, or one line for a script."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from undercroft.foundation.settings import Settings
+from undercroft.server.preparation import Superuser
+
+
+def print_banner(
+    url: str, settings: Settings, superuser: Superuser | None, *, home: Path | None
+) -> None:
+    rows = [
+        ("API", f"{url}{settings.prefix}"),
+        ("Rows", f"{url}/rest/v1"),
+        ("Docs", f"{url}/docs"),
+        ("Home", str(home) if home else "none: Postgres and Valkey are elsewhere"),
+    ]
+    if superuser:
+        rows.append(("Superuser", superuser.identifier))
+        if superuser.password:
+            rows.append(("Password", f"{superuser.password}  (shown only this once)"))
+    rows.append(("Keys", "undercroft keys show"))
+    console = Console(soft_wrap=True, highlight=False)
+    console.print("[bold]Undercroft is ready.[/bold] Ctrl-C stops it.")
+    for name, value in rows:
+        console.print(f"[dim]{name:<10}[/dim] {escape(value)}")
+
+
+def print_json(url: str, *, home: Path | None) -> None:
+    line = {"url": url, "pid": os.getpid(), "home": str(home) if home else None}
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,75 @@
+"""HTTP/1.1 as uvicorn speaks it, with an end to heads that are endless or never come."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LONGEST_HEAD_SECONDS = 20.0
+_PROBLEM = (
+    b'{"type": "/problems/headers-too-large", "title": "The headers are too large", '
+    b'"status": 431, "code": "headers_too_large"}'
+)
+TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-type: application/problem+json\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%s" % (len(_PROBLEM), _PROBLEM)
+)
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Bounds what is read before a request begins.
+
+    What a head that arrived whole may hold is for the application to judge; here only those end
+    that would otherwise grow, or keep a connection waiting, for ever.
+    """
+
+    max_head_bytes = 65_536
+    _head_open = False
+    _head_bytes = 0
+    _head_deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget_deadline()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._head_open = True
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._head_open = False
+        self._forget_deadline()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        was_open = self._head_open
+        super().data_received(data)
+        if not self._head_open:
+            return
+        self._expect_head()
+        if was_open:
+            self._head_bytes += len(data)
+        if self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
+            self.transport.write(TOO_LARGE)
+            self.transport.close()
+
+    def _expect_head(self) -> None:
+        if self._head_deadline is None:
+            loop: Any = self.loop
+            self._head_deadline = loop.call_later(LONGEST_HEAD_SECONDS, self.transport.close)
+
+    def _forget_deadline(self) -> None:
+        if self._head_deadline is not None:
+            self._head_deadline.cancel()
+            self._head_deadline = None
+
+
+def bounded_protocol(max_head_bytes: int) -> type[asyncio.Protocol]:
+    """The class for uvicorn's `http` option."""
+    return type("Protocol", (BoundedProtocol,), {"max_head_bytes": max_head_bytes})

@@ -1,0 +1,83 @@
+"""The second half of `serve`: with engines up and the application imported."""
+
+import gc
+import socket
+from collections.abc import Callable
+
+from undercroft.foundation.embedded import EmbeddedEngines, HomeLock
+from undercroft.foundation.logging import configure_logging
+from undercroft.foundation.settings import Settings
+from undercroft.server.banner import print_banner, print_json
+from undercroft.server.errors import CannotServe
+from undercroft.server.forks import ForkedProcess, Lifeline
+from undercroft.server.preparation import prepare
+from undercroft.server.reload import require_watchfiles, run_reloading, work_alone
+from undercroft.server.serve import ServeOptions
+from undercroft.server.signals import Signals
+from undercroft.server.sockets import address, listen
+from undercroft.server.supervisor import Supervisor
+from undercroft.server.workers import ReloadingWorker, WebWorker, WebWorkers
+
+
+def run(
+    settings: Settings,
+    options: ServeOptions,
+    engines: EmbeddedEngines,
+    lock: HomeLock,
+    listener: socket.socket,
+) -> None:
+    """Prepare the database, start the workers, watch over everything, stop the workers."""
+    if options.reload:
+        require_watchfiles()
+    configure_logging(settings.observability)
+    _share_what_is_imported()
+    lifeline = Lifeline()
+    lifeline.keep_from_children(lock.close_in_child)
+    superuser = prepare(settings, engines, lifeline)
+    listen(listener)
+    signals = Signals()
+    lifeline.keep_from_children(signals.close_in_child)
+    kind = ReloadingWorker if options.reload else WebWorker
+    web = WebWorkers(kind, options.number_of_workers(), lifeline, settings, listener)
+    supervisor = Supervisor(
+        signals,
+        engines,
+        web,
+        _job_worker(settings, options, lifeline, listener) if engines.postgres else None,
+        settings.jobs.stop_grace.total_seconds(),
+    )
+    try:
+        if not supervisor.start():
+            raise CannotServe("The web workers could not start; the lines above say why.")
+        url = address(listener)
+        lock.announce(url)
+        home = settings.home.absolute() if engines.running else None
+        if options.as_json:
+            print_json(url, home=home)
+        else:
+            print_banner(url, settings, superuser, home=home)
+        supervisor.run()
+    finally:
+        supervisor.stop(listener)
+
+
+def _share_what_is_imported() -> None:
+    """Keep the collector of every child off the objects it shares with us: a look copies them."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+
+
+def _job_worker(
+    settings: Settings, options: ServeOptions, lifeline: Lifeline, listener: socket.socket
+) -> ForkedProcess:
+    """Only an embedded home works its jobs by itself; elsewhere `undercroft worker` does."""
+
+    def work(_ready: Callable[[], None]) -> None:
+        listener.close()  # or callers still get through when all web workers have left
+        if options.reload:
+            run_reloading(work_alone, settings)
+        else:
+            work_alone(settings)
+
+    return ForkedProcess("The job worker", lifeline, work)

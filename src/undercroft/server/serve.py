@@ -1,0 +1,77 @@
+"""`undercroft serve`, from the command to the last stopped engine, in the order things happen.
+
+This module imports little: engines start first, and the application is imported meanwhile.
+"""
+
+import gc
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from undercroft.foundation.embedded import (
+    SERVE,
+    EmbeddedEngines,
+    Home,
+    HomeLock,
+    HomeSecrets,
+    filled_in,
+    require_real_secrets,
+)
+from undercroft.foundation.settings import Settings
+from undercroft.server.signals import leave_on_sigterm
+from undercroft.server.sockets import bind
+
+MOST_WORKERS_BY_DEFAULT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int | None = None
+    reload: bool = False
+    as_json: bool = False
+
+    def number_of_workers(self) -> int:
+        """As asked; else one per core, up to four: beyond that Postgres wants the cores."""
+        if self.reload:
+            return 1
+        return self.workers or min(_cores(), MOST_WORKERS_BY_DEFAULT)
+
+
+def serve(settings: Settings, options: ServeOptions) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises `SettingsInvalid`, `EnginesUnavailable` or `CannotServe` instead of starting.
+    """
+    leave_on_sigterm()
+    require_real_secrets(settings)
+    home = Home(settings.home)
+    home.make()
+    with HomeLock(home) as lock:
+        if not (settings.database.url and settings.cache.url):
+            lock.acquire(SERVE)
+        with closing(bind(options.host, options.port)) as listener:
+            engines = EmbeddedEngines(home, settings, processes=options.number_of_workers() + 1)
+            with _launched(engines):
+                gc.disable()  # an import keeps nearly everything it makes
+                from undercroft.server.running import run  # noqa: PLC0415 - while engines start
+
+                engines.wait_ready()
+                settings = filled_in(settings, engines.urls(), HomeSecrets.of(home).secret_key)
+                run(settings, options, engines, lock, listener)
+
+
+@contextmanager
+def _launched(engines: EmbeddedEngines) -> Iterator[None]:
+    try:
+        engines.launch()
+        yield
+    finally:
+        engines.stop()
+
+
+def _cores() -> int:
+    """Those this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

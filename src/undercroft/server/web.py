@@ -1,0 +1,143 @@
+"""What a web worker does: uvicorn on connections that all workers share out."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from undercroft.app import Application, create_app
+from undercroft.foundation.settings import Settings
+from undercroft.server.protocol import bounded_protocol
+from undercroft.server.seats import Seats
+
+GRACE_SECONDS = 10
+# Longer than the idle time of the usual proxies (60 s), so that they close first and never send
+# a request into a connection that we are closing.
+KEEP_ALIVE_SECONDS = 75
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a worker gets its connections: the shared socket, and its own seat."""
+
+    listener: socket.socket
+    seats: Seats
+    seat: int
+
+
+def run_web_worker(settings: Settings, place: Place, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM, then finish what is in flight."""
+    WebServer(create_app(settings), settings, place, on_ready).run()
+
+
+class CountedConnections(set[Any]):
+    """uvicorn's set of connections, telling the other workers its size."""
+
+    def __init__(self, seats: Seats, seat: int) -> None:
+        super().__init__()
+        self._seats = seats
+        self._seat = seat
+        self.taking = False
+
+    def add(self, connection: Any) -> None:
+        super().add(connection)
+        self.tell()
+
+    def discard(self, connection: Any) -> None:
+        super().discard(connection)
+        self.tell()
+
+    remove = discard
+
+    def tell(self) -> None:
+        if self.taking:
+            self._seats.count(self._seat, len(self))
+
+
+class WebServer(uvicorn.Server):
+    def __init__(
+        self, app: Application, settings: Settings, place: Place, on_ready: Callable[[], None]
+    ) -> None:
+        super().__init__(_configured(app, settings))
+        self._app = app
+        self._listener = place.listener
+        self._seats = place.seats
+        self._seat = place.seat
+        self._on_ready = on_ready
+        self._accepting: set[asyncio.Task[Any]] = set()
+        self._connections = CountedConnections(place.seats, place.seat)
+        self.server_state.connections = self._connections
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        del sockets
+        await super().startup(sockets=[])  # starts the application; we do the accepting
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._listener, self._accept)
+        loop.add_reader(self._seats.inbox(self._seat), self._take)
+        self._connections.taking = True
+        self._connections.tell()
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        del sockets
+        self._app.parts.stopping = True
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener)
+        loop.remove_reader(self._seats.inbox(self._seat))
+        self._connections.taking = False
+        self._seats.close(self._seat)
+        await super().shutdown(sockets=[self._listener])
+
+    def _accept(self) -> None:
+        """Take every waiting connection and place each with the worker that holds the fewest."""
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:  # another worker was faster, or the caller is gone
+                return
+            seat = self._seats.least_busy(self._seat)
+            if seat != self._seat and self._seats.hand_over(connection, seat):
+                connection.close()
+            else:
+                self._serve_connection(connection)
+
+    def _take(self) -> None:
+        if connection := self._seats.receive(self._seat):
+            self._serve_connection(connection)
+
+    def _serve_connection(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(loop.connect_accepted_socket(self._protocol, connection))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepted)
+        self._seats.count(self._seat, len(self._connections) + len(self._accepting))
+
+    def _accepted(self, task: asyncio.Task[Any]) -> None:
+        self._accepting.discard(task)
+        task.exception()  # a caller who left at once is no news
+
+    def _protocol(self) -> asyncio.Protocol:
+        make: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+
+def _configured(app: Application, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=bounded_protocol(int(settings.http.max_header_bytes)),
+        lifespan="on",
+        log_config=None,  # the application configures logs, requests included
+        access_log=False,
+        proxy_headers=False,  # the application believes only `http.trusted_proxies`
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )

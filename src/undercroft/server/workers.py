@@ -1,0 +1,132 @@
+"""The web workers: started together, replaced one by one, stopped with their requests answered."""
+
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from functools import partial
+
+from undercroft.foundation.settings import Settings
+from undercroft.server.forks import ForkedProcess, Lifeline
+from undercroft.server.keeper import Keeper
+from undercroft.server.reload import run_reloading, serve_alone
+from undercroft.server.seats import Seats
+from undercroft.server.web import Place, run_web_worker
+
+_log = logging.getLogger(__name__)
+
+
+class WebWorker(ForkedProcess):
+    """A worker and its seat; the seat is free again once the worker's end is noticed."""
+
+    def __init__(
+        self, lifeline: Lifeline, settings: Settings, listener: socket.socket, seats: Seats
+    ) -> None:
+        super().__init__("A web worker", lifeline, self._work)
+        self._settings = settings
+        self._listener = listener
+        self._seats = seats
+        self._seat: int | None = None
+
+    def launch(self) -> None:
+        self._seat = self._seats.reserve()
+        super().launch()
+
+    def alive(self) -> bool:
+        alive = super().alive()
+        if not alive and self._seat is not None:
+            self._seats.vacate(self._seat)
+            self._seat = None
+        return alive
+
+    def _work(self, ready: Callable[[], None]) -> None:
+        assert self._seat is not None
+        place = Place(self._listener, self._seats, self._seat)
+        run_web_worker(self._settings, place, ready)
+
+
+class ReloadingWorker(WebWorker):
+    """Restarts itself when our code changes, so it is ready from the start."""
+
+    def _work(self, ready: Callable[[], None]) -> None:
+        ready()
+        run_reloading(serve_alone, self._settings, self._listener)
+
+
+class WebWorkers:
+    def __init__(
+        self,
+        kind: type[WebWorker],
+        number: int,
+        lifeline: Lifeline,
+        settings: Settings,
+        listener: socket.socket,
+    ) -> None:
+        # A worker that is being replaced keeps its seat until its last request is answered.
+        self._seats = Seats(2 * number + 1)
+        self._make = partial(kind, lifeline, settings, listener, self._seats)
+        self._workers = [self._make() for _ in range(number)]
+        self._keepers: list[Keeper] = []
+        self._outdated: list[WebWorker] = []
+        self._successor: WebWorker | None = None
+        self._leaving: list[WebWorker] = []
+
+    def launch(self, now: float) -> None:
+        for worker in self._workers:
+            worker.launch()
+        self._keepers = [Keeper(worker, now) for worker in self._workers]
+
+    def starting(self) -> bool:
+        """Still on the way; false also when one failed."""
+        return all(w.alive() for w in self._workers) and not self.ready()
+
+    def ready(self) -> bool:
+        return all(worker.ready() for worker in self._workers)
+
+    def tick(self, now: float) -> None:
+        for keeper in self._keepers:
+            keeper.tick(now)
+        self._leaving = [worker for worker in self._leaving if worker.alive()]
+        self._go_on_replacing(now)
+
+    def replace_all(self) -> None:
+        """Give every worker a successor, one after the other, without refusing a request."""
+        if not self._outdated:
+            self._outdated = list(self._workers)
+
+    @property
+    def busy(self) -> bool:
+        """Something is about to happen, so look again soon."""
+        return bool(self._outdated) or any(keeper.waiting for keeper in self._keepers)
+
+    def alive(self) -> list[WebWorker]:
+        return [worker for worker in (*self._workers, *self._leaving) if worker.alive()]
+
+    def signal(self, number: signal.Signals) -> None:
+        for worker in self.alive():
+            worker.signal(number)
+
+    def pids(self) -> list[int]:
+        return [worker.pid for worker in self._workers if worker.pid is not None]
+
+    def _go_on_replacing(self, now: float) -> None:
+        if not self._outdated:
+            return
+        if self._successor is None:
+            self._successor = self._make()
+            self._successor.launch()
+        elif self._successor.ready():
+            self._retire(self._outdated.pop(0), self._successor, now)
+            self._successor = None
+        elif not self._successor.alive():
+            _log.error("The new web worker failed; the old ones go on (pid %d)", os.getpid())
+            self._outdated.clear()
+            self._successor = None
+
+    def _retire(self, old: WebWorker, successor: WebWorker, now: float) -> None:
+        index = self._workers.index(old)
+        self._workers[index] = successor
+        self._keepers[index] = Keeper(successor, now)
+        old.signal(signal.SIGTERM)
+        self._leaving.append(old)

@@ -1,0 +1,5 @@
+"""Fixtures of the data wing; they live in tests/fixtures."""
+
+from tests.fixtures.rows import make_rows, rows, rows_database
+
+__all__ = ["make_rows", "rows", "rows_database"]

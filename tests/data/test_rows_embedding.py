@@ -1,0 +1,490 @@
+"""Embedding related rows, and filtering, ordering, limiting and aggregating across them."""
+
+import httpx
+import pytest
+
+EMBEDS = {
+    "many_to_one": (
+        "/books?select=id,authors(name)&id=in.(1,3)&order=id",
+        [{"id": 1, "authors": {"name": "Ursula"}}, {"id": 3, "authors": {"name": "Jorge"}}],
+    ),
+    "many_to_one_missing": (
+        "/books?select=id,publishers(name)&id=eq.3",
+        [{"id": 3, "publishers": None}],
+    ),
+    "one_to_many": (
+        "/authors?select=name,books(id)&id=eq.1",
+        [{"name": "Ursula", "books": [{"id": 1}, {"id": 4}]}],
+    ),
+    "one_to_many_empty": ("/authors?select=id,books(id)&id=eq.4", [{"id": 4, "books": []}]),
+    "one_to_one": (
+        "/books?select=id,covers(colour)&id=eq.1",
+        [{"id": 1, "covers": {"colour": "blue"}}],
+    ),
+    "one_to_one_backwards": (
+        "/covers?select=colour,books(title)&book_id=eq.2",
+        [{"colour": "white", "books": {"title": "Invisible Cities"}}],
+    ),
+    "many_to_many": (
+        "/books?select=id,readers(name)&id=eq.1&readers.order=name",
+        [{"id": 1, "readers": [{"name": "Ada"}, {"name": "Ben"}]}],
+    ),
+    "many_to_many_by_junction": (
+        "/readers?select=name,books!reviews(id)&id=eq.1&books.order=id",
+        [{"name": "Ada", "books": [{"id": 1}, {"id": 2}]}],
+    ),
+    "junction_itself": (
+        "/books?select=id,reviews(stars,readers(name))&id=eq.2",
+        [{"id": 2, "reviews": [{"stars": 3, "readers": {"name": "Ada"}}]}],
+    ),
+    "alias": (
+        "/books?select=id,maker:authors(name)&id=eq.1",
+        [{"id": 1, "maker": {"name": "Ursula"}}],
+    ),
+    "by_column": (
+        "/books?select=id,author_id(name)&id=eq.1",
+        [{"id": 1, "author_id": {"name": "Ursula"}}],
+    ),
+    "by_constraint": (
+        "/translations?select=id,translations_translator(name)&id=eq.1",
+        [{"id": 1, "translations_translator": {"name": "Ursula"}}],
+    ),
+    "hint_constraint": (
+        "/translations?select=id,authors!translations_translator(name)&id=eq.1",
+        [{"id": 1, "authors": {"name": "Ursula"}}],
+    ),
+    "hint_column": (
+        "/translations?select=id,a:authors!author_id(name),t:authors!translator_id(name)&id=eq.1",
+        [{"id": 1, "a": {"name": "Italo"}, "t": {"name": "Ursula"}}],
+    ),
+    "hint_from_the_other_side": (
+        "/authors?select=id,translations!translator_id(id)&id=eq.1",
+        [{"id": 1, "translations": [{"id": 1}]}],
+    ),
+    "self_children": (
+        "/shelves?select=name,shelves(name)&id=eq.1",
+        [{"name": "Hall", "shelves": [{"name": "Fiction"}]}],
+    ),
+    "self_parent": (
+        "/shelves?select=name,parent_id(name)&id=eq.2",
+        [{"name": "Fiction", "parent_id": {"name": "Hall"}}],
+    ),
+    "self_children_by_hint": (
+        "/shelves?select=name,inner:shelves!parent_id(name)&id=eq.2",
+        [{"name": "Fiction", "inner": [{"name": "Utopias"}]}],
+    ),
+    "nested": (
+        "/publishers?select=name,books(id,authors(name),reviews(stars))&id=eq.2&books.order=id",
+        [
+            {
+                "name": "Einaudi",
+                "books": [
+                    {"id": 2, "authors": {"name": "Italo"}, "reviews": [{"stars": 3}]},
+                    {"id": 5, "authors": {"name": "Italo"}, "reviews": [{"stars": 1}]},
+                ],
+            }
+        ],
+    ),
+    "same_table_twice": (
+        "/books?select=id,x:reviews(stars),y:reviews(reader_id)&id=eq.2&x.stars=gt.3",
+        [{"id": 2, "x": [], "y": [{"reader_id": 1}]}],
+    ),
+    "star_and_embed": (
+        "/covers?select=*,books(id)&book_id=eq.1",
+        [{"book_id": 1, "colour": "blue", "books": {"id": 1}}],
+    ),
+    "through_a_view": (
+        "/book_list?select=id,authors(name)&id=eq.1",
+        [{"id": 1, "authors": {"name": "Ursula"}}],
+    ),
+    "to_a_view": (
+        "/authors?select=id,book_list(title)&id=eq.3",
+        [{"id": 3, "book_list": [{"title": "Ficciones"}]}],
+    ),
+    "view_to_view": (
+        "/book_list?select=id,writer_list(name)&id=eq.1",
+        [{"id": 1, "writer_list": {"name": "Ursula"}}],
+    ),
+    "view_over_view": (
+        "/book_list_again?select=number,authors(name)&number=eq.2",
+        [{"number": 2, "authors": {"name": "Italo"}}],
+    ),
+    "many_to_many_of_a_view": (
+        "/book_list?select=id,readers(name)&id=eq.5",
+        [{"id": 5, "readers": [{"name": "Cleo"}]}],
+    ),
+    "computed_to_many": (
+        "/authors?select=id,cheap_books(id)&id=eq.2&cheap_books.order=id",
+        [{"id": 2, "cheap_books": [{"id": 2}, {"id": 5}]}],
+    ),
+    "computed_to_one": (
+        "/books?select=id,maker(name)&id=eq.1",
+        [{"id": 1, "maker": {"name": "Ursula"}}],
+    ),
+    "computed_nested": (
+        "/publishers?select=id,books(id,maker(name))&id=eq.2&books.limit=1&books.order=id",
+        [{"id": 2, "books": [{"id": 2, "maker": {"name": "Italo"}}]}],
+    ),
+    "computed_field_inside": (
+        "/authors?select=id,books(full_title)&id=eq.3",
+        [{"id": 3, "books": [{"full_title": "Ficciones (3)"}]}],
+    ),
+}
+
+ACROSS = {
+    "filter_inside": (
+        "/authors?select=id,books(id)&books.price=gt.10&order=id",
+        [
+            {"id": 1, "books": [{"id": 1}]},
+            {"id": 2, "books": []},
+            {"id": 3, "books": []},
+            {"id": 4, "books": []},
+        ],
+    ),
+    "filter_inside_by_alias": (
+        "/authors?select=id,b:books(id)&b.price=gt.10&id=eq.1",
+        [{"id": 1, "b": [{"id": 1}]}],
+    ),
+    "inner": (
+        "/authors?select=id,books!inner(id)&books.price=gt.10",
+        [{"id": 1, "books": [{"id": 1}]}],
+    ),
+    "inner_to_one": (
+        "/books?select=id,publishers!inner(name)&publishers.name=eq.Ace&order=id",
+        [{"id": 1, "publishers": {"name": "Ace"}}, {"id": 4, "publishers": {"name": "Ace"}}],
+    ),
+    "left": ("/books?select=id,publishers!left(name)&id=eq.3", [{"id": 3, "publishers": None}]),
+    "inner_with_hint": (
+        "/translations?select=id,authors!translations_author!inner(name)&authors.name=eq.Jorge",
+        [{"id": 2, "authors": {"name": "Jorge"}}],
+    ),
+    "inner_nested": (
+        "/publishers?select=id,books!inner(id,reviews!inner(stars))&books.reviews.stars=eq.5",
+        [{"id": 1, "books": [{"id": 1, "reviews": [{"stars": 5}]}]}],
+    ),
+    "inner_many_to_many": (
+        "/readers?select=id,books!inner(id)&books.id=eq.5",
+        [{"id": 3, "books": [{"id": 5}]}],
+    ),
+    "empty_inner_only_filters": (
+        "/authors?select=id,books!inner()&books.price=gt.10",
+        [{"id": 1}],
+    ),
+    "not_null_embed": (
+        "/authors?select=id,books()&books=not.is.null&order=id",
+        [{"id": 1}, {"id": 2}, {"id": 3}],
+    ),
+    "null_embed": ("/authors?select=id,books()&books=is.null", [{"id": 4}]),
+    "null_embed_to_one": (
+        "/books?select=id,publishers(name)&publishers=is.null",
+        [{"id": 3, "publishers": None}],
+    ),
+    "not_null_filtered_embed": (
+        "/authors?select=id,books()&books=not.is.null&books.price=gt.10",
+        [{"id": 1}],
+    ),
+    "or_across_embeds": (
+        "/books?select=id,covers(),reviews()&or=(covers.not.is.null,reviews.not.is.null)&order=id",
+        [{"id": 1}, {"id": 2}, {"id": 5}],
+    ),
+    "or_inside": (
+        "/authors?select=id,books(id)&books.or=(id.eq.1,id.eq.4)&id=eq.1&books.order=id.desc",
+        [{"id": 1, "books": [{"id": 4}, {"id": 1}]}],
+    ),
+    "not_and_inside": (
+        "/authors?select=id,books(id)&books.not.and=(id.gt.0,id.lt.4)&id=eq.1",
+        [{"id": 1, "books": [{"id": 4}]}],
+    ),
+    "order_inside": (
+        "/authors?select=id,books(id)&books.order=id.desc&id=eq.1",
+        [{"id": 1, "books": [{"id": 4}, {"id": 1}]}],
+    ),
+    "limit_inside": (
+        "/authors?select=id,books(id)&books.order=id&books.limit=1&id=eq.1",
+        [{"id": 1, "books": [{"id": 1}]}],
+    ),
+    "offset_inside": (
+        "/authors?select=id,books(id)&books.order=id&books.offset=1&id=eq.1",
+        [{"id": 1, "books": [{"id": 4}]}],
+    ),
+    "limit_deep_inside": (
+        "/publishers?select=books(reviews(stars))&books.id=eq.1&id=eq.1&books.reviews.offset=1",
+        [{"books": [{"reviews": [{"stars": 4}]}]}],
+    ),
+    "order_by_an_embed": (
+        "/books?select=id,authors(name)&order=authors(name).desc,id&limit=2",
+        [{"id": 1, "authors": {"name": "Ursula"}}, {"id": 4, "authors": {"name": "Ursula"}}],
+    ),
+    "order_by_an_aliased_embed": (
+        "/books?select=id,a:authors()&order=a(born).nullslast,id.desc&limit=1",
+        [{"id": 3}],
+    ),
+}
+
+SPREADS = {
+    "to_one": ("/books?select=id,...authors(name)&id=eq.1", [{"id": 1, "name": "Ursula"}]),
+    "to_one_renamed": (
+        "/books?select=id,...authors(writer:name)&id=eq.1",
+        [{"id": 1, "writer": "Ursula"}],
+    ),
+    "to_one_star": (
+        "/covers?select=...books(id,title)&book_id=eq.1",
+        [{"id": 1, "title": "The Dispossessed"}],
+    ),
+    "missing": ("/books?select=id,...publishers(name)&id=eq.3", [{"id": 3, "name": None}]),
+    "nested": (
+        "/covers?select=colour,...books(title,...authors(name))&book_id=eq.1",
+        [{"colour": "blue", "title": "The Dispossessed", "name": "Ursula"}],
+    ),
+    "inside_an_embed": (
+        "/authors?select=id,books(id,...publishers(publisher:name))&id=eq.3",
+        [{"id": 3, "books": [{"id": 3, "publisher": None}]}],
+    ),
+    "with_an_embed_inside": (
+        "/covers?select=colour,...books(id,authors(name))&book_id=eq.1",
+        [{"colour": "blue", "id": 1, "authors": {"name": "Ursula"}}],
+    ),
+    "json_inside": (
+        "/covers?select=colour,...books(facts->>language)&book_id=eq.1",
+        [{"colour": "blue", "language": "en"}],
+    ),
+    "to_many": (
+        "/authors?select=id,...books(titles:title,pages)&id=eq.1",
+        [{"id": 1, "titles": ["The Dispossessed", "The Lathe of Heaven"], "pages": [341, 184]}],
+    ),
+    "to_many_ordered": (
+        "/authors?select=id,...books(ids:id)&id=eq.1&books.order=pages",
+        [{"id": 1, "ids": [4, 1]}],
+    ),
+    "to_many_empty": ("/authors?select=id,...books(title)&id=eq.4", [{"id": 4, "title": []}]),
+    "to_many_star": (
+        "/readers?select=id,...reviews(*)&id=eq.3",
+        [{"id": 3, "book_id": [5], "reader_id": [3], "stars": [1]}],
+    ),
+    "to_many_limited": (
+        "/authors?select=id,...books(ids:id)&id=eq.1&books.order=id&books.limit=1",
+        [{"id": 1, "ids": [1]}],
+    ),
+    "many_to_many": (
+        "/books?select=id,...readers(names:name)&id=eq.1&readers.order=name.desc",
+        [{"id": 1, "names": ["Ben", "Ada"]}],
+    ),
+    "to_many_with_to_one_inside": (
+        "/readers?select=id,...reviews(stars,...books(title))&id=eq.3",
+        [{"id": 3, "stars": [1], "title": ["Cosmicomics"]}],
+    ),
+    "to_many_ordered_by_an_embed": (
+        "/readers?select=id,...reviews(stars,...books(title))&id=eq.1&reviews.order=books(title)",
+        [{"id": 1, "stars": [3, 5], "title": ["Invisible Cities", "The Dispossessed"]}],
+    ),
+    "computed": ("/books?select=id,...maker(name)&id=eq.1", [{"id": 1, "name": "Ursula"}]),
+}
+
+AGGREGATES = {
+    "count": ("/books?select=count()", [{"count": 5}]),
+    "count_alias": ("/books?select=n:count()", [{"n": 5}]),
+    "count_column": ("/books?select=price.count()", [{"count": 4}]),
+    "sum": ("/measures?select=amount.sum()", [{"sum": 60}]),
+    "all_five": (
+        "/measures?select=amount.sum(),amount.avg()::int,amount.max(),amount.min(),count()",
+        [{"sum": 60, "avg": 20, "max": 30, "min": 10, "count": 3}],
+    ),
+    "grouped": (
+        "/measures?select=place,amount.sum()&order=place",
+        [{"place": "north", "sum": 40}, {"place": "south", "sum": 20}],
+    ),
+    "group_renamed": (
+        "/measures?select=where:place,total:amount.sum()&order=place",
+        [{"where": "north", "total": 40}, {"where": "south", "total": 20}],
+    ),
+    "input_cast": ("/measures?select=amount::text.max()", [{"max": "30"}]),
+    "output_cast": ("/measures?select=amount.sum()::text", [{"sum": "60"}]),
+    "both_casts": ("/measures?select=ratio::int.sum()::text", [{"sum": "4"}]),
+    "count_cast": ("/measures?select=count()::text", [{"count": "3"}]),
+    "json_path": ("/books?select=facts->size->>w::int.sum()", [{"sum": 23}]),
+    "group_by_json": (
+        "/books?select=facts->>language,count()&facts=not.is.null&order=facts->>language",
+        [
+            {"language": "en", "count": 1},
+            {"language": "es", "count": 1},
+            {"language": "it", "count": 2},
+        ],
+    ),
+    "filtered": ("/measures?select=amount.sum()&place=eq.north", [{"sum": 40}]),
+    "inside_an_embed": (
+        "/authors?select=name,books(count())&order=id&limit=2",
+        [{"name": "Ursula", "books": [{"count": 2}]}, {"name": "Italo", "books": [{"count": 2}]}],
+    ),
+    "inside_an_embed_grouped": (
+        "/authors?select=id,books(in_print,pages.sum())&id=eq.2",
+        [{"id": 2, "books": [{"in_print": True, "sum": 318}]}],
+    ),
+    "grouped_by_an_embed": (
+        "/books?select=authors(name),pages.sum()&author_id=in.(2,3)&order=author_id",
+        None,
+    ),
+    "grouped_by_a_to_one_embed": (
+        "/books?select=pages.sum(),publishers(name)&publisher_id=eq.2",
+        [{"sum": 318, "publishers": {"name": "Einaudi"}}],
+    ),
+    "spread_grouped": (
+        "/books?select=...authors(name),pages.sum()&author_id=eq.2",
+        [{"name": "Italo", "sum": 318}],
+    ),
+    "spread_hoisted": (
+        "/reviews?select=reader_id,...books(pages.sum())&order=reader_id&limit=2",
+        [{"reader_id": 1, "sum": 506}, {"reader_id": 2, "sum": 341}],
+    ),
+    "spread_hoisted_alias": (
+        "/reviews?select=reader_id,...books(total:pages.sum())&reader_id=eq.1",
+        [{"reader_id": 1, "total": 506}],
+    ),
+    "spread_hoisted_twice": (
+        "/reviews?select=reader_id,...books(...publishers(n:id.count()))&reader_id=eq.1",
+        [{"reader_id": 1, "n": 2}],
+    ),
+    "spread_count": (
+        "/reviews?select=reader_id,...books(count())&reader_id=eq.1",
+        [{"reader_id": 1, "count": 2}],
+    ),
+    "of_a_function": ("/rpc/pairs?n=3&select=square.sum()", [{"sum": 14}]),
+}
+
+
+@pytest.mark.parametrize("name", EMBEDS)
+async def test_embed(rows: httpx.AsyncClient, name: str):
+    await check(rows, *EMBEDS[name])
+
+
+@pytest.mark.parametrize("name", ACROSS)
+async def test_across(rows: httpx.AsyncClient, name: str):
+    await check(rows, *ACROSS[name])
+
+
+@pytest.mark.parametrize("name", SPREADS)
+async def test_spread(rows: httpx.AsyncClient, name: str):
+    await check(rows, *SPREADS[name])
+
+
+@pytest.mark.parametrize("name", AGGREGATES)
+async def test_aggregate(rows: httpx.AsyncClient, name: str):
+    await check(rows, *AGGREGATES[name])
+
+
+async def check(rows: httpx.AsyncClient, path: str, expected: object) -> None:
+    response = await rows.get(path)
+    if expected is None:
+        assert response.status_code == 400
+        return
+    assert response.status_code == 200, response.text
+    assert response.json() == expected
+    counted = await rows.get(path, headers={"Prefer": "count=exact"})
+    assert counted.status_code in (200, 206), counted.text
+    assert counted.json() == expected
+
+
+class TestCounts:
+    @pytest.mark.parametrize(
+        ("path", "total"),
+        [
+            ("/authors?select=id,books!inner(id)&books.price=gt.8.5", 2),
+            ("/authors?select=id,books(id)&books=not.is.null", 3),
+            ("/authors?select=id,books(id)&books=is.null", 1),
+            ("/publishers?select=id,books!inner(id,reviews!inner())&books.reviews.stars=eq.5", 1),
+        ],
+    )
+    async def test_count_rows_of_the_root(self, rows: httpx.AsyncClient, path: str, total: int):
+        response = await rows.get(path, headers={"Prefer": "count=exact"})
+        assert response.headers["content-range"].endswith(f"/{total}")
+
+
+class TestRefusals:
+    async def test_no_relationship(self, rows: httpx.AsyncClient):
+        response = await rows.get("/books?select=id,vvvvv(a)")
+        assert response.status_code == 400
+        assert response.json() == {
+            "code": "PGRST200",
+            "message": "Could not find a relationship between 'books' and 'vvvvv'"
+            " in the schema cache",
+            "details": "Searched for a foreign key relationship between 'books' and 'vvvvv'"
+            " in the schema 'library', but no matches were found.",
+            "hint": None,
+        }
+
+    async def test_a_misspelt_relationship(self, rows: httpx.AsyncClient):
+        response = await rows.get("/books?select=id,autors(name)")
+        assert response.json()["hint"] == "Perhaps you meant 'authors' instead of 'autors'."
+
+    async def test_a_wrong_hint(self, rows: httpx.AsyncClient):
+        response = await rows.get("/books?select=id,authors!wrong(name)")
+        assert "using the hint 'wrong'" in response.json()["details"]
+
+    async def test_more_than_one(self, rows: httpx.AsyncClient):
+        response = await rows.get("/translations?select=id,authors(name)")
+        assert response.status_code == 300
+        assert response.json() == {
+            "code": "PGRST201",
+            "message": "Could not embed because more than one relationship was found for"
+            " 'translations' and 'authors'",
+            "details": [
+                {
+                    "cardinality": "many-to-one",
+                    "embedding": "translations with authors",
+                    "relationship": "translations_author using translations(author_id)"
+                    " and authors(id)",
+                },
+                {
+                    "cardinality": "many-to-one",
+                    "embedding": "translations with authors",
+                    "relationship": "translations_translator using translations(translator_id)"
+                    " and authors(id)",
+                },
+            ],
+            "hint": "Try changing 'authors' to one of the following:"
+            " 'authors!translations_author', 'authors!translations_translator'."
+            " Find the desired relationship in the 'details' key.",
+        }
+
+    async def test_a_filter_on_what_is_not_embedded(self, rows: httpx.AsyncClient):
+        for query in (
+            "authors.name=eq.x",
+            "authors.order=name",
+            "authors.limit=1",
+            "authors.or=(id.eq.1,id.eq.2)",
+        ):
+            response = await rows.get(f"/books?select=id&{query}")
+            assert response.status_code == 400
+            assert response.json() == {
+                "code": "PGRST108",
+                "message": "'authors' is not an embedded resource in this request",
+                "details": None,
+                "hint": "Verify that 'authors' is included in the 'select' query parameter.",
+            }
+
+    async def test_order_by_a_to_many_embed(self, rows: httpx.AsyncClient):
+        response = await rows.get("/authors?select=id,books(id)&order=books(id)")
+        assert response.json() == {
+            "code": "PGRST118",
+            "message": "A related order on 'books' is not possible",
+            "details": "'authors' and 'books' do not form a many-to-one or one-to-one relationship",
+            "hint": None,
+        }
+
+    async def test_aggregates_in_a_to_many_spread(self, rows: httpx.AsyncClient):
+        response = await rows.get("/authors?select=id,...books(pages.sum())")
+        assert (response.status_code, response.json()["code"]) == (400, "PGRST127")
+
+    async def test_aggregates_switched_off(self, make_rows):
+        from undercroft.data.rest import RestConfig
+
+        rows = await make_rows(RestConfig(schemas=("library",), anon_role="rows_anon"))
+        for select in ("count()", "id.sum()", "authors(count())", "...authors(id.max())"):
+            response = await rows.get(f"/books?select={select}")
+            assert response.status_code == 400
+            assert response.json()["code"] == "PGRST123"
+            assert response.json()["message"] == "Use of aggregate functions is not allowed"
+
+    async def test_a_hidden_table_cannot_be_embedded(self, rows: httpx.AsyncClient):
+        response = await rows.get("/books?select=id,secrets(value)")
+        assert response.json()["code"] == "PGRST200"
+        assert "treasure" not in response.text

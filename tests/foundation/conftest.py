@@ -1,0 +1,5 @@
+"""Only names what the fixture files define."""
+
+from tests.foundation.jobs_support import queue
+
+__all__ = ["queue"]

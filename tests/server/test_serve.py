@@ -1,0 +1,234 @@
+"""`undercroft serve`: starting, stopping, surviving."""
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.fixtures.served import (
+    UNDERCROFT,
+    Served,
+    command,
+    environment,
+    runs,
+    serving,
+    wait_until,
+)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for the tests that leave it as it was, or that it recovers from."""
+    with serving(tmp_path_factory.mktemp("serve") / "home", "--workers", "2") as served:
+        yield served
+
+
+class TestStart:
+    def test_answers_at_the_address_it_announces(self, server: Served):
+        assert server.get("/health") == 200
+        assert server.get("/health/ready") == 200
+
+    def test_two_web_workers_and_one_job_worker(self, server: Served):
+        assert len(server.web_workers()) == 2
+        assert len(server.children("serve --port")) == 3
+
+    def test_a_second_serve_on_the_home_says_who_holds_it(self, server: Served):
+        second = command("serve", "--port", "0", "--home", str(server.home))
+        assert second.returncode == 1
+        assert f"pid {server.process.pid}" in second.stderr
+        assert server.url in second.stderr
+        assert "Traceback" not in second.stderr
+
+    def test_a_taken_port_is_one_sentence(self, server: Served, tmp_path: Path):
+        second = command("serve", "--port", str(server.port), "--home", str(tmp_path / "home"))
+        assert second.returncode == 1
+        assert second.stderr.startswith(f"undercroft: Port {server.port} on 127.0.0.1 is taken")
+        assert len(second.stderr.splitlines()) == 1
+
+    def test_a_wrong_setting_names_its_variable(self, tmp_path: Path):
+        outcome = command("serve", "--home", str(tmp_path), UNDERCROFT_JOBS__CONCURRENCY="many")
+        assert outcome.returncode == 2
+        assert "UNDERCROFT_JOBS__CONCURRENCY" in outcome.stderr
+        assert "Traceback" not in outcome.stderr
+
+    def test_production_elsewhere_needs_a_secret_key(self, tmp_path: Path):
+        outcome = command(
+            "serve",
+            "--home",
+            str(tmp_path),
+            ENVIRONMENT="production",
+            DATABASE_URL="postgresql://nobody@127.0.0.1:1/x",
+        )
+        assert outcome.returncode == 2
+        assert "SECRET_KEY is missing" in outcome.stderr
+
+    def test_a_database_that_does_not_answer_is_one_sentence(self, tmp_path: Path):
+        outcome = command(
+            "serve",
+            "--port",
+            "0",
+            "--home",
+            str(tmp_path),
+            DATABASE_URL="postgresql://nobody@127.0.0.1:1/x",
+            REDIS_URL="redis://127.0.0.1:1",
+        )
+        assert outcome.returncode == 1
+        assert "Traceback" not in outcome.stderr
+        assert not (tmp_path / "postgres").exists()
+
+    def test_the_password_of_the_superuser_is_printed_once(self, tmp_path: Path):
+        first, second = (started_and_stopped(tmp_path / "home") for _ in range(2))
+        assert "root@example.com" in first
+        assert "shown only this once" in first
+        assert "root@example.com" not in second
+
+
+class TestConnections:
+    def test_are_shared_out_evenly(self, server: Served):
+        with ExitStack() as stack:
+            for _ in range(8):
+                connection = stack.enter_context(connected(server))
+                connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert connection.recv(100).startswith(b"HTTP/1.1 200")
+            counts = [established(worker, server.port) for worker in server.web_workers()]
+        assert counts == [4, 4]
+
+    def test_an_endless_head_is_refused(self, server: Served):
+        with connected(server) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: ")
+            answer = send_until_answered(connection, b"a" * 10_000)
+        assert answer.startswith(b"HTTP/1.1 431")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "headers_too_large"
+
+    def test_several_requests_pass_in_one_packet(self, server: Served):
+        request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+        last = request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        with connected(server) as connection:
+            connection.sendall(request * 4 + last)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.count(b"HTTP/1.1 200") == 5
+
+
+class TestRecovery:
+    def test_a_killed_worker_is_replaced(self, server: Served):
+        victim = server.web_workers()[0]
+        victim.kill()
+        wait_until(lambda: not runs(victim), "the worker is dead")
+        wait_until(lambda: len(server.web_workers()) == 2, "there are two again")
+        assert [server.get("/health") for _ in range(4)] == [200] * 4
+
+    @pytest.mark.parametrize("engine", ["postgres", "valkey"])
+    def test_a_killed_engine_is_started_again(self, server: Served, engine: str):
+        before = {worker.pid for worker in server.web_workers()}
+        victim = server.children(engine)[0]
+        victim.kill()
+        wait_until(lambda: not runs(victim), "the engine is dead")
+        wait_until(lambda: server.children(engine), "there is a new one")
+        wait_until(lambda: server.get("/health") == 200, "health is back")
+        assert {worker.pid for worker in server.web_workers()} == before
+
+    def test_a_hangup_replaces_the_workers_without_refusing_anybody(self, server: Served):
+        before = {worker.pid for worker in server.web_workers()}
+        answers = []
+        server.process.send_signal(signal.SIGHUP)
+
+        def replaced() -> bool:
+            answers.append(server.get("/health/live"))
+            now = {worker.pid for worker in server.web_workers()}
+            return len(now) == 2 and not now & before
+
+        wait_until(replaced, "both are new")
+        assert set(answers) == {200}
+
+    def test_nothing_survives_the_parent_and_the_next_start_works(self, tmp_path: Path):
+        with serving(tmp_path / "home") as served:
+            family = psutil.Process(served.process.pid).children(recursive=True)
+            served.process.kill()
+            wait_until(lambda: not any(map(runs, family)), "all children ended")
+        with serving(tmp_path / "home") as served:
+            assert served.get("/health") == 200
+
+
+class TestStop:
+    def test_a_request_in_flight_is_answered(self, tmp_path: Path):
+        body = b'{"identifier": "root@example.com", "password": "wrong"}'
+        with serving(tmp_path / "home") as served:
+            with connected(served) as connection:
+                head = "POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\n"
+                head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+                connection.sendall(head.encode() + body[:10])
+                wait_until(lambda: reads_body(served), "the request has begun")
+                served.process.terminate()
+                wait_until(lambda: served.get("/health/live") == 0, "no new connection is taken")
+                connection.sendall(body[10:])
+                assert connection.recv(100).startswith(b"HTTP/1.1 401")
+            assert served.process.wait(60) == 0
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_everything_ends_with_exit_code_0(self, tmp_path: Path, number: signal.Signals):
+        with serving(tmp_path / "home") as served:
+            family = psutil.Process(served.process.pid).children(recursive=True)
+            assert served.stop(number) == 0
+            assert not any(map(runs, family))
+        log = (tmp_path / "home" / "logs" / "postgres.log").read_text()
+        assert "database system is shut down" in log
+
+    def test_a_second_interrupt_does_not_wait_for_anybody(self, tmp_path: Path):
+        with serving(tmp_path / "home") as served, connected(served) as connection:
+            connection.sendall(b"POST /api/v1/auth/login HTTP/1.1\r\nHost: x\r\n")
+            connection.sendall(b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{")
+            wait_until(lambda: reads_body(served), "the request has begun")
+            served.process.send_signal(signal.SIGINT)
+            wait_until(lambda: served.get("/health/live") == 0, "it is stopping")
+            assert served.stop(signal.SIGINT) == 0
+
+
+def connected(served: Served) -> closing[socket.socket]:
+    return closing(socket.create_connection(("127.0.0.1", served.port)))
+
+
+def started_and_stopped(home: Path) -> str:
+    """What a server prints for people."""
+    process = subprocess.Popen(
+        [UNDERCROFT, "serve", "--port", "0", "--home", str(home)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment(),
+        cwd="/",
+    )
+    assert process.stdout
+    lines = []
+    while not (lines and lines[-1].startswith("Keys")):
+        lines.append(process.stdout.readline())
+        assert lines[-1], "the server ended early"
+    process.terminate()
+    process.wait(60)
+    process.stdout.close()
+    return "".join(lines)
+
+
+def established(process: psutil.Process, port: int) -> int:
+    found = process.net_connections("tcp")
+    return sum(c.status == psutil.CONN_ESTABLISHED and c.laddr.port == port for c in found)
+
+
+def reads_body(served: Served) -> bool:
+    """Whether a worker holds a connection."""
+    return any(established(worker, served.port) for worker in served.web_workers())
+
+
+def send_until_answered(connection: socket.socket, piece: bytes) -> bytes:
+    connection.settimeout(60)
+    for _ in range(100):
+        try:
+            connection.sendall(piece)
+        except OSError:
+            break
+    return connection.recv(4096)
