@@ -168,6 +168,14 @@ class TestAdministration:
             assert (await clerk.patch(path + suffix, json=body)).status_code == 403
         assert (await clerk.delete(path)).status_code == 403
 
+    async def test_passwords_of_those_with_more_rights_are_out_of_reach(
+        self, clerk: Caller, admin: Caller, member: Caller
+    ):
+        await promoted(admin, member, "moderator")
+        path = f"{API}/users/{member.id}/password"
+        refused = await clerk.patch(path, json={"new_password": "Brand-New-Pass-77"})
+        assert (refused.status_code, refused.json()["code"]) == (403, "above_you")
+
     async def test_own_password_needs_the_old_one(self, clerk: Caller):
         path = f"{API}/users/{clerk.id}/password"
         answer = await clerk.patch(path, json={"new_password": "Brand-New-Pass-77"})

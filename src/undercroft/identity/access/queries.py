@@ -54,12 +54,17 @@ async def get_permission(
 async def resolve_permissions(
     session: AsyncSession, names: Iterable[str], ids: Iterable[UUID] = ()
 ) -> set[str]:
-    """Codenames from codenames of ours, earlier ones and ids. Raises `UnknownPermissions`."""
+    """Codenames from codenames of ours, earlier ones and ids. Raises `UnknownPermissions`.
+
+    None of them is deleted until commit, so that what was found can be given.
+    """
     wanted = {EARLIER.get(name, name) for name in names}
     wanted_ids = set(ids)
     statement = select(PermissionRecord.id, PermissionRecord.codename).where(
         PermissionRecord.codename.in_(wanted) | PermissionRecord.id.in_(wanted_ids)
     )
+    statement = statement.order_by(PermissionRecord.id)
+    statement = statement.with_for_update(read=True, key_share=True)
     rows = (await session.execute(statement)).all()
     unknown = wanted - {row.codename for row in rows}
     unknown |= {str(missing) for missing in wanted_ids - {row.id for row in rows}}

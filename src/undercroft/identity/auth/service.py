@@ -89,7 +89,7 @@ async def reset_password(
         raise NotYourself
     async with identity.database.unit_of_work() as own:
         user = await queries.get_user(own, user_id)
-        await service.check_may_change(own, user, actor)
+        await service.check_not_above(own, user, actor)
     words = [word for identifier in _identifiers(user) for word in identifier.words]
     identity.passwords.check_policy(new, words, pointer="#/new_password")
     new_hash = await identity.passwords.hash(new)

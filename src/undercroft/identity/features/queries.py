@@ -75,8 +75,9 @@ async def features_of_organization(session: AsyncSession, organization_id: UUID)
 
 
 async def ids_by_name(session: AsyncSession, names: Collection[str]) -> dict[str, UUID]:
-    """Raise `UnknownFeatures` for names that none has."""
+    """Held until commit. Raises `UnknownFeatures` for names that none has."""
     statement = select(Feature.name, Feature.id).where(Feature.name.in_(names))
+    statement = statement.order_by(Feature.id).with_for_update(read=True, key_share=True)
     found = {row.name: row.id for row in await session.execute(statement)}
     if unknown := set(names) - set(found):
         raise UnknownFeatures(unknown)
@@ -84,5 +85,7 @@ async def ids_by_name(session: AsyncSession, names: Collection[str]) -> dict[str
 
 
 async def group_ids(session: AsyncSession, codenames: Collection[str]) -> dict[str, UUID]:
+    """Held until commit."""
     statement = select(Group.codename, Group.id).where(Group.codename.in_(codenames))
+    statement = statement.order_by(Group.id).with_for_update(read=True, key_share=True)
     return {row.codename: row.id for row in await session.execute(statement)}

@@ -26,7 +26,7 @@ class NotYourself(Conflict):
 
 class AboveYou(Forbidden):
     title = "This account has more rights than yours"
-    detail = "Only a superuser may change a superuser."
+    detail = "Only somebody who holds as much may do this to it."
 
 
 class ProfilePrivate(NotFound):

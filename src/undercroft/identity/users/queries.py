@@ -47,7 +47,7 @@ async def list_users(
     if status:
         statement = statement.where(User.status == status)
     if search:
-        start = func.lower(search)
+        start = search.lower()
         fields = (User.email, User.username, User.phone)
         names = (func.lower(User.first_name), func.lower(User.last_name))
         statement = statement.where(

@@ -1,10 +1,10 @@
 """Accounts on the wire."""
 
+import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import orjson
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -93,7 +93,7 @@ class UserUpdate(BaseModel):
     @classmethod
     def _fits_a_token(cls, value: dict[str, Any]) -> dict[str, Any]:
         # It travels in every token of the account.
-        if len(orjson.dumps(value)) > LARGEST_METADATA:
+        if len(json.dumps(value)) > LARGEST_METADATA:
             message = f"may have at most {LARGEST_METADATA} bytes as JSON"
             raise ValueError(message)
         return value

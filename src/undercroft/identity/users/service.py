@@ -15,7 +15,11 @@ from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
 from undercroft.foundation.problems import Problem
 from undercroft.identity.access.models import EVERYBODY, SUPER_ADMIN, Group, UserGroup
-from undercroft.identity.access.queries import has_other_superuser, lock_superusers
+from undercroft.identity.access.queries import (
+    has_other_superuser,
+    lock_superusers,
+    permissions_of_user,
+)
 from undercroft.identity.auth.gate import announce_user
 from undercroft.identity.auth.sessions import end_all_sessions
 from undercroft.identity.organizations.queries import solely_owned
@@ -172,6 +176,17 @@ async def promote(session: AsyncSession, user_id: UUID, *, by: UUID | None = Non
 async def check_may_change(session: AsyncSession, user: User, actor: Actor) -> None:
     """Raise `AboveYou` for a superuser's account, unless the caller is one too."""
     if not actor.is_superuser and await queries.is_superuser(session, user.id):
+        raise AboveYou
+
+
+async def check_not_above(session: AsyncSession, user: User, actor: Actor) -> None:
+    """Raise `AboveYou` for an account that may do what the caller may not.
+
+    Asked before a password is set: who knows it has all that the account holds.
+    """
+    await check_may_change(session, user, actor)
+    held = await permissions_of_user(session, user.id)
+    if any(not actor.has(permission) for permission in held):
         raise AboveYou
 
 
