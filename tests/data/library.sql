@@ -185,7 +185,7 @@ create function library.bad_teapot() returns void language plpgsql as
     $$ begin raise sqlstate 'PGRST' using message = 'no json', detail = '{}'; end $$;
 create function library.with_headers() returns text language plpgsql as
     $$ begin
-        perform set_config('response.headers', '[{"X-One": "1"}, {"Cache-Control": "no-store"}]', true);
+        perform set_config('response.headers', '[{"X-One": "1"}, {"Cache-Control": "no-store"}, {"Set-Cookie": "a=1"}, {"Set-Cookie": "b=2"}]', true);
         perform set_config('response.status', '202', true);
         return 'headed';
     end $$;
@@ -193,6 +193,16 @@ create function library.with_bad_headers() returns text language plpgsql as
     $$ begin perform set_config('response.headers', '{"X-One": "1"}', true); return 'x'; end $$;
 create function library.with_bad_status() returns text language plpgsql as
     $$ begin perform set_config('response.status', 'many', true); return 'x'; end $$;
+
+create function library.untyped() returns record language sql immutable as $$ select 1 as a, 'x'::text as b $$;
+create function library.untyped_rows() returns setof record language sql immutable as
+    $$ select * from (values (1, 'x'::text), (2, 'y')) as t (a, b) $$;
+
+-- Columns of a composite type, and a view that keeps its rows ------------------------------------
+create type library.place as (lat text, long text);
+create table library.branches (id int primary key, location library.place);
+insert into library.branches values (1, ('12', '-7')), (2, null);
+create materialized view library.book_titles as select id, title, author_id from library.books;
 
 -- Domain representations ------------------------------------------------------------------------
 create domain library.colour as integer;

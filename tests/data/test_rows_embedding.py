@@ -109,6 +109,10 @@ EMBEDS = {
         "/book_list_again?select=number,authors(name)&number=eq.2",
         [{"number": 2, "authors": {"name": "Italo"}}],
     ),
+    "from_a_materialized_view": (
+        "/book_titles?select=title,authors(name)&id=eq.1",
+        [{"title": "The Dispossessed", "authors": {"name": "Ursula"}}],
+    ),
     "many_to_many_of_a_view": (
         "/book_list?select=id,readers(name)&id=eq.5",
         [{"id": 5, "readers": [{"name": "Cleo"}]}],

@@ -112,6 +112,14 @@ class TestBodies:
 
 
 class TestResults:
+    async def test_untyped(self, rows: httpx.AsyncClient):
+        response = await rows.get("/rpc/untyped")
+        assert response.json() == {"a": 1, "b": "x"}
+        response = await rows.get("/rpc/untyped_rows")
+        assert response.json() == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+        response = await rows.get("/rpc/untyped_rows?select=a")
+        assert (response.status_code, response.json()["code"]) == (400, "42703")
+
     async def test_void_is_204(self, rows: httpx.AsyncClient):
         response = await rows.post("/rpc/nothing")
         assert (response.status_code, response.content) == (204, b"")
@@ -241,6 +249,7 @@ class TestSettings:
         assert (response.status_code, response.json()) == (202, "headed")
         assert response.headers["x-one"] == "1"
         assert response.headers["cache-control"] == "no-store"
+        assert response.headers.get_list("set-cookie") == ["a=1", "b=2"]
 
     async def test_response_headers_that_are_none(self, rows: httpx.AsyncClient):
         response = await rows.get("/rpc/with_bad_headers")

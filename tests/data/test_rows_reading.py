@@ -43,6 +43,12 @@ SELECTS = {
     "unquoted_name_with_a_space": ("/Odd Nämes?select=a column", [{"a column": "spaced"}]),
     "unicode": ("/Odd Nämes?select=kéy", [{"kéy": 1}]),
     "empty_select": ("/keyless?select=&b=eq.1", [{"a": "x", "b": 1}]),
+    "composite": (
+        "/branches?id=eq.1",
+        [{"id": 1, "location": {"lat": "12", "long": "-7"}}],
+    ),
+    "composite_field": ("/branches?select=location->>lat&location->>long=eq.-7", [{"lat": "12"}]),
+    "materialized_view": ("/book_titles?select=title&id=eq.3", [{"title": "Ficciones"}]),
     "partitioned_table": ("/events?select=id&order=id", [{"id": 1}, {"id": 2}]),
     "view": ("/book_list?select=writer&id=eq.1", [{"writer": 1}]),
     "spaces_in_list": ("/authors?select=id, name&id=eq.1", [{"id": 1, "name": "Ursula"}]),
@@ -139,6 +145,12 @@ FILTERS = {
 async def test_filter(rows: httpx.AsyncClient, name: str):
     query, expected = FILTERS[name]
     assert await ids(rows, query) == expected
+
+
+async def test_spaces_in_a_list_are_values(rows: httpx.AsyncClient):
+    assert await ids(rows, "id=in.(    )") == []
+    response = await rows.get("/books?id=in.( ,3,4)")
+    assert (response.status_code, response.json()["code"]) == (400, "22P02")
 
 
 class TestOddColumns:

@@ -81,8 +81,8 @@ class RestApp:
             response = Response(error.status, error.response_headers(), body)
         except ClientDisconnectedError:
             return
-        headers = [*response.headers, *self._common_headers(request)]
-        await _send(send, request, response._replace(headers=headers))
+        self._add_common_headers(request, response.headers)
+        await _send(send, request, response)
 
     async def _respond(self, request: HttpRequest, receive: Receive) -> Response:
         config = self._config
@@ -213,22 +213,24 @@ class RestApp:
             headers.append((b"content-profile", schema.encode()))
         return overridden(Response(200, headers, orjson.dumps(document)), result)
 
-    def _common_headers(self, request: HttpRequest) -> Headers:
+    def _add_common_headers(self, request: HttpRequest, headers: Headers) -> None:
+        """Add what every response says, unless this one already says it its own way."""
         config = self._config
-        headers: Headers = []
+        common: Headers = []
         if config.cors_allowed_origins is not None and "origin" in request.headers:
-            headers += cors_headers(request, config.cors_allowed_origins)
+            common += cors_headers(request, config.cors_allowed_origins)
         trace = config.server_trace_header
         if trace is not None and trace.lower() in request.headers:
-            headers.append((trace.lower().encode(), request.headers[trace.lower()].encode()))
-        return headers
+            common.append((trace.lower().encode(), request.headers[trace.lower()].encode()))
+        if common:
+            said = {name for name, _ in headers}
+            headers += [header for header in common if header[0] not in said]
 
 
 async def _send(send: Send, request: HttpRequest, response: Response) -> None:
-    """Send the response; of two headers of one name the later wins."""
-    headers = list({header[0]: header for header in response.headers}.values())
+    headers = response.headers
     is_head = request.method == "HEAD"
     if not is_head and response.status != 204:
-        headers.append((b"content-length", str(len(response.body)).encode()))
+        headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if is_head else response.body})

@@ -121,8 +121,7 @@ class Executor:
             self.pool.give(session)
             raise
         except BaseException:
-            # Cancelled with a query under way: asyncpg has told the server, the session is over.
-            self.pool.drop(session)
+            self.pool.cancel(session)  # with a query under way
             raise
         self.pool.give(session)
         return result

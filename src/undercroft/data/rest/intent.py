@@ -49,18 +49,19 @@ def read_table_intent(
     """Read a request on a relation."""
     query = read_query(split_pairs(request.query))
     window = _window(request, query)
+    values: list[str | None] = [*query.values]
+    reads = resource.action == "read"
     intent = Intent(
         resource.action,
         QualifiedName(schema, resource.name),
         query.shape,
         read_preferences(request, config, catalog),
         request.headers.get("accept"),
+        _add_windows(values, window, query, config.max_rows) if reads else (),
         headers_only=request.method == "HEAD",
     )
-    values: list[str | None] = list(query.values)
-    if resource.action == "read":
-        windows = _add_windows(values, window.at_most(config.max_rows), query, config.max_rows)
-        return Wanted(intent._replace(windows=windows), values, window)
+    if reads:
+        return Wanted(intent, values, window)
     if body is None or not has_body(resource.action, request.method):
         return Wanted(intent, values, EVERYTHING)
     columns = query.shape.columns if resource.action in ("insert", "update") else None
@@ -81,7 +82,7 @@ def read_call_intent(
     posted = body is not None
     query = read_query(split_pairs(request.query), calls_function=not posted)
     window = _window(request, query)
-    values: list[str | None] = list(query.values)
+    values: list[str | None] = [*query.values]
     target = QualifiedName(schema, resource.name)
     intent = Intent(
         "call",
@@ -89,7 +90,7 @@ def read_call_intent(
         query.shape,
         read_preferences(request, config, catalog),
         request.headers.get("accept"),
-        windows=_add_windows(values, window.at_most(config.max_rows), query, config.max_rows),
+        windows=_add_windows(values, window, query, config.max_rows),
         headers_only=request.method == "HEAD",
     )
     wanted = Wanted(intent, values, window)
@@ -118,16 +119,19 @@ def _window(request: HttpRequest, query: QueryString) -> Window:
 
 
 def _add_windows(
-    values: list[str | None], top: Window, query: QueryString, max_rows: int | None
+    values: list[str | None], window: Window, query: QueryString, max_rows: int | None
 ) -> tuple[tuple[str, int], ...]:
     """Append the limits and offsets to the values; `max_rows` bounds embeds as well."""
+    top = window.at_most(max_rows)
+    if top.is_everything and not query.windows:
+        return ()
     found = [] if top.is_everything else [("", top)]
-    found += [(path, item.at_most(max_rows)) for path, item in query.windows.items()]
+    found += [(path, inner.at_most(max_rows)) for path, inner in query.windows.items()]
     slots = []
-    for path, window in found:
+    for path, bound in found:
         slots.append((path, len(values)))
-        values.append(None if window.limit is None else str(window.limit))
-        values.append(str(window.offset))
+        values.append(None if bound.limit is None else str(bound.limit))
+        values.append(str(bound.offset))
     return tuple(slots)
 
 

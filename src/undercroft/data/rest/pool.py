@@ -8,7 +8,7 @@ and all its settings end with it.
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -18,6 +18,8 @@ from undercroft.data.rest.errors import connection_failed, pool_timeout
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connect = Callable[[], Awaitable[Connection]]
+
+_CANCEL_WITHIN = 5.0  # seconds for the server to take notice of a cancelled query
 
 
 @dataclass(eq=False, slots=True)
@@ -43,6 +45,7 @@ class Pool:
         self._idle: list[Session] = []
         self._open = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._cancelling: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def take(self) -> Session:
@@ -71,6 +74,20 @@ class Pool:
         self._open -= 1
         self._wake()
 
+    def cancel(self, session: Session) -> None:
+        """Give up a session whose query was cancelled, once the server has heard of that.
+
+        asyncpg asks the server over a connection of its own, which `drop` would cut short.
+        """
+        task = asyncio.create_task(self._cancel(session))
+        self._cancelling.add(task)
+        task.add_done_callback(self._cancelling.discard)
+
+    async def _cancel(self, session: Session) -> None:
+        with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await session.connection.close(timeout=_CANCEL_WITHIN)
+        self.drop(session)
+
     @asynccontextmanager
     async def acquire(self) -> AsyncGenerator[Connection]:
         """Lend a bare connection, for work that is no request."""
@@ -84,7 +101,7 @@ class Pool:
         self._closed = True
         idle, self._idle = self._idle, []
         self._open -= len(idle)
-        await asyncio.gather(*(session.connection.close() for session in idle))
+        await asyncio.gather(*self._cancelling, *(session.connection.close() for session in idle))
 
     async def _open_session(self) -> Session:
         self._open += 1

@@ -24,6 +24,8 @@ UtcDateTime = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
+    # Values that the server fills in come back with the statement, never by a surprise query.
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012 - SQLAlchemy's API
     type_annotation_map = {datetime: DateTime(timezone=True)}  # noqa: RUF012 - SQLAlchemy's API
 
 

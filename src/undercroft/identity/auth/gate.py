@@ -178,7 +178,7 @@ class Gate:
             return await self._read_role_key(claims)
         try:
             ids = {"session_id": UUID(claims["session_id"]), "user_id": UUID(claims["sub"])}
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidToken from error
         async with self._database.unit_of_work() as session:
             row = (await session.execute(LIVE_SESSION, ids)).one_or_none()
@@ -196,7 +196,7 @@ class Gate:
     async def _read_role_key(self, claims: Mapping[str, Any]) -> Actor:
         try:
             ids = {"id": UUID(claims["jti"]), "role": claims["role"]}
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidToken from error
         async with self._database.unit_of_work() as session:
             row = (await session.execute(LIVE_ROLE_KEY, ids)).one_or_none()

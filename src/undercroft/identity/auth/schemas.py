@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from undercroft.identity.users.schemas import IdentifierField, PasswordField, UserRead
 
-RefreshField = Annotated[str, Field(min_length=1, max_length=512)]
+RefreshField = Annotated[str, Field(min_length=1, max_length=8192)]
 
 
 class Registration(BaseModel):

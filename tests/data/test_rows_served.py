@@ -1,0 +1,88 @@
+"""The rows API behind a real server: bytes on a socket, clients that leave."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import orjson
+import pytest_asyncio
+import uvicorn
+
+from tests.fixtures.rows import MakeRowsApp, RowsDatabase
+
+
+@pytest_asyncio.fixture(scope="module")
+async def address(make_rows_app: MakeRowsApp) -> AsyncIterator[str]:
+    """Where the rows API is served."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(
+        uvicorn.Config(await make_rows_app(), log_level="warning", lifespan="off")
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    host, port = listener.getsockname()
+    yield f"http://{host}:{port}"
+    server.should_exit = True
+    await serving
+
+
+async def test_reads_and_writes(address: str):
+    async with httpx.AsyncClient(base_url=address) as client:
+        response = await client.get("/readers?id=eq.1")
+        assert response.json() == [{"id": 1, "name": "Ada"}]
+        assert int(response.headers["content-length"]) == len(response.content)
+        response = await client.head("/readers", headers={"Prefer": "count=exact"})
+        assert (response.status_code, response.headers["content-range"]) == (200, "0-2/3")
+        response = await client.post("/readers", json={"id": 70, "name": "Eve"})
+        assert (response.status_code, response.content) == (201, b"")
+        response = await client.delete("/readers?id=eq.70")
+        assert (response.status_code, response.content) == (204, b"")
+        response = await client.get("/readers?id=eq.70")
+        assert response.json() == []
+
+
+async def test_a_body_in_pieces(address: str):
+    rows = orjson.dumps([{"id": 71 + number, "name": "x" * 1000} for number in range(100)])
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(rows), 5000):
+            yield rows[start : start + 5000]
+
+    async with httpx.AsyncClient(base_url=address) as client:
+        response = await client.post(
+            "/readers", content=pieces(), headers={"Content-Type": "application/json"}
+        )
+        assert response.status_code == 201
+        response = await client.delete("/readers?id=gt.70", headers={"Prefer": "count=exact"})
+        assert response.headers["content-range"] == "*/100"
+
+
+async def test_concurrent_callers_do_not_mix(address: str):
+    async with httpx.AsyncClient(base_url=address) as client:
+
+        async def entries(owner: str) -> list[dict[str, object]]:
+            headers = {"Authorization": f"rows_member {owner}"}
+            return (await client.get("/diaries", headers=headers)).json()
+
+        owners = ["ada", "ben"] * 20
+        for owner, rows in zip(owners, await asyncio.gather(*map(entries, owners)), strict=True):
+            assert {row["owner"] for row in rows} <= {owner}
+
+
+async def test_a_client_that_leaves_cancels_its_query(address: str, rows_database: RowsDatabase):
+    async with httpx.AsyncClient(base_url=address) as client:
+        leaving = asyncio.create_task(client.get("/rpc/nap?seconds=30"))
+        await until_asleep(rows_database, 1)
+        leaving.cancel()
+        await until_asleep(rows_database, 0)
+        assert (await client.get("/readers?id=eq.1")).status_code == 200
+
+
+async def until_asleep(database: RowsDatabase, wanted: int) -> None:
+    asleep = (
+        "select count(*) from pg_stat_activity"
+        " where wait_event = 'PgSleep' and datname = current_database()"
+    )
+    async with asyncio.timeout(5):
+        while await database.run(asleep) != wanted:  # noqa: ASYNC110 - another process sleeps
+            await asyncio.sleep(0.05)

