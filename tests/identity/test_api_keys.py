@@ -156,3 +156,14 @@ class TestInPolicies:
         assert await as_caller(claims, "SELECT auth.has('users:read')")
         assert not await as_caller(claims, "SELECT auth.has('api_keys:create')")
         assert await as_caller(claims, "SELECT auth.uid() IS NULL")
+
+
+class TestRows:
+    async def test_opens_the_rows_api_under_its_own_claims(
+        self, client: httpx.AsyncClient, maker: Caller
+    ):
+        key = (await make_key(maker, "users:read"))["key"]
+        known = await client.get("/rest/v1/no_such_table", headers={"apikey": key})
+        assert known.status_code == 404
+        unknown = await client.get("/rest/v1/no_such_table", headers={"apikey": f"{key}x"})
+        assert unknown.status_code == 401

@@ -107,6 +107,13 @@ class TestFound:
         answer = await member.post(f"{API}/organizations", json={"name": "Fine"} | wrong)
         assert answer.status_code == 422
 
+    async def test_fifty_at_once_get_one_slug(self, member: Caller):
+        body = {"name": "Race", "slug": unique("race")}
+        answers = await asyncio.gather(
+            *(member.post(f"{API}/organizations", json=body) for _ in range(50))
+        )
+        assert await statuses(answers) == {201: 1, 409: 49}
+
     async def test_nobody_sets_their_own_limits(self, member: Caller):
         answer = await member.post(
             f"{API}/organizations", json={"name": "Big", "max_allowed_streams": 99}
