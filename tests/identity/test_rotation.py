@@ -1,7 +1,7 @@
 """New signing keys and role keys, on a database of their own: nothing else may lose its keys."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
@@ -21,8 +21,8 @@ ME = "/api/v1/users/me"
 
 
 @pytest.fixture
-def own_settings(engines: EngineAddresses, make_database: DatabaseFactory) -> Iterator[Settings]:
-    yield make_settings(engines, make_database())
+def own_settings(engines: EngineAddresses, make_database: DatabaseFactory) -> Settings:
+    return make_settings(engines, make_database())
 
 
 @pytest_asyncio.fixture
