@@ -190,6 +190,10 @@ class TestRefusals:
             "hint": "Perhaps you meant to call the function library.add(a, b)",
         }
 
+    async def test_functions_that_only_differ_in_types(self, rows: httpx.AsyncClient):
+        response = await rows.get("/rpc/twin?a=1")
+        assert (response.status_code, response.json()["code"]) == (300, "PGRST203")
+
     async def test_no_function_for_a_raw_body(self, rows: httpx.AsyncClient):
         response = await rows.post("/rpc/add", content="x", headers={"Content-Type": "text/plain"})
         assert response.json()["details"].startswith(
@@ -298,6 +302,12 @@ class TestSettings:
             "/rpc/nap", json={"seconds": 5}, headers={"Authorization": "rows_slow"}
         )
         assert (response.status_code, response.json()["code"]) == (500, "57014")
+
+    async def test_of_a_function(self, rows: httpx.AsyncClient):
+        response = await rows.post("/rpc/hurried_nap", json={"seconds": 5})
+        assert (response.status_code, response.json()["code"]) == (500, "57014")
+        response = await rows.get("/rpc/isolation")
+        assert response.json() == "serializable"
 
     async def test_timezone(self, rows: httpx.AsyncClient):
         headers = {"Prefer": "timezone=Asia/Tokyo"}
