@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -24,6 +25,8 @@ class PocketBase:
     def __init__(self, rows: int) -> None:
         self.rows = rows
         self.directory = Path(tempfile.mkdtemp(prefix="bench-pocketbase-"))
+        # PocketBase keeps migrations beside its data and would find those of an earlier run.
+        self.data = self.directory / "data"
         self.binary = str(Path(sys.executable).with_name("pocketbase"))
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -60,7 +63,7 @@ class PocketBase:
     def _start(self) -> None:
         arguments = ("serve", "--http", f"127.0.0.1:{self.port}")
         self.process = subprocess.Popen(
-            [self.binary, *arguments, "--dir", str(self.directory)],
+            [self.binary, *arguments, "--dir", str(self.data)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -78,7 +81,7 @@ class PocketBase:
         self.process.wait()
 
     def _command(self, *arguments: str) -> None:
-        command = [self.binary, *arguments, "--dir", str(self.directory)]
+        command = [self.binary, *arguments, "--dir", str(self.data)]
         subprocess.run(command, check=True, capture_output=True)
 
     def _token(self, collection: str, identity: str, password: str) -> str:
@@ -96,17 +99,22 @@ class PocketBase:
         ]
         rules = {"listRule": RULE, "viewRule": RULE, "createRule": RULE}
         items = {"name": "items", "type": "base", "fields": fields} | rules
-        httpx.post(f"{self.url}/api/collections", headers=headers, json=items).raise_for_status()
+        self._post("/api/collections", headers, items)
         user = USER | {"passwordConfirm": USER["password"], "verified": True}
-        made = httpx.post(f"{self.url}/api/collections/users/records", headers=headers, json=user)
-        self.user_id = made.raise_for_status().json()["id"]
+        self.user_id = self._post("/api/collections/users/records", headers, user)["id"]
+
+    def _post(self, path: str, headers: dict[str, str], body: dict[str, object]) -> dict[str, Any]:
+        answer = httpx.post(self.url + path, headers=headers, json=body, timeout=30)
+        if answer.is_error:
+            raise SystemExit(f"PocketBase refused {path}: {answer.text}")
+        return dict(answer.json())
 
     def _fill(self) -> None:
         rows = (
             (f"r{number:014d}", self.user_id, f"name {number}", number % 100, "x" * 40)
             for number in range(1, self.rows + 1)
         )
-        with sqlite3.connect(self.directory / "data.db") as database:
+        with sqlite3.connect(self.data / "data.db") as database:
             database.executemany(
                 "INSERT INTO items (id, owner, name, amount, note) VALUES (?, ?, ?, ?, ?)", rows
             )

@@ -1,3 +1,8 @@
 """Fixtures live in tests/fixtures; this file only collects them."""
 
-pytest_plugins = ["tests.fixtures.engines", "tests.fixtures.app", "tests.fixtures.actors"]
+pytest_plugins = [
+    "tests.fixtures.engines",
+    "tests.fixtures.app",
+    "tests.fixtures.actors",
+    "tests.fixtures.outbox",
+]

@@ -15,6 +15,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from undercroft import notifications
 from undercroft.data import tables
 from undercroft.data.parts import Data
 from undercroft.data.plane import PREFIX as ROWS_PREFIX
@@ -33,8 +34,12 @@ from undercroft.foundation.jobs import JobRegistry, Workplace, outbox
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
+from undercroft.identity.auth import jobs as auth_jobs
 from undercroft.identity.auth import routes as auth_routes
+from undercroft.identity.auth.codes import routes as code_routes
 from undercroft.identity.auth.credentials import read_credentials
+from undercroft.identity.auth.factors import routes as factor_routes
+from undercroft.identity.auth.providers import routes as provider_routes
 from undercroft.identity.bootstrap import FirstSuperuser
 from undercroft.identity.bootstrap import bootstrap as bootstrap_identity
 from undercroft.identity.parts import Identity, build_identity
@@ -44,6 +49,10 @@ from undercroft.operations.health.checks import VERSION
 
 CONTROL: tuple[Router, ...] = (
     auth_routes.router,
+    code_routes.router,
+    factor_routes.router,
+    factor_routes.users_router,
+    provider_routes.router,
     auth_routes.session_router,
     user_routes.router,
     tables.router,
@@ -81,19 +90,24 @@ def create_app(settings: Settings | None = None) -> Application:
 
 def create_registry() -> JobRegistry:
     """Every job, schedule and subscription of every wing."""
-    return JobRegistry()
+    return JobRegistry(
+        jobs=(*notifications.JOBS, *auth_jobs.JOBS),
+        schedules=(*notifications.SCHEDULES, *auth_jobs.SCHEDULES),
+    )
 
 
 @asynccontextmanager
 async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
     """What a job worker works with."""
     configure_logging(settings.observability)
-    registry = create_registry()
-    database = Database(settings.database, outbox(registry))
+    parts, identity = build_parts(settings)
+    services = {"identity": identity, "post": identity.post}
     try:
-        yield Workplace(registry, database.unit_of_work)
+        yield Workplace(create_registry(), parts.database.unit_of_work, services)
     finally:
-        await database.dispose()
+        identity.passwords.close()
+        await parts.database.dispose()
+        await parts.cache.close()
 
 
 def bootstrap(settings: Settings, *, embedded: bool) -> FirstSuperuser | None:
@@ -122,7 +136,7 @@ def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
     database = Database(settings.database, outbox(create_registry()))
     listener = Listener(settings.database)
     cache = Cache(settings.cache)
-    identity = build_identity(settings.auth, database, keyring, listener)
+    identity = build_identity(settings, database, keyring, listener)
 
     async def authenticate(request: Request) -> Actor:
         return await identity.gate.admit(read_credentials(request.headers))

@@ -93,7 +93,7 @@ class TestServing:
             await rows_database.run("grant select on library.latecomers to rows_anon")
             await rows_database.run("notify pgrst, 'reload schema'")
             try:
-                for _ in range(50):
+                for _ in range(300):
                     response = await client.get("/latecomers")
                     if response.status_code == 200:
                         break

@@ -33,3 +33,25 @@ def show(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     keys = with_identity(home, "keys show", read)
     print(json.dumps(keys) if as_json else "\n".join(f"{k:8} {v}" for k, v in keys.items()))
+
+
+@app.command("rotate")
+def rotate(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Sign with a new key from now on and print new role keys.
+
+    What the old key signed, the old role keys included, stays good for the longest lifetime of a
+    token: give clients the new role keys before that.
+    """
+    import json
+
+    async def work(session: "AsyncSession", identity: "Identity") -> dict[str, str]:
+        from undercroft.foundation.clock import utc_now
+        from undercroft.identity.bootstrap import role_keys
+        from undercroft.identity.rotation import rotate_keys
+
+        await rotate_keys(identity, now=utc_now())
+        keys = await role_keys(session, identity.keyring)
+        return {"anon": keys["anon"], "service": keys["service_role"]}
+
+    keys = with_identity(home, "keys rotate", work)
+    print(json.dumps(keys) if as_json else "\n".join(f"{k:8} {v}" for k, v in keys.items()))

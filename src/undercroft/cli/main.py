@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from undercroft.cli import db, doctor, importing, keys, serve, settings, users, worker
+from undercroft.cli import db, doctor, importing, keys, outbox, serve, settings, users, worker
 
 app = typer.Typer(
     name="undercroft",
@@ -22,6 +22,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(settings.app, name="settings")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
+app.command("outbox")(outbox.show_outbox)
 
 
 def _version(asked: bool) -> None:

@@ -10,6 +10,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from undercroft.data.rest import Caller, Executor, Pool, RestApp, RestConfig, RestError
+from undercroft.data.rest.query.sql import ident
 from undercroft.data.schema.cache import SchemaCache
 from undercroft.foundation.access import ANONYMOUS, Role
 from undercroft.foundation.db import Listener, connect_options
@@ -44,6 +45,9 @@ class RowsPlane:
             )
             return connection
 
+        search_path = ", ".join(ident(name) for name in (data.schemas[0], *data.extra_search_path))
+        if not settings.database.pooled:
+            options["server_settings"]["search_path"] = search_path
         self._gate = gate
         self._listener = listener
         self._pool = Pool(
@@ -65,7 +69,12 @@ class RowsPlane:
             max_body_bytes=int(settings.http.max_rows_body_bytes),
             prefix=PREFIX,
         )
-        executor = Executor(self._pool, function_schema=FUNCTION_SCHEMA, prepared=prepared)
+        executor = Executor(
+            self._pool,
+            function_schema=FUNCTION_SCHEMA,
+            prepared=prepared,
+            search_path=search_path if prepared else None,
+        )
         self._app = RestApp(
             executor, self._schemas, self._authenticate, config, catch_up=self.catch_up
         )
@@ -126,7 +135,7 @@ class RowsPlane:
                 details=str(refusal),
                 headers=[(b"www-authenticate", b'Bearer error="invalid_token"')],
             ) from refusal
-        if actor is ANONYMOUS:
+        if actor is ANONYMOUS or actor.half:
             raise RestError(
                 401,
                 "PGRST302",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from uuid import UUID
 
+from undercroft.foundation.clock import utc_now
 from undercroft.foundation.problems import Forbidden, MissingPermission, Unauthorized
 
 
@@ -21,8 +22,20 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class HalfSignIn:
+    """A session whose account has a second factor that was not shown yet."""
+
+    user_id: UUID
+    session_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
-    """Whoever makes a request. `claims` is the JSON text that policies see."""
+    """Whoever makes a request. `claims` is the JSON text that policies see.
+
+    Half signed in is anonymous, with `half` saying whose session waits: whoever forgets to ask
+    refuses. `fresh_until` is when dangerous acts ask again who is there.
+    """
 
     role: Role
     claims: str = "{}"
@@ -31,6 +44,9 @@ class Actor:
     permissions: frozenset[str] = frozenset()
     is_superuser: bool = False
     token_type: str = ""
+    half: HalfSignIn | None = None
+    has_second_factor: bool = False
+    fresh_until: float = 0.0
 
     @property
     def is_signed_in(self) -> bool:
@@ -43,6 +59,18 @@ class Actor:
 
     def has(self, permission: str) -> bool:
         return self.is_superuser or permission in self.permissions
+
+    def require_signed_in(self) -> None:
+        """Raise `Unauthorized`, or `SecondFactorRequired` half-way."""
+        if self.half:
+            raise SecondFactorRequired
+        if not self.is_signed_in:
+            raise Unauthorized
+
+    def require_fresh(self) -> None:
+        """Raise `StepUpRequired` unless the person proved lately who they are."""
+        if utc_now().timestamp() > self.fresh_until:
+            raise StepUpRequired
 
 
 ANONYMOUS = Actor(role=Role.ANON, claims='{"role":"anon"}')
@@ -83,10 +111,31 @@ class SignedIn(AccessRule):
     name: str = "signed-in"
 
     def check(self, actor: Actor) -> None:
-        if not actor.is_signed_in:
-            raise Unauthorized
+        actor.require_signed_in()
         if actor.user_id is None:
             raise UsersOnly
+
+
+@dataclass(frozen=True, slots=True)
+class SteppedUp(AccessRule):
+    """A user who proved lately who they are; with their second factor if they have one."""
+
+    name: str = "recent-sign-in"
+
+    def check(self, actor: Actor) -> None:
+        SignedIn().check(actor)
+        actor.require_fresh()
+
+
+@dataclass(frozen=True, slots=True)
+class HalfSignedIn(AccessRule):
+    """A user with a live session, whether or not their second factor was shown."""
+
+    name: str = "half-signed-in"
+
+    def check(self, actor: Actor) -> None:
+        if actor.half is None:
+            SignedIn().check(actor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +145,7 @@ class Needs(AccessRule):
     name: str
 
     def check(self, actor: Actor) -> None:
-        if not actor.is_signed_in:
-            raise Unauthorized
+        actor.require_signed_in()
         if not actor.has(self.name):
             raise MissingPermission(self.name)
 
@@ -105,6 +153,16 @@ class Needs(AccessRule):
 class UsersOnly(Forbidden):
     title = "Only a person can do this"
     detail = "A service key has no account; sign in as a user."
+
+
+class SecondFactorRequired(Forbidden):
+    title = "The second factor is missing"
+    detail = "Finish signing in with an authenticator code, a passkey or a recovery code."
+
+
+class StepUpRequired(Forbidden):
+    title = "Prove again who you are"
+    detail = "This is allowed only shortly after signing in or showing your second factor."
 
 
 def names(permissions: Iterable[Permission]) -> frozenset[str]:

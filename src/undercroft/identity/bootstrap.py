@@ -76,8 +76,12 @@ async def _ensure_groups(session: AsyncSession) -> None:
 
 async def _ensure_role_key(session: AsyncSession, identity: Identity, role: Role) -> None:
     live = select(ApiKey.id).where(ApiKey.role == role, ApiKey.revoked_at.is_(None))
-    if await session.scalar(live):
-        return
+    if not await session.scalar(live):
+        await mint_role_key(session, identity, role)
+
+
+async def mint_role_key(session: AsyncSession, identity: Identity, role: Role) -> None:
+    """Make a role key with the newest signing key; older ones live as long as theirs."""
     key_id = new_id()
     token = await identity.tokens.mint_api_key(key_id, role, utc_now())
     sealed = identity.keyring.seal(SEAL, token.encode())

@@ -7,17 +7,23 @@ from fastapi import Depends, Request
 
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
-from undercroft.foundation.settings import AuthSettings
+from undercroft.foundation.settings import AuthSettings, Settings
+from undercroft.foundation.settings.http import LOCAL
 from undercroft.identity.auth.gate import Gate
 from undercroft.identity.auth.keys import CHANNEL as KEYS_CHANNEL
 from undercroft.identity.auth.keys import Keys
 from undercroft.identity.auth.passwords import Passwords
+from undercroft.identity.auth.providers.client import Providers
 from undercroft.identity.auth.tokens import Tokens
+from undercroft.notifications import Post
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     settings: AuthSettings
+    link_base: str
+    post: Post
+    providers: Providers
     database: Database
     keyring: Keyring
     keys: Keys
@@ -27,14 +33,32 @@ class Identity:
 
 
 def build_identity(
-    settings: AuthSettings, database: Database, keyring: Keyring, listener: Listener
+    all_settings: Settings, database: Database, keyring: Keyring, listener: Listener
 ) -> Identity:
+    settings, http = all_settings.auth, all_settings.http
     keys = Keys(database, keyring)
     tokens = Tokens(keys, settings)
     gate = Gate(database, tokens, listener, settings)
     listener.on(KEYS_CHANNEL, lambda _payload: keys.forget())
     listener.when_deaf(keys.forget)
-    return Identity(settings, database, keyring, keys, tokens, Passwords(settings.password), gate)
+    return Identity(
+        settings=settings,
+        link_base=http.link_base,
+        post=Post(keyring, all_settings.notifications),
+        providers=Providers(settings, callback_base=callback_base(all_settings)),
+        database=database,
+        keyring=keyring,
+        keys=keys,
+        tokens=tokens,
+        passwords=Passwords(settings.password),
+        gate=gate,
+    )
+
+
+def callback_base(settings: Settings) -> str:
+    """Where providers send browsers back to, on the control plane."""
+    base = (settings.http.base_url or LOCAL).rstrip("/")
+    return f"{base}{settings.prefix}/auth/callback"
 
 
 def get_identity(request: Request) -> Identity:

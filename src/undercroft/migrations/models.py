@@ -2,8 +2,21 @@
 
 from undercroft.identity.access import models as access
 from undercroft.identity.auth import models as auth
+from undercroft.identity.auth.codes import models as codes
+from undercroft.identity.auth.factors import models as factors
+from undercroft.identity.auth.providers import models as providers
 from undercroft.identity.users import models as users
+from undercroft.notifications import models as notifications
 
-OUR_SCHEMAS = frozenset({"undercroft", "auth"})
+OUR_SCHEMAS = frozenset({"undercroft", "auth", "notifications"})
 
-__all__ = ["OUR_SCHEMAS", "access", "auth", "users"]
+__all__ = [
+    "OUR_SCHEMAS",
+    "access",
+    "auth",
+    "codes",
+    "factors",
+    "notifications",
+    "providers",
+    "users",
+]

@@ -8,7 +8,6 @@ from undercroft.foundation.embedded import EmbeddedEngines, HomeLock
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.settings import Settings
 from undercroft.server.banner import print_banner, print_json
-from undercroft.server.errors import CannotServe
 from undercroft.server.forks import ForkedProcess, Lifeline
 from undercroft.server.preparation import prepare
 from undercroft.server.reload import require_watchfiles, run_reloading, work_alone
@@ -48,7 +47,7 @@ def run(
     )
     try:
         if not supervisor.start():
-            raise CannotServe("The web workers could not start; the lines above say why.")
+            return
         url = address(listener)
         lock.announce(url)
         home = settings.home.absolute() if engines.running else None

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from undercroft.foundation.embedded import EmbeddedEngines
+from undercroft.server.errors import CannotServe
 from undercroft.server.forks import ForkedProcess
 from undercroft.server.keeper import Keeper
 from undercroft.server.signals import STOP, Signals
@@ -43,7 +44,7 @@ class Supervisor:
         self._logs_checked = time.monotonic()
 
     def start(self) -> bool:
-        """Start the workers; false when one could not, or we were told to stop."""
+        """Start the workers; false when we were told to stop meanwhile."""
         now = time.monotonic()
         self._keepers = [Keeper(engine, now) for engine in self._engines.running]
         self._web.launch(now)
@@ -53,7 +54,9 @@ class Supervisor:
         while self._web.starting():
             if set(self._signals.wait(SHORT_TICK)) & set(STOP):
                 return False
-        return self._web.ready()
+        if not self._web.ready():
+            raise CannotServe("A web worker could not start; the lines above say why.")
+        return True
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT."""

@@ -40,7 +40,7 @@ from undercroft.data.rest.request import (
 )
 from undercroft.data.rest.response import Around, Response, overridden, respond
 from undercroft.data.rest.timing import NOT_TIMED, Stopwatch
-from undercroft.data.rest.watch import Watch
+from undercroft.data.rest.watch import Watches
 from undercroft.data.schema.cache import SchemaCache, SchemaCacheNotLoadedError
 
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Caller]]
@@ -68,6 +68,7 @@ class RestApp:
         self._config = config
         self._catch_up = catch_up
         self._jobs = Jobs(config)
+        self._watches = Watches()
         self._compiler: Compiler | None = None
         self._generation = -1
 
@@ -175,7 +176,7 @@ class RestApp:
     async def _run(self, job: Job, receive: Receive) -> Result:
         task = asyncio.current_task()
         assert task is not None
-        watch = Watch(task, receive)
+        watch = self._watches.add(task, receive)
         try:
             return await self._executor.run(job, anonymous=job.role == self._config.anon_role)
         except asyncio.CancelledError:

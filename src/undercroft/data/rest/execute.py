@@ -84,11 +84,12 @@ class Job:
 
 
 class Executor:
-    """Owns the pool. `function_schema` holds `rest_execute`; None puts it in `pg_temp`.
+    """Owns the pool, whose connections are opened with `search_path`.
 
-    Where even that is refused, as on a read replica, requests run as explicit transactions. So
-    they do with `prepared` off: a transaction-mode pooler gives every transaction, but not every
-    call outside one, a single connection.
+    `function_schema` holds `rest_execute`; None puts it in `pg_temp`. Where even that is refused,
+    as on a read replica, requests run as explicit transactions. So they do with `prepared` off: a
+    transaction-mode pooler gives every transaction, but not every call outside one, a single
+    connection.
     """
 
     def __init__(
@@ -98,10 +99,12 @@ class Executor:
         function_schema: str | None = None,
         prepared: bool = True,
         pre_request: str | None = None,
+        search_path: str | None = None,
     ) -> None:
         self.pool = pool
         self._schema = function_schema
         self._one_call = prepared
+        self._search_path = search_path
         self._pre_request = f"SELECT {pre_request}()" if pre_request else None
 
     async def run(self, job: Job, *, anonymous: bool) -> Result:
@@ -170,7 +173,7 @@ class Executor:
                 session.statements.move_to_end(key)
             template = f"execute {name}{statement.arguments}"
         row = await session.execute.fetchrow(
-            job.search_path,
+            None if job.search_path == self._search_path else job.search_path,
             job.claims,
             job.method,
             job.path,

@@ -1,7 +1,8 @@
 """What arrives over HTTP, read once: path, method, the headers we look at, and the body."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -29,6 +30,15 @@ _ROOT_ACTIONS = {"GET": "describe", "HEAD": "describe", "OPTIONS": "inspect"}
 _CONTENT_PROFILE = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The headers of a request, and as JSON for `request.headers` and `request.cookies`."""
+
+    headers: dict[str, str]
+    headers_json: str
+    cookies_json: str
+
+
 @dataclass(slots=True)
 class HttpRequest:
     """`headers` keeps the last value of a name, but all of Prefer, joined as one list."""
@@ -36,20 +46,17 @@ class HttpRequest:
     method: str
     path: str
     query: bytes
-    headers: dict[str, str] = field(default_factory=dict)
+    head: Head
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return self.head.headers
 
     def headers_json(self) -> str:
-        """Write the headers for `request.headers`; cookies are a setting of their own."""
-        visible = {name: value for name, value in self.headers.items() if name != "cookie"}
-        return orjson.dumps(visible).decode()
+        return self.head.headers_json
 
     def cookies_json(self) -> str:
-        cookie = self.headers.get("cookie")
-        if not cookie:
-            return "{}"
-        # werkzeug expects a header as WSGI has it: bytes dressed up as Latin-1.
-        parsed = parse_cookie(cookie.encode().decode("latin-1"))
-        return orjson.dumps(parsed.to_dict()).decode()
+        return self.head.cookies_json
 
     @property
     def profile(self) -> str | None:
@@ -73,14 +80,31 @@ def read_http(scope: Scope, prefix: str) -> HttpRequest:
     for mounted in (root, prefix):
         if mounted and path.startswith(mounted):
             path = path[len(mounted) :]
-    request = HttpRequest(scope["method"], path or "/", scope["query_string"])
-    headers = request.headers
-    for raw_name, raw_value in scope["headers"]:
+    head = read_head(tuple(scope["headers"]))
+    return HttpRequest(scope["method"], path or "/", scope["query_string"], head)
+
+
+# A client repeats its headers with every request of a connection, and reading them anew took a
+# tenth of the time of a small read.
+@lru_cache(maxsize=1024)
+def read_head(raw: tuple[tuple[bytes, bytes], ...]) -> Head:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in raw:
         name, value = raw_name.decode("latin-1"), raw_value.decode("utf-8", "replace")
         if name == "prefer" and name in headers:
             value = f"{headers[name]},{value}"
         headers[name] = value
-    return request
+    # Cookies are a setting of their own.
+    visible = {name: value for name, value in headers.items() if name != "cookie"}
+    return Head(headers, orjson.dumps(visible).decode(), _cookies_json(headers.get("cookie")))
+
+
+def _cookies_json(cookie: str | None) -> str:
+    if not cookie:
+        return "{}"
+    # werkzeug expects a header as WSGI has it: bytes dressed up as Latin-1.
+    parsed = parse_cookie(cookie.encode().decode("latin-1"))
+    return orjson.dumps(parsed.to_dict()).decode()
 
 
 def find_resource(

@@ -24,6 +24,9 @@ UtcDateTime = Annotated[datetime, mapped_column(DateTime(timezone=True))]
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
+    # What an UPDATE makes Postgres compute (`updated_at`) comes back with it: an attribute loaded
+    # later would need a query where none can run.
+    __mapper_args__ = {"eager_defaults": True}  # noqa: RUF012 - SQLAlchemy's API
     type_annotation_map = {datetime: DateTime(timezone=True)}  # noqa: RUF012 - SQLAlchemy's API
 
 

@@ -7,6 +7,7 @@ headers out.
 import re
 import time
 from collections.abc import Mapping
+from itertools import count, repeat
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -57,13 +58,15 @@ class Envelope:
         self.access_log = access_log
         self.metrics = settings.observability.metrics
         self.headers = security_headers(settings)
+        # Unique across processes and restarts by its head, cheap by its tail.
+        self._request_ids = map("{}{:08x}".format, repeat(new_id().hex[8:]), count())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(scope)
+        request_id = _given_request_id(scope) or next(self._request_ids)
         set_request_id(request_id)
         answer = _Answer(send, [*self.headers, (b"x-request-id", request_id.encode())])
         try:
@@ -154,11 +157,11 @@ def _limited(receive: Receive, max_bytes: int) -> Receive:
     return limited
 
 
-def _request_id(scope: Scope) -> str:
+def _given_request_id(scope: Scope) -> str | None:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and ACCEPTABLE_REQUEST_ID.fullmatch(value):
             return str(value.decode())
-    return new_id().hex
+    return None
 
 
 def security_headers(settings: Settings) -> list[tuple[bytes, bytes]]:

@@ -4,10 +4,11 @@ Environment names follow the path (`UNDERCROFT_AUTH__ACCESS_TOKEN_LIFETIME`); th
 already know (`DATABASE_URL`, `SECRET_KEY`, …) work too and are listed in `known_names.py`.
 """
 
-from undercroft.foundation.settings.auth import AuthSettings, PasswordSettings
+from undercroft.foundation.settings.auth import AuthSettings, PasswordSettings, ProviderSettings
 from undercroft.foundation.settings.data import DataSettings
 from undercroft.foundation.settings.engines import CacheSettings, DatabaseSettings
 from undercroft.foundation.settings.http import HttpSettings, RateLimitSettings
+from undercroft.foundation.settings.notifications import NotificationSettings
 from undercroft.foundation.settings.operations import JobSettings, ObservabilitySettings
 from undercroft.foundation.settings.root import Environment, Settings, load_settings
 
@@ -19,8 +20,10 @@ __all__ = [
     "Environment",
     "HttpSettings",
     "JobSettings",
+    "NotificationSettings",
     "ObservabilitySettings",
     "PasswordSettings",
+    "ProviderSettings",
     "RateLimitSettings",
     "Settings",
     "load_settings",

@@ -31,6 +31,21 @@ class PasswordSettings(SettingsGroup):
         )
 
 
+class ProviderSettings(SettingsGroup):
+    """One outside party that people may sign in with."""
+
+    client_id: str = Field(description="What the provider calls this application.")
+    client_secret: SecretStr | None = Field(None, description="Unset for a public client.")
+    issuer: str | None = Field(
+        None, description="OpenID Connect issuer; the presets google, microsoft, apple know theirs."
+    )
+    title: str | None = Field(None, description="What people read on the button.")
+    scopes: tuple[str, ...] = Field((), description="Unset: what signing in needs.")
+    tenant: str = Field("common", description="Microsoft's tenant.")
+    team_id: str | None = Field(None, description="Apple's team id.")
+    key_id: str | None = Field(None, description="Apple's key id; its key is `client_secret`.")
+
+
 class AuthSettings(SettingsGroup):
     issuer: str = Field("undercroft", description="`iss` of every token.")
     algorithm: Literal["ES256", "EdDSA", "RS256", "HS256"] = Field(
@@ -49,6 +64,36 @@ class AuthSettings(SettingsGroup):
     )
     lockout_pause: timedelta = Field(
         timedelta(minutes=5), description="First pause; doubles with every further one."
+    )
+    code_lifetime: timedelta = Field(timedelta(minutes=10), description="Of one-time codes.")
+    code_tries: int = Field(5, ge=1, le=10, description="Tries per one-time code.")
+    codes_per_hour: int = Field(
+        6, ge=1, description="One-time codes and links per identifier and purpose."
+    )
+    reset_link_lifetime: timedelta = Field(timedelta(hours=1), description="Of mailed links.")
+    reveal_availability: bool = Field(
+        True,
+        description="False: the availability check calls every e-mail address and phone free.",
+    )
+    step_up_window: timedelta = Field(
+        timedelta(minutes=10),
+        description="How long after proving who you are dangerous acts are allowed.",
+    )
+    passkey_domain: str | None = Field(
+        None, description="Domain passkeys belong to. Unset: that of the frontend's address."
+    )
+    passkey_origins: tuple[str, ...] = Field(
+        (), description="Origins passkeys are used from. Unset: that of the frontend's address."
+    )
+    providers: dict[str, ProviderSettings] = Field(
+        {},
+        description="Sign in with others, by name: google, github, microsoft, apple, or any with "
+        "an issuer.",
+    )
+    redirect_urls: tuple[str, ...] = Field(
+        (),
+        description="Where a browser may be sent after signing in with others, beside the "
+        "frontend's address: exact URLs.",
     )
     first_superuser_email: str | None = Field(None, description="Made at the first start.")
     first_superuser_password: SecretStr | None = Field(None)

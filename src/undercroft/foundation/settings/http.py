@@ -24,11 +24,20 @@ Rate = Annotated[str, AfterValidator(_a_rate)]
 Network = Annotated[str, AfterValidator(_a_network)]
 
 
+LOCAL = "http://localhost:8000"
+
+
 class HttpSettings(SettingsGroup):
     base_url: str | None = Field(
         None,
         description="Public address, used in links we mail. Never taken from a request's headers.",
         examples=["https://api.example.com"],
+    )
+    frontend_url: str | None = Field(
+        None,
+        description="Address of the application that people use; mailed links lead there. "
+        "Unset: `base_url`.",
+        examples=["https://app.example.com"],
     )
     cors_origins: tuple[str, ...] = Field(
         (), description="Exact origins that browsers may call from; `*` without credentials."
@@ -51,6 +60,11 @@ class HttpSettings(SettingsGroup):
     max_header_bytes: ByteSize = Field(ByteSize(32_768), description="All request headers.")
     max_query_bytes: ByteSize = Field(ByteSize(16_384), description="Query string.")
 
+    @property
+    def link_base(self) -> str:
+        """Where links in messages lead; never from a request's headers."""
+        return (self.frontend_url or self.base_url or LOCAL).rstrip("/")
+
 
 class RateLimitSettings(SettingsGroup):
     """One line per limited route, `number/period`; empty switches that line off."""
@@ -64,6 +78,10 @@ class RateLimitSettings(SettingsGroup):
     reset_request: Rate = Field("3/minute", description="Asking for a password reset.")
     reset_confirm: Rate = Field("5/minute", description="Using a password reset.")
     one_time_code: Rate = Field("3/minute", description="Sending a one-time code.")
+    code_check: Rate = Field("10/minute", description="Trying a one-time code.")
+    availability: Rate = Field("10/minute", description="Asking whether an identifier is free.")
+    second_factor: Rate = Field("10/minute", description="Showing a second factor.")
+    provider: Rate = Field("20/minute", description="Signing in with others.")
     logout: Rate = Field("10/minute", description="Ending this session.")
     logout_all: Rate = Field("5/minute", description="Ending every session.")
     password: Rate = Field("5/minute", description="Changing a password.")

@@ -19,7 +19,24 @@ KNOWN_NAMES = {
     "FIRST_SUPERUSER_PASSWORD": "auth.first_superuser_password",
     "CSP_MODE": "http.csp_mode",
     "BACKEND_CORS_ORIGINS": "http.cors_origins",
+    "FRONTEND_URL": "http.frontend_url",
+    "EMAIL_HOST": "notifications.email_host",
+    "EMAIL_PORT": "notifications.email_port",
+    "EMAIL_USER": "notifications.email_user",
+    "EMAIL_PASSWORD": "notifications.email_password",
+    "EMAIL_USE_TLS": "notifications.email_security",
+    "TWILIO_ACCOUNT_SID": "notifications.twilio_account_sid",
+    "TWILIO_AUTH_TOKEN": "notifications.twilio_auth_token",
+    "TWILIO_PHONE_NUMBER": "notifications.twilio_phone_number",
+    "TWILIO_WHATSAPP_NUMBER": "notifications.twilio_whatsapp_number",
+    "TWILIO_MESSAGING_SERVICE_ID": "notifications.twilio_messaging_service_id",
+    "TWILIO_CONTENT_ID": "notifications.twilio_content_id",
 }
+
+
+SWITCH = dict.fromkeys(("1", "true", "yes", "on"), "auto") | dict.fromkeys(
+    ("0", "false", "no", "off"), "none"
+)
 
 
 class KnownNamesSource(PydanticBaseSettingsSource):
@@ -56,6 +73,9 @@ def _put(values: dict[str, Any], path: list[str], value: object) -> None:
 
 
 def _decode(path: str, text: str) -> object:
+    if path == "notifications.email_security":
+        # The old name is a switch; the setting's own words pass too.
+        return SWITCH.get(text.lower(), text.lower())
     if path != "http.cors_origins":
         return text.lower() if path.endswith("log_level") else text
     # Both habits exist: a JSON list and a comma-separated line.

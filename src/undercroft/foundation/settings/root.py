@@ -14,6 +14,7 @@ from undercroft.foundation.settings.data import DataSettings
 from undercroft.foundation.settings.engines import CacheSettings, DatabaseSettings
 from undercroft.foundation.settings.http import HttpSettings, RateLimitSettings
 from undercroft.foundation.settings.known_names import KnownNamesSource, dotenv_values
+from undercroft.foundation.settings.notifications import NotificationSettings
 from undercroft.foundation.settings.operations import JobSettings, ObservabilitySettings
 
 SHORTEST_SECRET = 32
@@ -54,6 +55,7 @@ class Settings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     auth: AuthSettings = AuthSettings()
     data: DataSettings = DataSettings()
+    notifications: NotificationSettings = NotificationSettings()
     jobs: JobSettings = JobSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
 

@@ -1,6 +1,7 @@
 """What can go wrong at sign-in. Nothing here tells whether an account exists."""
 
 from undercroft.foundation.problems import (
+    Conflict,
     Forbidden,
     Invalid,
     NotFound,
@@ -56,6 +57,11 @@ class PasswordRefused(Invalid):
 class WrongPassword(Forbidden):
     title = "The current password is wrong"
     detail = "Nothing was changed."
+
+
+class PasswordAlreadySet(Conflict):
+    title = "The account has a password"
+    detail = "Change it with the current one, or ask for a new one."
 
 
 class RegistrationClosed(Forbidden):

@@ -9,7 +9,7 @@ half a second only.
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.foundation.access import ANONYMOUS, Actor, Role
+from undercroft.foundation.access import ANONYMOUS, Actor, HalfSignIn, Role
 from undercroft.foundation.db import Database, Listener, notify
 from undercroft.foundation.settings import AuthSettings
 from undercroft.identity.auth.errors import InvalidToken
@@ -29,9 +29,14 @@ EVERYONE = "everyone"
 MOST_KEPT = 20_000
 DEAF_SECONDS = 0.5
 TRIES = 3
+# Authenticator assurance levels as GoTrue names them; a second factor was shown at the second.
+HALF, FULL = "aal1", "aal2"
+SECOND_FACTORS = frozenset({"totp", "webauthn", "recovery_code"})
 
 LIVE_SESSION = text("""
-    SELECT u.status,
+    SELECT u.status, s.aal, s.amr,
+           EXISTS (SELECT FROM auth.factors f
+                    WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL) AS has_second_factor,
            array_agg(DISTINCT p.permission) FILTER (WHERE p.permission IS NOT NULL) AS permissions,
            coalesce(bool_or(g.codename = 'super_admin'), false) AS is_superuser
       FROM auth.sessions s
@@ -41,7 +46,7 @@ LIVE_SESSION = text("""
       LEFT JOIN auth.group_permissions p ON p.group_id = g.id
      WHERE s.id = :session_id AND s.user_id = :user_id
        AND s.ended_at IS NULL AND s.expires_at > now()
-     GROUP BY u.status
+     GROUP BY u.id, s.id
 """)
 LIVE_API_KEY = text(
     "SELECT role FROM auth.api_keys WHERE id = :id AND role = :role AND revoked_at IS NULL"
@@ -86,6 +91,7 @@ class Gate:
         self._database = database
         self._tokens = tokens
         self._listener = listener
+        self._step_up_window = settings.step_up_window.total_seconds()
         self._leeway = settings.clock_leeway.total_seconds()
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._by_subject: dict[str, set[str]] = defaultdict(set)
@@ -130,25 +136,39 @@ class Gate:
             return await self._read_api_key(claims)
         try:
             ids = {"session_id": UUID(claims["session_id"]), "user_id": UUID(claims["sub"])}
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidToken from error
         async with self._database.unit_of_work() as session:
             row = (await session.execute(LIVE_SESSION, ids)).one_or_none()
         if row is None or not UserStatus(row.status).may_sign_in:
             raise InvalidToken
+        if row.has_second_factor and row.aal != FULL:
+            return replace(ANONYMOUS, half=HalfSignIn(**ids))
         return Actor(
             role=Role.AUTHENTICATED,
             claims=orjson.dumps(claims).decode(),
             permissions=frozenset(row.permissions or ()),
             is_superuser=row.is_superuser,
             token_type=claims["token_type"],
-            **ids,
+            has_second_factor=row.has_second_factor,
+            fresh_until=self._fresh_until(row),
+            user_id=ids["user_id"],
+            session_id=ids["session_id"],
         )
+
+    def _fresh_until(self, row: Any) -> float:
+        """Some time after the person last showed the strongest thing their account has."""
+        shown = [
+            entry["timestamp"]
+            for entry in row.amr
+            if entry["method"] in SECOND_FACTORS or not row.has_second_factor
+        ]
+        return max(shown, default=0) + self._step_up_window
 
     async def _read_api_key(self, claims: Mapping[str, Any]) -> Actor:
         try:
             ids = {"id": UUID(claims["jti"]), "role": claims["role"]}
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidToken from error
         async with self._database.unit_of_work() as session:
             row = (await session.execute(LIVE_API_KEY, ids)).one_or_none()
@@ -198,6 +218,8 @@ class Gate:
 
 
 def _subjects(actor: Actor) -> tuple[str, ...]:
+    if actor.half:
+        return (f"session:{actor.half.session_id}", f"user:{actor.half.user_id}")
     if actor.user_id is None:
         return ()
     return (f"session:{actor.session_id}", f"user:{actor.user_id}")

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import jwt
@@ -13,9 +14,10 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from undercroft.foundation.clock import utc_now
 from undercroft.foundation.crypto import Keyring, new_secret
 from undercroft.foundation.db import Database, notify
 from undercroft.foundation.ids import new_id
@@ -37,10 +39,15 @@ class Key:
     signing: Any
     verifying: Any
     public_jwk: dict[str, Any] | None
+    retires_at: datetime | None = None
+
+    @property
+    def is_retired(self) -> bool:
+        return self.retires_at is not None and self.retires_at <= utc_now()
 
 
 class Keys:
-    """All keys that verify; the newest signs."""
+    """All keys that verify until they retire; the newest of those that stay signs."""
 
     def __init__(self, database: Database, keyring: Keyring) -> None:
         self._database = database
@@ -52,8 +59,12 @@ class Keys:
         async with self._database.unit_of_work() as session:
             statement = (
                 select(SigningKey)
-                .where(SigningKey.retired_at.is_(None))
-                .order_by(SigningKey.created_at.desc(), SigningKey.kid.desc())
+                .where(or_(SigningKey.retired_at.is_(None), SigningKey.retired_at > utc_now()))
+                .order_by(
+                    SigningKey.retired_at.is_(None).desc(),
+                    SigningKey.created_at.desc(),
+                    SigningKey.kid.desc(),
+                )
             )
             rows = (await session.scalars(statement)).all()
         self._keys = {row.kid: self._open(row) for row in rows}
@@ -72,24 +83,26 @@ class Keys:
     async def find(self, kid: str) -> Key | None:
         if kid not in self._keys and time.monotonic() - self._loaded_at > RELOAD_SECONDS:
             await self.load()
-        return self._keys.get(kid)
+        key = self._keys.get(kid)
+        return None if key is None or key.is_retired else key
 
     async def published(self) -> list[dict[str, Any]]:
         """The public half of every key, for `/.well-known/jwks.json`."""
         if not self._keys:
             await self.load()
-        return [key.public_jwk for key in self._keys.values() if key.public_jwk]
+        keys = self._keys.values()
+        return [key.public_jwk for key in keys if key.public_jwk and not key.is_retired]
 
     def _open(self, row: SigningKey) -> Key:
         secret = self._keyring.open(SEAL, row.sealed_key)
         if row.algorithm == "HS256":
-            return Key(row.kid, row.algorithm, secret, secret, None)
+            return Key(row.kid, row.algorithm, secret, secret, None, row.retired_at)
         private: Any = load_pem_private_key(secret, password=None)
         public = private.public_key()
         algorithm: Any = jwt.get_algorithm_by_name(row.algorithm)
         jwk = orjson.loads(algorithm.to_jwk(public))
         jwk |= {"kid": row.kid, "alg": row.algorithm, "use": "sig"}
-        return Key(row.kid, row.algorithm, private, public, jwk)
+        return Key(row.kid, row.algorithm, private, public, jwk, row.retired_at)
 
 
 async def create_key(session: AsyncSession, keyring: Keyring, algorithm: str) -> SigningKey:

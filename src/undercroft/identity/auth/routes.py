@@ -1,21 +1,20 @@
 """`/auth`, `/sessions` and the published keys."""
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from undercroft.foundation.access import Public, SignedIn
+from undercroft.foundation.access import Public, SignedIn, StepUpRequired
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.http import CurrentActor, Router, Session
-from undercroft.foundation.http.router import client_address
 from undercroft.foundation.problems import UnsupportedMediaType
 from undercroft.identity.auth import schemas, service, sessions
+from undercroft.identity.auth.callers import AcceptLanguage, device_of, tokens_read
 from undercroft.identity.auth.credentials import bearer
-from undercroft.identity.auth.devices import Device, read_device
 from undercroft.identity.auth.errors import (
     AccountNotActive,
     InvalidCredentials,
@@ -23,24 +22,16 @@ from undercroft.identity.auth.errors import (
     PasswordRefused,
     RefreshTokenReused,
     SessionNotFound,
+    SignInLocked,
+    WrongPassword,
 )
-from undercroft.identity.auth.sessions import SignIn
 from undercroft.identity.parts import IdentityParts
-from undercroft.identity.users import queries
 from undercroft.identity.users.identifiers import IdentifierInvalid
-from undercroft.identity.users.schemas import UserRead
+from undercroft.identity.users.schemas import PasswordChange
 
 router = Router("/auth", tag="identity")
 session_router = Router("/sessions", tag="identity")
 well_known = Router("/.well-known", tag="identity")
-
-
-def _device(request: Request) -> Device:
-    headers = request.headers
-    return read_device(headers.get("user-agent"), client_address(request), headers.get("origin"))
-
-
-CallersDevice = Annotated[Device, Depends(_device)]
 
 
 async def _sign_in_request(request: Request) -> schemas.SignInRequest:
@@ -89,10 +80,16 @@ SIGN_IN_BODY = {
     problems=(IdentifierInvalid, PasswordRefused),
 )
 async def register(
-    new: schemas.Registration, session: Session, identity: IdentityParts
+    new: schemas.Registration,
+    session: Session,
+    identity: IdentityParts,
+    accept_language: AcceptLanguage,
 ) -> schemas.Registered:
-    """Make an account with a password. The answer does not tell whether the identifier was free."""
-    await service.register(session, identity, new.identifier, new.password)
+    """Make an account with a password. The answer does not tell whether the identifier was free.
+
+    A code to confirm the address is on its way; whoever owns an account already is told instead.
+    """
+    await service.register(session, identity, new, accept_language, now=utc_now())
     return schemas.Registered(identifier=new.identifier)
 
 
@@ -100,11 +97,11 @@ async def _log_in(
     request: Request, session: Session, identity: IdentityParts
 ) -> schemas.TokensRead:
     body = await _sign_in_request(request)
-    device = _device(request)
+    device = device_of(request)
     signed_in = await service.sign_in(
         session, identity, body.identifier, body.password, device, now=utc_now()
     )
-    return await _tokens(session, signed_in)
+    return await tokens_read(session, signed_in)
 
 
 for path, name in (("/login", "login"), ("/login-with-password", "login_with_password")):
@@ -124,7 +121,7 @@ async def _refresh(
     body: schemas.RefreshRequest, session: Session, identity: IdentityParts
 ) -> schemas.TokensRead:
     refreshed = await sessions.refresh_session(session, identity, body.refresh_token, now=utc_now())
-    return await _tokens(session, refreshed)
+    return await tokens_read(session, refreshed)
 
 
 for path, name in (("/refresh", "refresh"), ("/refresh-token", "refresh_token")):
@@ -156,6 +153,28 @@ async def logout(
     refresh = body.refresh_token if body else None
     ended = await service.log_out(session, identity, bearer(request.headers), refresh)
     return schemas.Ended(sessions_revoked=len(ended), session_ids=ended)
+
+
+@router.get("/token-info", access=SignedIn())
+async def get_token_info(actor: CurrentActor) -> schemas.TokenInfo:
+    """What your token is and how long it lives."""
+    return service.describe_token(actor, now=utc_now())
+
+
+@router.post(
+    "/change-password",
+    access=SignedIn(),
+    rate="password",
+    status_code=204,
+    problems=(WrongPassword, PasswordRefused, SignInLocked, StepUpRequired),
+)
+async def change_password(
+    change: PasswordChange, session: Session, actor: CurrentActor, identity: IdentityParts
+) -> None:
+    """Change your password, as `PATCH users/me/password`. Every other session of yours ends."""
+    await service.change_password(
+        session, identity, actor, change.current_password, change.new_password, now=utc_now()
+    )
 
 
 @router.post("/logout-all", access=SignedIn(), rate="logout_all")
@@ -196,15 +215,3 @@ async def get_jwks(identity: IdentityParts) -> JSONResponse:
     """The public keys of our tokens by `kid` (RFC 7517)."""
     keys: dict[str, Any] = {"keys": await identity.keys.published()}
     return JSONResponse(keys, headers={"Cache-Control": "public, max-age=300"})
-
-
-async def _tokens(session: Session, signed_in: SignIn) -> schemas.TokensRead:
-    user = await queries.get_user(session, signed_in.user_id)
-    return schemas.TokensRead(
-        access_token=signed_in.access_token,
-        session_token=signed_in.session_token,
-        refresh_token=signed_in.refresh_token,
-        session_id=signed_in.session_id,
-        expires_in=signed_in.expires_in,
-        user=UserRead.model_validate(user),
-    )

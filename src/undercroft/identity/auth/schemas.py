@@ -1,14 +1,14 @@
 """Sign-in on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from undercroft.identity.users.schemas import IdentifierField, PasswordField, UserRead
 
-RefreshField = Annotated[str, Field(min_length=1, max_length=512)]
+RefreshField = Annotated[str, Field(min_length=1, max_length=8192)]
 
 
 class Registration(BaseModel):
@@ -22,7 +22,10 @@ class Registered(BaseModel):
     """The same for a new and for a taken identifier: nobody learns who has an account."""
 
     identifier: str
-    message: str = "If the identifier is free, the account exists now. Sign in to use it."
+    message: str = (
+        "If the identifier is free, the account exists now. Sign in to use it, and confirm the "
+        "address with the code we sent there."
+    )
 
 
 class SignInRequest(BaseModel):
@@ -49,7 +52,27 @@ class TokensRead(BaseModel):
     session_id: UUID
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - the scheme's name
     expires_in: int = Field(description="Seconds until the access token expires.")
+    second_factors: list[str] = Field(
+        [],
+        description="Not empty: the tokens do nothing until one of these was shown at "
+        "`auth/second-factor`.",
+        examples=[["totp"]],
+    )
     user: UserRead
+
+
+class TokenInfo(BaseModel):
+    """What the token of this request is, read from what we signed."""
+
+    token_type: str
+    session_id: UUID
+    user_id: UUID
+    aal: str
+    amr: list[dict[str, Any]]
+    issued_at: datetime
+    expires_at: datetime
+    expires_in: int = Field(description="Seconds.")
+    origin: str | None = None
 
 
 class Ended(BaseModel):

@@ -1,13 +1,19 @@
 """The verbs of sign-in. They know neither HTTP nor forms, so another protocol can use them."""
 
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
 from uuid import UUID
 
+import orjson
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
+from undercroft.foundation.languages import negotiate
 from undercroft.identity.auth import lockout, sessions
+from undercroft.identity.auth.codes.errors import TooManyCodes
+from undercroft.identity.auth.codes.models import Purpose
+from undercroft.identity.auth.codes.service import Ask, request_secret, revoke_secrets
 from undercroft.identity.auth.devices import Device
 from undercroft.identity.auth.errors import (
     AccountNotActive,
@@ -16,21 +22,37 @@ from undercroft.identity.auth.errors import (
     RegistrationClosed,
     WrongPassword,
 )
+from undercroft.identity.auth.schemas import Registration, TokenInfo
 from undercroft.identity.auth.sessions import SignIn
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries, service
 from undercroft.identity.users.identifiers import Identifier, IdentifierInvalid, parse_identifier
 from undercroft.identity.users.models import User, UserStatus
+from undercroft.notifications import Channel
 
 
-async def register(session: AsyncSession, identity: Identity, text: str, password: str) -> None:
+async def register(
+    session: AsyncSession,
+    identity: Identity,
+    new: Registration,
+    accept_language: str | None,
+    *,
+    now: datetime,
+) -> None:
     """Make an account, or do nothing in the same time when the identifier is taken."""
     if not identity.settings.open_registration:
         raise RegistrationClosed
-    identifier = parse_identifier(text)
-    identity.passwords.check_policy(password, identifier.words)
-    hashed = await identity.passwords.hash(password)
-    await service.insert_user(session, identifier, password_hash=hashed)
+    identifier = parse_identifier(new.identifier)
+    identity.passwords.check_policy(new.password, identifier.words)
+    hashed = await identity.passwords.hash(new.password)
+    language = negotiate(accept_language)
+    await service.insert_user(session, identifier, password_hash=hashed, language=language)
+    if identifier.kind == "username":
+        return
+    channel = Channel.EMAIL if identifier.kind == "email" else Channel.SMS
+    ask = Ask(Purpose.VERIFY_CONTACT, identifier, channel, accept_language)
+    with suppress(TooManyCodes):  # the account is made all the same
+        await request_secret(session, identity, ask, now=now)
 
 
 async def sign_in(
@@ -64,20 +86,64 @@ async def sign_in(
 
 
 async def change_password(
-    session: AsyncSession, identity: Identity, actor: Actor, current: str, new: str
+    session: AsyncSession,
+    identity: Identity,
+    actor: Actor,
+    current: str,
+    new: str,
+    *,
+    now: datetime,
 ) -> None:
-    """Needs the current password; ends every other session."""
+    """Needs the current password; ends every other session.
+
+    With a second factor a stolen session and password are not enough: raises `StepUpRequired`
+    unless it was shown lately.
+    """
     assert actor.user_id
-    async with identity.database.unit_of_work() as own:
-        user = await queries.get_user(own, actor.user_id)
-        hashed = await queries.get_password_hash(own, actor.user_id)
-    right, _ = await identity.passwords.verify(current, hashed)
-    if not right:
-        raise WrongPassword
-    words = [word for identifier in _identifiers(user) for word in identifier.words]
-    identity.passwords.check_policy(new, words, pointer="#/new_password")
+    if actor.has_second_factor:
+        actor.require_fresh()
+    user = await check_own_password(identity, actor, current, now=now)
+    identity.passwords.check_policy(new, account_words(user), pointer="#/new_password")
     new_hash = await identity.passwords.hash(new)
     await service.set_password(session, actor.user_id, new_hash, but=actor.session_id)
+    await revoke_secrets(session, actor.user_id, now=now)
+
+
+async def check_own_password(
+    identity: Identity, actor: Actor, password: str, *, now: datetime
+) -> User:
+    """Raise `WrongPassword`, and `SignInLocked` after too many: a stolen session must not guess."""
+    assert actor.user_id
+    key = lockout.lock_key(f"password of {actor.user_id}", None)
+    async with identity.database.unit_of_work() as own:
+        await lockout.check_not_locked(own, key, now)
+        user = await queries.get_user(own, actor.user_id)
+        hashed = await queries.get_password_hash(own, actor.user_id)
+    right, _ = await identity.passwords.verify(password, hashed)
+    async with identity.database.unit_of_work() as own:
+        if right:
+            await lockout.forget_failures(own, key)
+        else:
+            await lockout.count_failure(own, key, identity.settings, now)
+    if not right:
+        raise WrongPassword
+    return user
+
+
+def describe_token(actor: Actor, *, now: datetime) -> TokenInfo:
+    claims = orjson.loads(actor.claims)
+    expires_at = datetime.fromtimestamp(claims["exp"], UTC)
+    return TokenInfo(
+        token_type=claims["token_type"],
+        session_id=claims["session_id"],
+        user_id=claims["sub"],
+        aal=claims["aal"],
+        amr=claims["amr"],
+        issued_at=datetime.fromtimestamp(claims["iat"], UTC),
+        expires_at=expires_at,
+        expires_in=max(0, int((expires_at - now).total_seconds())),
+        origin=claims.get("origin"),
+    )
 
 
 async def log_out(
@@ -108,10 +174,11 @@ async def _find_user(identity: Identity, text: str, key: bytes, now: datetime) -
         return await queries.find_user_by_identifier(session, identifier)
 
 
-def _identifiers(user: User) -> list[Identifier]:
+def account_words(user: User) -> list[str]:
+    """The parts of an account's names, which its password may not contain."""
     found = (
         Identifier("email", user.email or ""),
         Identifier("phone", user.phone or ""),
         Identifier("username", user.username or ""),
     )
-    return [identifier for identifier in found if identifier.value]
+    return [word for identifier in found for word in identifier.words]

@@ -12,14 +12,20 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.crypto import new_secret, sha256
 from undercroft.foundation.ids import new_id
 from undercroft.identity.auth.devices import Device
 from undercroft.identity.auth.errors import InvalidToken, RefreshTokenReused, SessionNotFound
-from undercroft.identity.auth.gate import announce_session, announce_user
+from undercroft.identity.auth.gate import (
+    FULL,
+    HALF,
+    SECOND_FACTORS,
+    announce_session,
+    announce_user,
+)
 from undercroft.identity.auth.models import RefreshToken, UserSession
 from undercroft.identity.auth.tokens import Subject, TokenType
 from undercroft.identity.parts import Identity
@@ -38,6 +44,7 @@ class SignIn:
     session_id: UUID
     expires_in: int
     user_id: UUID
+    second_factors: tuple[str, ...] = ()
 
 
 async def start_session(
@@ -48,16 +55,21 @@ async def start_session(
     *,
     method: str,
     now: datetime,
+    aal: str = HALF,
 ) -> SignIn:
-    """Open a session for `user`; `method` is its entry in `amr` (RFC 8176)."""
+    """Open a session for `user`; `method` is its entry in `amr`.
+
+    Where the account has a second factor and `aal` says that none was shown, the session is half
+    open: its tokens do nothing but finish the sign-in.
+    """
     refresh = new_secret()
     row = UserSession(
         id=new_id(),
         user_id=user.id,
         expires_at=now + identity.settings.refresh_token_lifetime,
         last_used_at=now,
-        amr=[{"method": method, "timestamp": int(now.timestamp())}],
-        aal="aal1",
+        amr=[_shown(method, now)],
+        aal=aal,
         origin=device.origin,
         address=device.address,
         user_agent=device.user_agent,
@@ -71,12 +83,47 @@ async def start_session(
     session.add(RefreshToken(token_hash=sha256(refresh), session_id=row.id, issued_at=now))
     await session.execute(update(User).where(User.id == user.id).values(last_sign_in_at=now))
     subject = _subject(identity, user, row)
-    return await _mint(identity, subject, refresh, now)
+    factors = () if aal == FULL else await _second_factors(session, user.id)
+    return await _mint(identity, subject, refresh, now, factors)
+
+
+async def show_again(
+    session: AsyncSession,
+    identity: Identity,
+    session_id: UUID,
+    *,
+    method: str,
+    now: datetime,
+) -> SignIn:
+    """Note that the person of a live session proved again who they are, and renew its tokens.
+
+    With a second factor the session is fully open from then on. The chain of refresh tokens starts
+    anew. Raises `InvalidToken` when the session has ended meanwhile.
+    """
+    statement = (
+        select(UserSession)
+        .where(UserSession.id == session_id, UserSession.ended_at.is_(None))
+        .with_for_update()
+    )
+    row: UserSession | None = await session.scalar(statement)
+    if row is None:
+        raise InvalidToken
+    row.amr = [entry for entry in row.amr if entry["method"] != method] + [_shown(method, now)]
+    row.aal = FULL if method in SECOND_FACTORS else row.aal
+    row.last_used_at, refresh = now, new_secret()
+    await session.execute(delete(RefreshToken).where(RefreshToken.session_id == session_id))
+    session.add(RefreshToken(token_hash=sha256(refresh), session_id=row.id, issued_at=now))
+    await session.flush()
+    await announce_session(session, session_id)
+    user = await session.get_one(User, row.user_id)
+    return await _mint(identity, _subject(identity, user, row), refresh, now)
 
 
 FIND_REFRESH = text("""
     SELECT t.used_at, s.id AS session_id, s.aal, s.amr, s.origin, s.ended_at, s.expires_at,
-           u.id AS user_id, u.status, u.email, u.phone, u.app_metadata, u.user_metadata
+           u.id AS user_id, u.status, u.email, u.phone, u.app_metadata, u.user_metadata,
+           ARRAY(SELECT DISTINCT f.type FROM auth.factors f
+                  WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL ORDER BY 1) AS factors
       FROM auth.refresh_tokens t
       JOIN auth.sessions s ON s.id = t.session_id
       JOIN auth.users u ON u.id = s.user_id
@@ -118,7 +165,8 @@ async def refresh_session(
     elif now - found.used_at > identity.settings.refresh_replay_window:
         await _end_stolen(identity, found.session_id)
         raise RefreshTokenReused
-    return await _mint(identity, _subject_of(identity, found), successor, now)
+    factors = () if found.aal == FULL else tuple(found.factors)
+    return await _mint(identity, _subject_of(identity, found), successor, now, factors)
 
 
 async def end_session(
@@ -239,7 +287,25 @@ def _subject_of(identity: Identity, found: Any) -> Subject:
     )
 
 
-async def _mint(identity: Identity, subject: Subject, refresh: str, now: datetime) -> SignIn:
+def _shown(method: str, now: datetime) -> dict[str, Any]:
+    return {"method": method, "timestamp": int(now.timestamp())}
+
+
+async def _second_factors(session: AsyncSession, user_id: UUID) -> tuple[str, ...]:
+    statement = text(
+        "SELECT DISTINCT type FROM auth.factors"
+        " WHERE user_id = :user_id AND confirmed_at IS NOT NULL ORDER BY type"
+    )
+    return tuple(await session.scalars(statement, {"user_id": user_id}))
+
+
+async def _mint(
+    identity: Identity,
+    subject: Subject,
+    refresh: str,
+    now: datetime,
+    factors: tuple[str, ...] = (),
+) -> SignIn:
     limits = identity.settings
     tokens = identity.tokens
     return SignIn(
@@ -253,4 +319,5 @@ async def _mint(identity: Identity, subject: Subject, refresh: str, now: datetim
         session_id=subject.session_id,
         expires_in=int(limits.access_token_lifetime.total_seconds()),
         user_id=subject.user_id,
+        second_factors=factors,
     )

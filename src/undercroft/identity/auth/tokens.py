@@ -93,7 +93,7 @@ class Tokens:
         try:
             claims = await self.verify(token, TokenType.ACCESS, TokenType.SESSION, expired=True)
             return UUID(claims["session_id"]), UUID(claims["sub"])
-        except (InvalidToken, KeyError, ValueError):
+        except (InvalidToken, KeyError, TypeError, ValueError, AttributeError):
             return None
 
     async def verify(self, token: str, *kinds: TokenType, expired: bool = False) -> dict[str, Any]:

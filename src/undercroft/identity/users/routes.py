@@ -5,10 +5,11 @@ from uuid import UUID
 
 from fastapi import Query
 
-from undercroft.foundation.access import Needs, Permission, SignedIn
+from undercroft.foundation.access import Needs, Permission, SignedIn, StepUpRequired
+from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db import Page
 from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
-from undercroft.identity.auth.errors import PasswordRefused, WrongPassword
+from undercroft.identity.auth.errors import PasswordRefused, SignInLocked, WrongPassword
 from undercroft.identity.auth.service import change_password
 from undercroft.identity.parts import IdentityParts
 from undercroft.identity.users import queries, service
@@ -44,13 +45,15 @@ async def get_me(session: Session, actor: CurrentActor) -> UserRead:
     access=SignedIn(),
     rate="password",
     status_code=204,
-    problems=(WrongPassword, PasswordRefused),
+    problems=(WrongPassword, PasswordRefused, SignInLocked, StepUpRequired),
 )
 async def change_my_password(
     change: PasswordChange, session: Session, actor: CurrentActor, identity: IdentityParts
 ) -> None:
     """Change your password. Every other session of yours ends."""
-    await change_password(session, identity, actor, change.current_password, change.new_password)
+    await change_password(
+        session, identity, actor, change.current_password, change.new_password, now=utc_now()
+    )
 
 
 @router.get("", access=Needs("users:read"))

@@ -23,6 +23,7 @@ async def insert_user(
     *,
     password_hash: str | None,
     status: UserStatus = UserStatus.UNVERIFIED,
+    language: str = "en",
 ) -> UUID | None:
     """Make an account; None when the identifier is taken, also by a racing insert."""
     values = {
@@ -30,6 +31,7 @@ async def insert_user(
         identifier.kind: identifier.value,
         "password_hash": password_hash,
         "status": status,
+        "language": language,
     }
     statement = insert(User).values(values).on_conflict_do_nothing().returning(User.id)
     user_id: UUID | None = await session.scalar(statement)
@@ -74,6 +76,17 @@ async def set_password(
     statement = update(User).where(User.id == user_id).values(password_hash=password_hash)
     await session.execute(statement)
     await end_all_sessions(session, user_id, reason="password_changed", but=but)
+
+
+async def set_first_password(session: AsyncSession, user_id: UUID, password_hash: str) -> bool:
+    """Store a hash where there is none; False when there is one, also by a racing call."""
+    statement = (
+        update(User)
+        .where(User.id == user_id, User.password_hash.is_(None))
+        .values(password_hash=password_hash)
+        .returning(User.id)
+    )
+    return await session.scalar(statement) is not None
 
 
 async def promote(session: AsyncSession, user_id: UUID, *, by: UUID | None = None) -> None:

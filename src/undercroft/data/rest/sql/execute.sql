@@ -41,8 +41,11 @@ begin
             perform set_config(in_settings[i], in_settings[i + 1], true);
         end loop;
     end if;
+    -- Null: what the connection was opened with. Setting it costs a look at the catalogue.
+    if in_search_path is not null then
+        perform set_config('search_path', in_search_path, true);
+    end if;
     perform
-        set_config('search_path', in_search_path, true),
         set_config('request.jwt.claims', in_claims, true),
         set_config('request.method', in_method, true),
         set_config('request.path', in_path, true),

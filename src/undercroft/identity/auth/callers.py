@@ -1,0 +1,39 @@
+"""What the routes of sign-in want to know of a request, and how they answer it."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from undercroft.foundation.http.router import client_address
+from undercroft.identity.auth import schemas
+from undercroft.identity.auth.devices import Device, read_device
+from undercroft.identity.auth.sessions import SignIn
+from undercroft.identity.users import queries
+from undercroft.identity.users.schemas import UserRead
+
+
+def device_of(request: Request) -> Device:
+    headers = request.headers
+    return read_device(headers.get("user-agent"), client_address(request), headers.get("origin"))
+
+
+def _accept_language(request: Request) -> str | None:
+    return request.headers.get("accept-language")
+
+
+CallersDevice = Annotated[Device, Depends(device_of)]
+AcceptLanguage = Annotated[str | None, Depends(_accept_language)]
+
+
+async def tokens_read(session: AsyncSession, signed_in: SignIn) -> schemas.TokensRead:
+    user = await queries.get_user(session, signed_in.user_id)
+    return schemas.TokensRead(
+        access_token=signed_in.access_token,
+        session_token=signed_in.session_token,
+        refresh_token=signed_in.refresh_token,
+        session_id=signed_in.session_id,
+        expires_in=signed_in.expires_in,
+        second_factors=list(signed_in.second_factors),
+        user=UserRead.model_validate(user),
+    )

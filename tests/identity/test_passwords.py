@@ -1,0 +1,181 @@
+"""Resetting, forgetting, setting and changing passwords; tokens about themselves; key rotation."""
+
+import asyncio
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from tests.fixtures.actors import Caller, register, sign_in
+from tests.fixtures.app import PASSWORD
+from tests.fixtures.outbox import Outbox
+
+AUTH = "/api/v1/auth"
+NEW = "Another-Pass-43"
+
+
+async def reset_token(client: httpx.AsyncClient, outbox: Outbox, identifier: str) -> str:
+    body = {"identifier": identifier}
+    headers = {"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+    answer = await client.post(f"{AUTH}/password-reset/request", json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    link = (await outbox.next(identifier, "password_reset"))["link"]
+    assert link.startswith("http://localhost:8000/reset-password?token=")
+    return parse_qs(urlsplit(link).query)["token"][0]
+
+
+async def confirm(client: httpx.AsyncClient, token: str, new: str = NEW) -> httpx.Response:
+    body = {"token": token, "new_password": new}
+    return await client.post(f"{AUTH}/password-reset/confirm", json=body)
+
+
+class TestReset:
+    async def test_ends_every_session_and_works_once_for_fifty_at_once(
+        self, client: httpx.AsyncClient, member: Caller, outbox: Outbox
+    ):
+        token = await reset_token(client, outbox, member.identifier)
+        answers = await asyncio.gather(*(confirm(client, token) for _ in range(50)))
+        assert sorted(a.status_code for a in answers) == [204] + [401] * 49
+        await asyncio.sleep(0.1)
+        assert (await member.get("/api/v1/users/me")).status_code == 401
+        old = {"identifier": member.identifier, "password": PASSWORD}
+        assert (await client.post(f"{AUTH}/login", json=old)).status_code == 401
+        assert (await sign_in(client, member.identifier, NEW)).id == member.id
+        assert (await outbox.next(member.identifier, "password_changed"))["kind"]
+
+    async def test_answers_alike_for_unknown_identifiers(
+        self, client: httpx.AsyncClient, member: Caller
+    ):
+        answers = [
+            await client.post(f"{AUTH}/password-reset/request", json={"identifier": identifier})
+            for identifier in (member.identifier, "nobody-at-all@example.com")
+        ]
+        assert answers[0].json() == answers[1].json()
+
+    async def test_refused_password_leaves_the_link_good(
+        self, client: httpx.AsyncClient, member: Caller, outbox: Outbox
+    ):
+        token = await reset_token(client, outbox, member.identifier)
+        refused = await confirm(client, token, "password")
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["pointer"] == "#/new_password"
+        assert (await confirm(client, token)).status_code == 204
+
+    async def test_a_newer_reset_makes_older_links_useless(
+        self, client: httpx.AsyncClient, member: Caller, outbox: Outbox
+    ):
+        first = await reset_token(client, outbox, member.identifier)
+        second = await reset_token(client, outbox, member.identifier)
+        assert (await confirm(client, second)).status_code == 204
+        assert (await confirm(client, first)).status_code == 401
+
+    @pytest.mark.parametrize("kind", ["access_token", "session_token", "refresh_token"])
+    async def test_other_tokens_are_no_reset_tokens(
+        self, client: httpx.AsyncClient, member: Caller, kind: str
+    ):
+        assert (await confirm(client, member.tokens[kind][:512])).status_code == 401
+
+    async def test_reset_token_is_no_other_token(
+        self, client: httpx.AsyncClient, member: Caller, outbox: Outbox
+    ):
+        token = await reset_token(client, outbox, member.identifier)
+        refresh = await client.post(f"{AUTH}/refresh", json={"refresh_token": token})
+        assert refresh.status_code == 401
+        for headers in ({"Authorization": f"Bearer {token}"}, {"X-Session-Token": token}):
+            assert (await client.get("/api/v1/users/me", headers=headers)).status_code == 401
+
+
+class TestForget:
+    async def test_by_code(self, client: httpx.AsyncClient, member: Caller, outbox: Outbox):
+        body = {"identifier": member.identifier, "channel": "email", "purpose": "password_reset"}
+        await outbox.code(member.identifier)
+        await client.post(f"{AUTH}/send-one-time-password", json=body)
+        code = await outbox.code(member.identifier)
+        proof = {"identifier": member.identifier, "channel": "email", "otp": code}
+        answer = await client.post(f"{AUTH}/forget-password", json=proof | {"new_password": NEW})
+        assert answer.status_code == 204, answer.text
+        assert (await sign_in(client, member.identifier, NEW)).id == member.id
+
+    async def test_by_link(self, client: httpx.AsyncClient, member: Caller, outbox: Outbox):
+        token = await reset_token(client, outbox, member.identifier)
+        body = {"token": token, "new_password": NEW}
+        assert (await client.post(f"{AUTH}/forget-password", json=body)).status_code == 204
+
+    @pytest.mark.parametrize(
+        "proof", [{}, {"token": "x", "otp": "123456"}, {"identifier": "a@example.com"}]
+    )
+    async def test_asks_for_one_whole_proof(self, client: httpx.AsyncClient, proof: dict[str, str]):
+        body = proof | {"new_password": NEW}
+        assert (await client.post(f"{AUTH}/forget-password", json=body)).status_code == 422
+
+
+class TestChange:
+    async def test_alias_ends_other_sessions(self, client: httpx.AsyncClient, member: Caller):
+        other = await sign_in(client, member.identifier)
+        body = {"current_password": PASSWORD, "new_password": NEW}
+        assert (await member.post(f"{AUTH}/change-password", json=body)).status_code == 204
+        await asyncio.sleep(0.1)
+        assert (await other.get("/api/v1/users/me")).status_code == 401
+        assert (await member.get("/api/v1/users/me")).status_code == 200
+
+    async def test_wrong_current_password_locks_after_five(self, member: Caller):
+        body = {"current_password": "Wrong-Horse-42", "new_password": NEW}
+        answers = [await member.post(f"{AUTH}/change-password", json=body) for _ in range(6)]
+        assert [a.status_code for a in answers] == [403] * 5 + [429]
+
+
+class TestTokenInfo:
+    async def test_says_what_the_token_is(self, member: Caller, service: Caller):
+        info = (await member.get(f"{AUTH}/token-info")).json()
+        assert info["token_type"] == "access"
+        assert info["session_id"] == member.tokens["session_id"]
+        assert 3500 < info["expires_in"] <= 3600
+        assert info["aal"] == "aal1"
+        assert (await service.get(f"{AUTH}/token-info")).status_code == 403
+
+
+class TestRotation:
+    async def test_old_tokens_and_keys_keep_working(
+        self, app, client: httpx.AsyncClient, member: Caller, api_keys: dict[str, str]
+    ):
+        from undercroft.foundation.clock import utc_now
+        from undercroft.identity.rotation import rotate_keys
+
+        before = (await client.get("/.well-known/jwks.json")).json()["keys"]
+        identity = app.control.state.identity
+        await rotate_keys(identity, now=utc_now())
+        await asyncio.sleep(0.1)
+        after = (await client.get("/.well-known/jwks.json")).json()["keys"]
+        assert {key["kid"] for key in before} < {key["kid"] for key in after}
+        assert (await member.get("/api/v1/users/me")).status_code == 200
+        newer = await register(client)
+        assert (await newer.get("/api/v1/users/me")).status_code == 200
+        kids = {c.tokens["access_token"].split(".")[0] for c in (member, newer)}
+        assert len(kids) == 2
+        headers = {"apikey": api_keys["service_role"]}
+        assert (await client.get("/api/v1/users", headers=headers)).status_code == 200
+
+    async def test_old_key_dies_after_the_longest_token(
+        self, app, client: httpx.AsyncClient, api_keys: dict[str, str]
+    ):
+        from datetime import timedelta
+
+        from undercroft.foundation.clock import utc_now
+        from undercroft.identity.bootstrap import role_keys
+        from undercroft.identity.rotation import rotate_keys
+
+        identity = app.control.state.identity
+        longest = identity.settings.session_token_lifetime
+        member = await register(client)
+        long_ago = utc_now() - longest - timedelta(minutes=1)
+        await rotate_keys(identity, now=long_ago)
+        await asyncio.sleep(0.1)
+        gone = await client.get(
+            "/api/v1/users/me", headers={"X-Session-Token": member.tokens["session_token"]}
+        )
+        assert gone.status_code == 401
+        async with identity.database.unit_of_work() as session:
+            keys = await role_keys(session, identity.keyring)
+        assert keys["service_role"] != api_keys["service_role"]
+        headers = {"apikey": keys["service_role"]}
+        assert (await client.get("/api/v1/users", headers=headers)).status_code == 200

@@ -1,0 +1,441 @@
+"""Signing in with others: against a real OpenID provider, and against one that lies."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import jwt
+import pytest
+import pytest_asyncio
+from oidc_provider_mock import run_server_in_thread
+
+from tests.fixtures.actors import Caller, register, unique
+from tests.fixtures.app import make_client, running
+from tests.fixtures.engines import EngineAddresses
+from tests.fixtures.outbox import Outbox
+from tests.identity.forger import Forger, make_key
+from undercroft.app import create_app
+from undercroft.foundation.settings import Settings
+from undercroft.identity.auth.providers.service import challenge_of
+
+AUTH = "/api/v1/auth"
+COOKIE = "__Host-undercroft-flow"
+VERIFIER = "v" * 43
+CHALLENGE = challenge_of(VERIFIER)
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[str]:
+    """A whole OpenID provider in a thread."""
+    with run_server_in_thread(require_nonce=True) as server:
+        yield f"http://localhost:{server.server_port}"
+
+
+@pytest_asyncio.fixture(scope="session")
+async def liar() -> AsyncIterator[Forger]:
+    forger = Forger()
+    server = await asyncio.start_server(forger.serve, "127.0.0.1", 0)
+    forger.issuer = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield forger
+
+
+@pytest_asyncio.fixture(scope="session")
+async def web(
+    engines: EngineAddresses, database: str, settings: Settings, provider: str, liar: Forger
+) -> AsyncIterator[httpx.AsyncClient]:
+    """Anonymous, at an application that knows both providers."""
+    auth = settings.auth.model_dump() | {
+        "providers": {
+            "acme": {"client_id": "our-client", "client_secret": "s", "issuer": provider},
+            "liar": {"client_id": "our-client", "client_secret": "s", "issuer": liar.issuer},
+            "microsoft": {"client_id": "our-client", "issuer": liar.issuer},
+        },
+        "redirect_urls": ("https://other.example/back",),
+    }
+    options = {"rate_limits": {"enabled": False}, "observability": {"log_level": "error"}}
+    app = create_app(engines.settings(database, auth=auth, **options))
+    async with running(app), make_client(app) as client:
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def honest(liar: Forger) -> None:
+    liar.reset()
+
+
+@dataclass
+class Trip:
+    """A browser on its way: where it was sent, and the cookie it keeps."""
+
+    url: str
+    cookie: str
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.url).query).items()}
+
+
+def cookie_of(answer: httpx.Response) -> str:
+    line = answer.headers["set-cookie"]
+    assert all(word in line for word in ("Secure", "HttpOnly", "Path=/", "SameSite=lax"))
+    assert "Domain" not in line
+    return str(line.partition(";")[0].partition("=")[2])
+
+
+async def set_out(web: httpx.AsyncClient, name: str = "acme", **params: str) -> Trip:
+    answer = await web.get(f"{AUTH}/authorize/{name}", params=params)
+    assert answer.status_code == 303, answer.text
+    return Trip(answer.headers["location"], cookie_of(answer))
+
+
+async def consent(trip: Trip, provider: str, subject: str, **claims: Any) -> dict[str, str]:
+    """What the person does at the provider; returns what the browser comes back with."""
+    async with httpx.AsyncClient() as browser:
+        if claims:
+            await browser.put(f"{provider}/users/{subject}", json=claims)
+        answer = await browser.post(trip.url, data={"sub": subject})
+    assert answer.status_code == 302, answer.text
+    back = urlsplit(answer.headers["location"])
+    assert back.path == f"{AUTH}/callback/acme"
+    return {name: values[0] for name, values in parse_qs(back.query).items()}
+
+
+async def come_back(
+    web: httpx.AsyncClient, answer: dict[str, str], cookie: str | None, name: str = "acme"
+) -> httpx.Response:
+    headers = {"Cookie": f"{COOKIE}={cookie}"} if cookie else {}
+    return await web.get(f"{AUTH}/callback/{name}", params=answer, headers=headers)
+
+
+async def with_acme(
+    web: httpx.AsyncClient, provider: str, subject: str, **claims: Any
+) -> httpx.Response:
+    trip = await set_out(web)
+    return await come_back(web, await consent(trip, provider, subject, **claims), trip.cookie)
+
+
+class TestSignIn:
+    async def test_makes_an_account_and_finds_it_again(self, web: httpx.AsyncClient, provider: str):
+        email = f"{unique('ada')}@example.com"
+        first = await with_acme(web, provider, email, email=email, email_verified=True)
+        assert first.status_code == 200, first.text
+        user = first.json()["user"]
+        assert (user["email"], user["status"]) == (email, "active")
+        assert user["email_verified_at"]
+        # The address there may change: the subject names the account.
+        second = await with_acme(web, provider, email, email="x@y.example", email_verified=True)
+        assert second.json()["user"]["id"] == user["id"]
+        signed_in = Caller(web, "", "", second.json())
+        info = (await signed_in.get(f"{AUTH}/token-info")).json()
+        assert info["amr"][0]["method"] == "oauth:acme"
+        identities = (await signed_in.get(f"{AUTH}/identities")).json()
+        assert [each["provider"] for each in identities] == ["acme"]
+        last = await signed_in.delete(f"{AUTH}/identities/{identities[0]['id']}")
+        assert last.status_code == 204
+
+    async def test_goes_on_to_the_application_with_a_code_for_its_verifier(
+        self, web: httpx.AsyncClient, provider: str
+    ):
+        email = f"{unique('spa')}@example.com"
+        target = "http://localhost:8000/welcome?x=1"
+        trip = await set_out(web, redirect_to=target, code_challenge=CHALLENGE)
+        answer = await consent(trip, provider, email, email=email, email_verified=True)
+        gone = await come_back(web, answer, trip.cookie)
+        assert gone.status_code == 303
+        assert gone.headers["location"].startswith(f"{target}&code=")
+        code = parse_qs(urlsplit(gone.headers["location"]).query)["code"][0]
+        body = {"code": code, "code_verifier": VERIFIER}
+        answers = await asyncio.gather(
+            *(web.post(f"{AUTH}/exchange", json=body) for _ in range(20))
+        )
+        assert sorted(a.status_code for a in answers) == [200] + [401] * 19
+
+    async def test_code_with_another_verifier_is_spent(self, web: httpx.AsyncClient, provider: str):
+        email = f"{unique('spa')}@example.com"
+        target = "https://other.example/back"
+        trip = await set_out(web, redirect_to=target, code_challenge=CHALLENGE)
+        answer = await consent(trip, provider, email, email=email, email_verified=True)
+        gone = await come_back(web, answer, trip.cookie)
+        code = parse_qs(urlsplit(gone.headers["location"]).query)["code"][0]
+        for verifier in ("w" * 43, VERIFIER):
+            body = {"code": code, "code_verifier": verifier}
+            assert (await web.post(f"{AUTH}/exchange", json=body)).status_code == 401
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            "https://evil.example/",
+            "http://localhost:8000.evil.example/",
+            "http://localhost:8000@evil.example/",
+            "//evil.example",
+            "http://localhost:8000\\@evil.example",
+            "https://other.example/back/../evil",
+            "javascript:alert(1)",
+        ],
+    )
+    async def test_refuses_redirects_elsewhere(self, web: httpx.AsyncClient, target: str):
+        params = {"redirect_to": target, "code_challenge": CHALLENGE}
+        answer = await web.get(f"{AUTH}/authorize/acme", params=params)
+        assert (answer.status_code, answer.json()["code"]) == (422, "redirect_refused")
+
+    async def test_redirect_needs_a_challenge(self, web: httpx.AsyncClient):
+        params = {"redirect_to": "http://localhost:8000/"}
+        assert (await web.get(f"{AUTH}/authorize/acme", params=params)).status_code == 422
+
+    async def test_unknown_provider(self, web: httpx.AsyncClient):
+        assert (await web.get(f"{AUTH}/authorize/nobody")).status_code == 404
+        names = [each["name"] for each in (await web.get(f"{AUTH}/providers")).json()]
+        assert names == ["acme", "liar", "microsoft"]
+
+    async def test_refusal_goes_on_to_the_application(
+        self, client: httpx.AsyncClient, web: httpx.AsyncClient, provider: str
+    ):
+        squatter = await register(client)
+        target = "http://localhost:8000/welcome"
+        trip = await set_out(web, redirect_to=target, code_challenge=CHALLENGE)
+        answer = await consent(
+            trip, provider, unique("refused"), email=squatter.identifier, email_verified=True
+        )
+        gone = await come_back(web, answer, trip.cookie)
+        assert gone.headers["location"] == f"{target}?error=account_exists"
+
+
+class TestLinking:
+    async def test_both_sides_verified_links(
+        self, client: httpx.AsyncClient, web: httpx.AsyncClient, provider: str, outbox: Outbox
+    ):
+        member = await register(client)
+        code = await outbox.code(member.identifier)
+        body = {"identifier": member.identifier, "channel": "email", "otp": code}
+        await member.post(f"{AUTH}/verify-email-and-phone", json=body)
+        email = member.identifier.upper()
+        answer = await with_acme(web, provider, unique("linked"), email=email, email_verified=True)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["user"]["id"] == member.id
+
+    async def test_account_that_nobody_confirmed_is_not_linked(
+        self, client: httpx.AsyncClient, web: httpx.AsyncClient, provider: str
+    ):
+        squatter = await register(client)
+        answer = await with_acme(
+            web, provider, unique("victim"), email=squatter.identifier, email_verified=True
+        )
+        assert (answer.status_code, answer.json()["code"]) == (409, "account_exists")
+
+    @pytest.mark.parametrize("verified", [False, None, "yes", 1.5])
+    async def test_address_that_the_provider_did_not_verify_counts_for_nothing(
+        self,
+        client: httpx.AsyncClient,
+        web: httpx.AsyncClient,
+        liar: Forger,
+        outbox: Outbox,
+        verified: object,
+    ):
+        victim = await register(client)
+        code = await outbox.code(victim.identifier)
+        body = {"identifier": victim.identifier, "channel": "email", "otp": code}
+        await victim.post(f"{AUTH}/verify-email-and-phone", json=body)
+        liar.claims = {
+            "sub": unique("attacker"),
+            "email": victim.identifier,
+            "email_verified": verified,
+        }
+        answer = await lie(web, liar)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["user"]["id"] != victim.id
+        assert answer.json()["user"]["email"] is None
+
+    async def test_microsoft_proves_no_addresses(
+        self, client: httpx.AsyncClient, web: httpx.AsyncClient, liar: Forger
+    ):
+        victim = await register(client)
+        liar.claims = {"sub": unique("ms"), "email": victim.identifier, "email_verified": True}
+        answer = await lie(web, liar, name="microsoft")
+        assert answer.json()["user"]["email"] is None
+
+    async def test_same_subject_at_another_provider_is_somebody_else(
+        self, web: httpx.AsyncClient, liar: Forger
+    ):
+        liar.claims = {"sub": unique("same")}
+        first, second = await lie(web, liar), await lie(web, liar, name="microsoft")
+        assert first.json()["user"]["id"] != second.json()["user"]["id"]
+
+    async def test_signed_in_person_links_and_unlinks(self, web: httpx.AsyncClient, provider: str):
+        member = await register(web)
+        begun = await member.post(f"{AUTH}/identities/acme", json={})
+        trip = Trip(begun.json()["url"], cookie_of(begun))
+        subject = unique("mine")
+        answer = await consent(trip, provider, subject, email="any@example.com")
+        assert (await come_back(web, answer, trip.cookie)).status_code == 204
+        assert (await with_acme(web, provider, subject)).json()["user"]["id"] == member.id
+        other = await register(web)
+        begun = await other.post(f"{AUTH}/identities/acme", json={})
+        trip = Trip(begun.json()["url"], cookie_of(begun))
+        taken = await come_back(web, await consent(trip, provider, subject), trip.cookie)
+        assert (taken.status_code, taken.json()["code"]) == (409, "identity_taken")
+        (linked,) = (await member.get(f"{AUTH}/identities")).json()
+        path = f"{AUTH}/identities/{linked['id']}"
+        assert (await other.delete(path)).status_code == 404
+        assert (await member.delete(path)).status_code == 204
+
+    async def test_only_way_in_stays(self, web: httpx.AsyncClient, liar: Forger):
+        liar.claims = {"sub": unique("only")}
+        owner = Caller(web, "", "", (await lie(web, liar)).json())
+        (linked,) = (await owner.get(f"{AUTH}/identities")).json()
+        answer = await owner.delete(f"{AUTH}/identities/{linked['id']}")
+        assert (answer.status_code, answer.json()["code"]) == (409, "last_way_in")
+
+
+class TestState:
+    @pytest.mark.parametrize("case", ["none", "other", "no cookie", "other cookie", "empty"])
+    async def test_belongs_to_the_browser(self, web: httpx.AsyncClient, provider: str, case: str):
+        trip, other = await set_out(web), await set_out(web)
+        answer = await consent(trip, provider, unique("state"), email="a@b.example")
+        cookie: str | None = trip.cookie
+        match case:
+            case "none":
+                del answer["state"]
+            case "other":
+                answer["state"] = other.query["state"]
+            case "no cookie":
+                cookie = None
+            case "other cookie":
+                cookie = other.cookie
+            case "empty":
+                answer["state"] = ""
+        refused = await come_back(web, answer, cookie)
+        assert (refused.status_code, refused.json()["code"]) == (401, "flow_invalid")
+
+    async def test_works_once(self, web: httpx.AsyncClient, provider: str):
+        trip = await set_out(web)
+        answer = await consent(trip, provider, unique("once"), email="a@b.example")
+        assert (await come_back(web, answer, trip.cookie)).status_code == 200
+        assert (await come_back(web, answer, trip.cookie)).status_code == 401
+
+    async def test_is_of_one_provider(self, web: httpx.AsyncClient, provider: str):
+        trip = await set_out(web)
+        answer = await consent(trip, provider, unique("mix"), email="a@b.example")
+        assert (await come_back(web, answer, trip.cookie, name="liar")).status_code == 401
+
+    async def test_is_no_credential(self, web: httpx.AsyncClient):
+        state = (await set_out(web)).query["state"]
+        body = {"token": state, "new_password": "Another-Pass-43"}
+        assert (await web.post(f"{AUTH}/password-reset/confirm", json=body)).status_code == 401
+        body = {"code": state, "code_verifier": VERIFIER}
+        assert (await web.post(f"{AUTH}/exchange", json=body)).status_code == 401
+        body = {"refresh_token": state}
+        assert (await web.post(f"{AUTH}/refresh", json=body)).status_code == 401
+
+    async def test_sends_pkce_and_nonce(self, web: httpx.AsyncClient):
+        query = (await set_out(web)).query
+        assert query["code_challenge_method"] == "S256"
+        assert len(query["nonce"]) >= 32
+        assert len(query["state"]) >= 32
+        assert query["redirect_uri"] == "http://localhost:8000/api/v1/auth/callback/acme"
+
+    async def test_refusal_of_the_person(self, web: httpx.AsyncClient):
+        trip = await set_out(web)
+        answer = {"state": trip.query["state"], "error": "access_denied"}
+        refused = await come_back(web, answer, trip.cookie)
+        assert (refused.status_code, refused.json()["code"]) == (401, "provider_refused")
+
+
+async def lie(
+    web: httpx.AsyncClient, liar: Forger, name: str = "liar", **answer: str
+) -> httpx.Response:
+    trip = await set_out(web, name)
+    liar.nonce = trip.query["nonce"]
+    back = {"state": trip.query["state"], "code": "any"} | answer
+    return await come_back(web, back, trip.cookie, name=name)
+
+
+class TestLies:
+    async def test_honest_answer_passes(self, web: httpx.AsyncClient, liar: Forger):
+        assert (await lie(web, liar)).status_code == 200
+
+    @pytest.mark.parametrize(
+        "claims",
+        [
+            {"sub": ""},
+            {"sub": " "},
+            {"sub": None},
+            {"sub": "x" * 256},
+            {"aud": "another-client"},
+            {"aud": ["our-client", "another-client"]},
+            {"aud": ["our-client"], "azp": "another-client"},
+            {"aud": None},
+            {"iss": "https://evil.example"},
+            {"iss": None},
+            {"nonce": "another"},
+            {"nonce": None},
+            {"exp": 1},
+            {"exp": None},
+            {"iat": 99999999999},
+        ],
+    )
+    async def test_claims(self, web: httpx.AsyncClient, liar: Forger, claims: dict[str, Any]):
+        liar.claims = claims
+        answer = await lie(web, liar)
+        assert (answer.status_code, answer.json()["code"]) == (401, "provider_refused")
+
+    @pytest.mark.parametrize("case", ["none", "hs256", "other key", "unknown kid"])
+    async def test_signatures(self, web: httpx.AsyncClient, liar: Forger, case: str):
+        match case:
+            case "none":
+                liar.algorithm = "none"
+            case "hs256":
+                liar.algorithm, liar.signing = "HS256", "s" * 32
+            case "other key":
+                liar.signing = make_key()
+            case "unknown kid":
+                liar.headers = {"kid": "another"}
+        answer = await lie(web, liar)
+        assert (answer.status_code, answer.json()["code"]) == (401, "provider_refused")
+
+    async def test_answer_of_another_issuer(self, web: httpx.AsyncClient, liar: Forger):
+        assert (await lie(web, liar, iss="https://evil.example")).status_code == 401
+        assert (await lie(web, liar, iss=liar.issuer)).status_code == 200
+
+    async def test_refused_code_tells_nothing(self, web: httpx.AsyncClient, liar: Forger):
+        liar.token_status = 400
+        answer = await lie(web, liar)
+        assert answer.status_code == 401
+        assert "secret detail" not in answer.text
+
+
+async def test_second_factor_is_asked_for_all_the_same(web: httpx.AsyncClient, liar: Forger):
+    from tests.identity.test_second_factors import add_totp
+
+    liar.claims = {"sub": unique("mfa")}
+    owner = Caller(web, "", "", (await lie(web, liar)).json())
+    await add_totp(owner)
+    again = Caller(web, "", "", (await lie(web, liar)).json())
+    assert again.tokens["second_factors"] == ["totp"]
+    assert (await again.get("/api/v1/users/me")).status_code == 403
+
+
+def test_apple_secret_is_a_token_signed_with_its_key():
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    from undercroft.foundation.clock import utc_now
+    from undercroft.foundation.settings import ProviderSettings
+    from undercroft.identity.auth.providers.presets import make_provider
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    settings = ProviderSettings(client_id="app", client_secret=pem, team_id="T", key_id="K")
+    apple = make_provider("apple", settings)
+    secret = apple.secret(utc_now())
+    assert secret
+    claims = jwt.decode(secret, key.public_key(), ["ES256"], audience="https://appleid.apple.com")
+    assert (claims["iss"], claims["sub"]) == ("T", "app")
+    assert apple.posts_back
