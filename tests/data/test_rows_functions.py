@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.fixtures.rows import RowsDatabase
+from tests.fixtures.rows import MakeRows, RowsDatabase
 
 CALLS = {
     "named": ("/add?a=1&b=2", 3),
@@ -302,6 +302,17 @@ class TestSettings:
             "/rpc/nap", json={"seconds": 5}, headers={"Authorization": "rows_slow"}
         )
         assert (response.status_code, response.json()["code"]) == (500, "57014")
+
+    async def test_a_time_limit_is_not_the_next_callers(self, make_rows: MakeRows):
+        rows = await make_rows(size=1)
+        for _ in range(2):
+            response = await rows.post(
+                "/rpc/nap", json={"seconds": 5}, headers={"Authorization": "rows_slow"}
+            )
+            assert response.status_code == 500
+            for headers in ({}, {"Prefer": "tx=rollback"}):
+                response = await rows.post("/rpc/nap", json={"seconds": 0.4}, headers=headers)
+                assert response.status_code == 204
 
     async def test_of_a_function(self, rows: httpx.AsyncClient):
         response = await rows.post("/rpc/hurried_nap", json={"seconds": 5})
