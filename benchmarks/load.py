@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import statistics
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -31,6 +32,15 @@ class Measured:
     failed: int
 
 
+def median(runs: list[Measured]) -> Measured:
+    return Measured(
+        statistics.median(run.rate for run in runs),
+        statistics.median(run.p50 for run in runs),
+        statistics.median(run.p99 for run in runs),
+        sum(run.failed for run in runs),
+    )
+
+
 def wrk() -> str:
     found = shutil.which("wrk")
     if not found:
@@ -39,7 +49,7 @@ def wrk() -> str:
 
 
 def measure(
-    request: Request, *, seconds: int, connections: int = CONNECTIONS, warm_up: int = 2
+    request: Request, *, seconds: int, connections: int = CONNECTIONS, warm_up: int = 1
 ) -> Measured:
     """Send `request` from all connections as fast as they are answered."""
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:

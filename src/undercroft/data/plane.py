@@ -46,8 +46,11 @@ class RowsPlane:
             return connection
 
         search_path = ", ".join(ident(name) for name in (data.schemas[0], *data.extra_search_path))
-        if not settings.database.pooled:
-            options["server_settings"]["search_path"] = search_path
+        # What most requests have in common is set once, not with each of them.
+        session = {"search_path": search_path, "request.method": "GET", "request.cookies": "{}"}
+        if settings.database.pooled:
+            session = {}
+        options["server_settings"] |= session
         self._gate = gate
         self._listener = listener
         self._pool = Pool(
@@ -73,7 +76,7 @@ class RowsPlane:
             self._pool,
             function_schema=FUNCTION_SCHEMA,
             prepared=prepared,
-            search_path=search_path if prepared else None,
+            session=session,
         )
         self._app = RestApp(
             executor, self._schemas, self._authenticate, config, catch_up=self.catch_up

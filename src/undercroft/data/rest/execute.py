@@ -1,6 +1,6 @@
 """Runs a compiled statement as its caller, in one transaction and, where it can, one round trip."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -77,7 +77,7 @@ class Job:
 
 
 class Executor:
-    """Owns the pool, whose connections are opened with `search_path`.
+    """Owns the pool, whose connections are opened with the settings of `session`.
 
     `function_schema` holds `rest_execute`; None puts it in `pg_temp`. Where even that is refused,
     as on a read replica, requests run as explicit transactions. So they do with `prepared` off: a
@@ -92,12 +92,15 @@ class Executor:
         function_schema: str | None = None,
         prepared: bool = True,
         pre_request: str | None = None,
-        search_path: str | None = None,
+        session: Mapping[str, str] | None = None,
     ) -> None:
         self.pool = pool
         self._schema = function_schema
         self._one_call = prepared
-        self._search_path = search_path
+        session = session or {}
+        self._search_path = session.get("search_path")
+        self._method = session.get("request.method")
+        self._cookies = session.get("request.cookies")
         self._pre_request = f"SELECT {pre_request}()" if pre_request else None
 
     async def run(self, job: Job, *, anonymous: bool) -> Result:
@@ -170,10 +173,10 @@ class Executor:
         row = await session.execute.fetchrow(
             None if job.search_path == self._search_path else job.search_path,
             job.claims,
-            job.method,
+            None if job.method == self._method else job.method,
             job.path,
             job.headers,
-            job.cookies,
+            None if job.cookies == self._cookies else job.cookies,
             "on" if job.read_only else "off",
             job.role,
             [part for pair in job.settings for part in pair] or None,

@@ -41,16 +41,16 @@ begin
             perform set_config(in_settings[i], in_settings[i + 1], true);
         end loop;
     end if;
-    -- Null: what the connection was opened with. Setting it costs a look at the catalogue.
-    if in_search_path is not null then
-        perform set_config('search_path', in_search_path, true);
-    end if;
+    -- Null: what the connection was opened with. Every setting costs microseconds, the search path
+    -- a look at the catalogue too.
     perform
+        case when in_search_path is not null
+            then set_config('search_path', in_search_path, true) end,
+        case when in_method is not null then set_config('request.method', in_method, true) end,
+        case when in_cookies is not null then set_config('request.cookies', in_cookies, true) end,
         set_config('request.jwt.claims', in_claims, true),
-        set_config('request.method', in_method, true),
         set_config('request.path', in_path, true),
         set_config('request.headers', in_headers, true),
-        set_config('request.cookies', in_cookies, true),
         set_config('transaction_read_only', in_read_only, true),
         set_config('role', in_role, true);
     if in_pre_request is not null then
