@@ -5,4 +5,6 @@ pytest_plugins = [
     "tests.fixtures.app",
     "tests.fixtures.actors",
     "tests.fixtures.outbox",
+    "tests.fixtures.query_counter",
+    "tests.fixtures.policies",
 ]

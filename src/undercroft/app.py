@@ -20,7 +20,7 @@ from undercroft.data import tables
 from undercroft.data.parts import Data
 from undercroft.data.plane import PREFIX as ROWS_PREFIX
 from undercroft.data.plane import RowsPlane
-from undercroft.foundation.access import Actor
+from undercroft.foundation.access import Actor, Permission
 from undercroft.foundation.cache import Cache, RateLimiter
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
@@ -30,10 +30,12 @@ from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
 from undercroft.foundation.http.planes import Planes
 from undercroft.foundation.http.rendering import add_problem_handlers
-from undercroft.foundation.jobs import JobRegistry, Workplace, outbox
+from undercroft.foundation.jobs import Job, JobRegistry, Schedule, Workplace, outbox
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
+from undercroft.identity.access import routes as access_routes
+from undercroft.identity.access.api_keys import routes as api_key_routes
 from undercroft.identity.auth import jobs as auth_jobs
 from undercroft.identity.auth import routes as auth_routes
 from undercroft.identity.auth.codes import routes as code_routes
@@ -42,8 +44,12 @@ from undercroft.identity.auth.factors import routes as factor_routes
 from undercroft.identity.auth.providers import routes as provider_routes
 from undercroft.identity.bootstrap import FirstSuperuser
 from undercroft.identity.bootstrap import bootstrap as bootstrap_identity
+from undercroft.identity.features import routes as feature_routes
+from undercroft.identity.organizations import routes as organization_routes
 from undercroft.identity.parts import Identity, build_identity
+from undercroft.identity.users import erasure
 from undercroft.identity.users import routes as user_routes
+from undercroft.identity.users import settings_routes as user_settings_routes
 from undercroft.operations import health
 from undercroft.operations.health.checks import VERSION
 
@@ -54,11 +60,37 @@ CONTROL: tuple[Router, ...] = (
     factor_routes.users_router,
     provider_routes.router,
     auth_routes.session_router,
+    access_routes.user_router,
     user_routes.router,
+    user_settings_routes.router,
+    access_routes.permission_router,
+    access_routes.group_router,
+    access_routes.access_router,
+    api_key_routes.router,
+    organization_routes.router,
+    organization_routes.invitation_router,
+    feature_routes.router,
+    feature_routes.organization_router,
     tables.router,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root)
+
+PERMISSIONS: tuple[Permission, ...] = (
+    *user_routes.PERMISSIONS,
+    *access_routes.PERMISSIONS,
+    *api_key_routes.PERMISSIONS,
+    *organization_routes.PERMISSIONS,
+    *feature_routes.PERMISSIONS,
+    *tables.PERMISSIONS,
+)
+
+JOBS: tuple[Job, ...] = (*notifications.JOBS, *auth_jobs.JOBS, *erasure.JOBS)
+SCHEDULES: tuple[Schedule, ...] = (
+    *notifications.SCHEDULES,
+    *auth_jobs.SCHEDULES,
+    *erasure.SCHEDULES,
+)
 
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."
 EXPOSED_HEADERS = ("Content-Range", "Location", "Retry-After", "X-Request-Id", "Content-Location")
@@ -90,10 +122,7 @@ def create_app(settings: Settings | None = None) -> Application:
 
 def create_registry() -> JobRegistry:
     """Every job, schedule and subscription of every wing."""
-    return JobRegistry(
-        jobs=(*notifications.JOBS, *auth_jobs.JOBS),
-        schedules=(*notifications.SCHEDULES, *auth_jobs.SCHEDULES),
-    )
+    return JobRegistry(jobs=JOBS, schedules=SCHEDULES)
 
 
 @asynccontextmanager
@@ -122,7 +151,7 @@ async def _bootstrap(settings: Settings, *, embedded: bool) -> FirstSuperuser | 
     parts, identity = build_parts(settings)
     wanted = settings.auth.first_superuser_email is not None
     try:
-        return await bootstrap_identity(identity, make_superuser=wanted or embedded)
+        return await bootstrap_identity(identity, PERMISSIONS, make_superuser=wanted or embedded)
     finally:
         identity.passwords.close()
         await parts.database.dispose()

@@ -197,6 +197,13 @@ create function library.with_bad_status() returns text language plpgsql as
 create function library.untyped() returns record language sql immutable as $$ select 1 as a, 'x'::text as b $$;
 create function library.untyped_rows() returns setof record language sql immutable as
     $$ select * from (values (1, 'x'::text), (2, 'y')) as t (a, b) $$;
+create function library.twin(a int) returns text language sql immutable as $$ select 'int' $$;
+create function library.twin(a text) returns text language sql immutable as $$ select 'text' $$;
+create function library.hurried_nap(seconds float8) returns void language sql
+    set statement_timeout = '100ms' as $$ select pg_sleep(seconds) $$;
+create function library.isolation() returns text language sql stable
+    set default_transaction_isolation = 'serializable' as
+    $$ select current_setting('transaction_isolation') $$;
 
 -- Columns of a composite type, and a view that keeps its rows ------------------------------------
 create type library.place as (lat text, long text);

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.fixtures.rows import RowsDatabase
+from tests.fixtures.rows import MakeRows, RowsDatabase
 
 CALLS = {
     "named": ("/add?a=1&b=2", 3),
@@ -190,6 +190,10 @@ class TestRefusals:
             "hint": "Perhaps you meant to call the function library.add(a, b)",
         }
 
+    async def test_functions_that_only_differ_in_types(self, rows: httpx.AsyncClient):
+        response = await rows.get("/rpc/twin?a=1")
+        assert (response.status_code, response.json()["code"]) == (300, "PGRST203")
+
     async def test_no_function_for_a_raw_body(self, rows: httpx.AsyncClient):
         response = await rows.post("/rpc/add", content="x", headers={"Content-Type": "text/plain"})
         assert response.json()["details"].startswith(
@@ -298,6 +302,23 @@ class TestSettings:
             "/rpc/nap", json={"seconds": 5}, headers={"Authorization": "rows_slow"}
         )
         assert (response.status_code, response.json()["code"]) == (500, "57014")
+
+    async def test_a_time_limit_is_not_the_next_callers(self, make_rows: MakeRows):
+        rows = await make_rows(size=1)
+        for _ in range(2):
+            response = await rows.post(
+                "/rpc/nap", json={"seconds": 5}, headers={"Authorization": "rows_slow"}
+            )
+            assert response.status_code == 500
+            for headers in ({}, {"Prefer": "tx=rollback"}):
+                response = await rows.post("/rpc/nap", json={"seconds": 0.4}, headers=headers)
+                assert response.status_code == 204
+
+    async def test_of_a_function(self, rows: httpx.AsyncClient):
+        response = await rows.post("/rpc/hurried_nap", json={"seconds": 5})
+        assert (response.status_code, response.json()["code"]) == (500, "57014")
+        response = await rows.get("/rpc/isolation")
+        assert response.json() == "serializable"
 
     async def test_timezone(self, rows: httpx.AsyncClient):
         headers = {"Prefer": "timezone=Asia/Tokyo"}

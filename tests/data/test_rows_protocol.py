@@ -5,8 +5,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.fixtures.rows import CONFIG, MakeRows
-from undercroft.data.rest import OpenApiMode, TransactionEnd
+from tests.fixtures.rows import CONFIG, MakeRows, RowsDatabase
+from undercroft.data.rest import OpenApiMode, Pool, RestError, TransactionEnd
 from undercroft.data.schema import QualifiedName
 
 OBJECT = "application/vnd.pgrst.object+json"
@@ -289,6 +289,14 @@ class TestErrors:
     async def test_wrong_value(self, rows: httpx.AsyncClient):
         response = await rows.get("/books?id=eq.one")
         assert (response.status_code, response.json()["code"]) == (400, "22P02")
+
+    async def test_no_free_connection(self, rows_database: RowsDatabase):
+        pool = Pool(rows_database.connect, size=1, acquire_timeout=0.1)
+        async with pool.acquire():
+            with pytest.raises(RestError) as refused:
+                await pool.take()
+        assert (refused.value.status, refused.value.code) == (504, "PGRST003")
+        await pool.close()
 
     async def test_terse(self, make_rows: MakeRows):
         rows = await make_rows(replace(CONFIG, verbose_errors=False))

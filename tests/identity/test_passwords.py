@@ -1,4 +1,4 @@
-"""Resetting, forgetting, setting and changing passwords; tokens about themselves; key rotation."""
+"""Resetting, forgetting, setting and changing passwords; tokens about themselves."""
 
 import asyncio
 from urllib.parse import parse_qs, urlsplit
@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.fixtures.actors import Caller, register, sign_in
+from tests.fixtures.actors import Caller, sign_in
 from tests.fixtures.app import PASSWORD
 from tests.fixtures.outbox import Outbox
 
@@ -132,50 +132,3 @@ class TestTokenInfo:
         assert 3500 < info["expires_in"] <= 3600
         assert info["aal"] == "aal1"
         assert (await service.get(f"{AUTH}/token-info")).status_code == 403
-
-
-class TestRotation:
-    async def test_old_tokens_and_keys_keep_working(
-        self, app, client: httpx.AsyncClient, member: Caller, api_keys: dict[str, str]
-    ):
-        from undercroft.foundation.clock import utc_now
-        from undercroft.identity.rotation import rotate_keys
-
-        before = (await client.get("/.well-known/jwks.json")).json()["keys"]
-        identity = app.control.state.identity
-        await rotate_keys(identity, now=utc_now())
-        await asyncio.sleep(0.1)
-        after = (await client.get("/.well-known/jwks.json")).json()["keys"]
-        assert {key["kid"] for key in before} < {key["kid"] for key in after}
-        assert (await member.get("/api/v1/users/me")).status_code == 200
-        newer = await register(client)
-        assert (await newer.get("/api/v1/users/me")).status_code == 200
-        kids = {c.tokens["access_token"].split(".")[0] for c in (member, newer)}
-        assert len(kids) == 2
-        headers = {"apikey": api_keys["service_role"]}
-        assert (await client.get("/api/v1/users", headers=headers)).status_code == 200
-
-    async def test_old_key_dies_after_the_longest_token(
-        self, app, client: httpx.AsyncClient, api_keys: dict[str, str]
-    ):
-        from datetime import timedelta
-
-        from undercroft.foundation.clock import utc_now
-        from undercroft.identity.bootstrap import role_keys
-        from undercroft.identity.rotation import rotate_keys
-
-        identity = app.control.state.identity
-        longest = identity.settings.session_token_lifetime
-        member = await register(client)
-        long_ago = utc_now() - longest - timedelta(minutes=1)
-        await rotate_keys(identity, now=long_ago)
-        await asyncio.sleep(0.1)
-        gone = await client.get(
-            "/api/v1/users/me", headers={"X-Session-Token": member.tokens["session_token"]}
-        )
-        assert gone.status_code == 401
-        async with identity.database.unit_of_work() as session:
-            keys = await role_keys(session, identity.keyring)
-        assert keys["service_role"] != api_keys["service_role"]
-        headers = {"apikey": keys["service_role"]}
-        assert (await client.get("/api/v1/users", headers=headers)).status_code == 200

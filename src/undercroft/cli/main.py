@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from undercroft.cli import db, doctor, importing, keys, outbox, serve, settings, users, worker
+from undercroft.cli import (
+    db,
+    doctor,
+    groups,
+    importing,
+    keys,
+    outbox,
+    serve,
+    settings,
+    users,
+    worker,
+)
 
 app = typer.Typer(
     name="undercroft",
@@ -23,6 +34,7 @@ app.add_typer(settings.app, name="settings")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 app.command("outbox")(outbox.show_outbox)
+app.add_typer(groups.app, name="groups")
 
 
 def _version(asked: bool) -> None:

@@ -47,15 +47,19 @@ class Actor:
     half: HalfSignIn | None = None
     has_second_factor: bool = False
     fresh_until: float = 0.0
+    # A program with a key of its own: no account, only the key's rights in the key's organization.
+    api_key_id: UUID | None = None
+    organization_id: UUID | None = None
 
     @property
     def is_signed_in(self) -> bool:
-        return self.user_id is not None or self.role is Role.SERVICE
+        known = self.user_id or self.api_key_id
+        return known is not None or self.role is Role.SERVICE
 
     @property
     def name(self) -> str:
-        """Stable text for logs and keys: the user's id or the role."""
-        return str(self.user_id or self.role.value)
+        """Stable text for logs and keys: the user's id, the key's id or the role."""
+        return str(self.user_id or self.api_key_id or self.role.value)
 
     def has(self, permission: str) -> bool:
         return self.is_superuser or permission in self.permissions
@@ -139,8 +143,18 @@ class HalfSignedIn(AccessRule):
 
 
 @dataclass(frozen=True, slots=True)
+class Authenticated(AccessRule):
+    """Any user, API key or service key; what each may do is decided at the object's door."""
+
+    name: str = "authenticated"
+
+    def check(self, actor: Actor) -> None:
+        actor.require_signed_in()
+
+
+@dataclass(frozen=True, slots=True)
 class Needs(AccessRule):
-    """Callers who hold permission `name`, service keys and superusers."""
+    """Users and API keys that hold permission `name`, service keys and superusers."""
 
     name: str
 
@@ -152,7 +166,7 @@ class Needs(AccessRule):
 
 class UsersOnly(Forbidden):
     title = "Only a person can do this"
-    detail = "A service key has no account; sign in as a user."
+    detail = "A key has no account; sign in as a user."
 
 
 class SecondFactorRequired(Forbidden):

@@ -1,15 +1,16 @@
 """What a fresh database gets once: a signing key, the role keys, the system groups, a superuser."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.foundation.access import Role
+from undercroft.foundation.access import Permission, Role
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.crypto import Keyring, new_secret
 from undercroft.foundation.ids import new_id
+from undercroft.identity.access.catalogue import ensure_catalogue
 from undercroft.identity.access.models import SUPER_ADMIN, ApiKey, Group, UserGroup
 from undercroft.identity.auth.keys import create_key
 from undercroft.identity.auth.models import SigningKey
@@ -21,13 +22,6 @@ from undercroft.identity.users.models import UserStatus
 SEAL = "api-key"
 ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtext('undercroft bootstrap'))")
 DEFAULT_SUPERUSER = "admin@undercroft.local"
-SYSTEM_GROUPS = {
-    SUPER_ADMIN: "Holds every permission.",
-    "admin": "Runs the place.",
-    "moderator": "Looks after content and people.",
-    "vendor": "Offers something.",
-    "user": "Everybody who signed up.",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +32,16 @@ class FirstSuperuser:
     password: str | None
 
 
-async def bootstrap(identity: Identity, *, make_superuser: bool) -> FirstSuperuser | None:
-    """Fill what is missing; return the superuser if one was made now. Safe to run at once."""
+async def bootstrap(
+    identity: Identity, permissions: Iterable[Permission], *, make_superuser: bool
+) -> FirstSuperuser | None:
+    """Fill what is missing; return the superuser if one was made now. Safe to run at once.
+
+    `permissions` are those that the domains declare.
+    """
     async with identity.database.unit_of_work() as session:
         await session.execute(ONE_AT_A_TIME)
-        await _ensure_groups(session)
+        await ensure_catalogue(session, permissions)
         if not await session.scalar(select(SigningKey.kid).limit(1)):
             await create_key(session, identity.keyring, identity.settings.algorithm)
     await identity.keys.load()
@@ -55,23 +54,11 @@ async def bootstrap(identity: Identity, *, make_superuser: bool) -> FirstSuperus
 
 async def role_keys(session: AsyncSession, keyring: Keyring) -> dict[str, str]:
     """Return {"anon": token, "service_role": token}."""
-    statement = select(ApiKey).where(ApiKey.revoked_at.is_(None), ApiKey.name == ApiKey.role)
-    rows = await session.scalars(statement.order_by(ApiKey.created_at))
-    return {row.role: keyring.open(SEAL, row.sealed_token).decode() for row in rows}
-
-
-async def _ensure_groups(session: AsyncSession) -> None:
-    rows = [
-        {
-            "id": new_id(),
-            "codename": codename,
-            "name": codename,
-            "description": description,
-            "is_system": True,
-        }
-        for codename, description in SYSTEM_GROUPS.items()
-    ]
-    await session.execute(insert(Group).values(rows).on_conflict_do_nothing())
+    statement = select(ApiKey.role, ApiKey.sealed_token).where(
+        ApiKey.revoked_at.is_(None), ApiKey.name == ApiKey.role, ApiKey.sealed_token.is_not(None)
+    )
+    rows = await session.execute(statement.order_by(ApiKey.created_at))
+    return {role: keyring.open(SEAL, sealed or b"").decode() for role, sealed in rows}
 
 
 async def _ensure_role_key(session: AsyncSession, identity: Identity, role: Role) -> None:

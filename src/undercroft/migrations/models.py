@@ -5,6 +5,8 @@ from undercroft.identity.auth import models as auth
 from undercroft.identity.auth.codes import models as codes
 from undercroft.identity.auth.factors import models as factors
 from undercroft.identity.auth.providers import models as providers
+from undercroft.identity.features import models as features
+from undercroft.identity.organizations import models as organizations
 from undercroft.identity.users import models as users
 from undercroft.notifications import models as notifications
 
@@ -16,7 +18,9 @@ __all__ = [
     "auth",
     "codes",
     "factors",
+    "features",
     "notifications",
+    "organizations",
     "providers",
     "users",
 ]

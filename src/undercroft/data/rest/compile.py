@@ -34,6 +34,7 @@ from undercroft.data.rest.query import result
 from undercroft.data.rest.query.sql import Statement, statement
 from undercroft.data.rest.query.write import write as write_sql
 from undercroft.data.rest.query_string import Shape
+from undercroft.data.rest.ranges import Slice
 from undercroft.data.schema.model import (
     Catalog,
     Function,
@@ -46,7 +47,7 @@ SHAPES_KEPT = 4096
 
 
 class Intent(NamedTuple):
-    """A request without its values. `windows` pairs the path of an embed with its slot.
+    """A request without its values. `windows` pairs the path of an embed with its window.
 
     `arguments` pairs the name of a function's argument with its slot; `body_keys` are the columns
     or arguments of a body, None when there is none.
@@ -57,7 +58,7 @@ class Intent(NamedTuple):
     shape: Shape
     preferences: Preferences
     accept: str | None
-    windows: tuple[tuple[str, int], ...] = ()
+    windows: tuple[tuple[str, Slice], ...] = ()
     body_keys: tuple[str, ...] | None = None
     body_is_object: bool = False
     body_slot: int = 0
@@ -109,7 +110,7 @@ class Compiler:
         answer = self._negotiate(intent, table.name, node)
         query = read_sql.select(node)
         count = self._count_query(intent, node)
-        windowed = node.window_slot is not None or node.max_rows is not None
+        windowed = node.window is not None or node.max_rows is not None
         windowed = windowed or bool(node.embeds) or _is_aggregated(node)
         sql = result.read_result(query, count, answer, windowed=windowed)
         return Compiled(statement(sql), answer, table=table, explain_count=_estimated(intent, node))

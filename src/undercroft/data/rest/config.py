@@ -1,7 +1,6 @@
 """What the rows engine can be told. Values only: where they are read from is not its business."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import Enum
 
 from undercroft.data.schema.model import QualifiedName
@@ -60,6 +59,5 @@ class RestConfig:
     cors_allowed_origins: tuple[str, ...] | None = None
     verbose_errors: bool = True
     app_settings: tuple[tuple[str, str], ...] = ()
-    statement_timeout: timedelta | None = None
     max_body_bytes: int | None = None
     prefix: str = ""

@@ -71,16 +71,9 @@ class Job:
     def fits_one_call(self) -> bool:
         """Whether one call can do it.
 
-        Not what must set up the transaction before its snapshot or its clock, look at a plan, or
-        undo its work.
+        Not what must set up the transaction before its snapshot, look at a plan, or undo its work.
         """
-        return not (
-            self.rolls_back
-            or self.isolation
-            or self.explain_count
-            or self.plan_options
-            or any(name == "statement_timeout" for name, _ in self.settings)
-        )
+        return not (self.rolls_back or self.isolation or self.explain_count or self.plan_options)
 
 
 class Executor:
@@ -130,6 +123,8 @@ class Executor:
         return result
 
     async def _run(self, session: Session, job: Job) -> Result:
+        if self._one_call:
+            await session.limit_time(_statement_timeout(job))
         if job.fits_one_call and self._one_call:
             if session.execute is None:
                 await self._prepare_session(session)
@@ -227,6 +222,10 @@ def function_sql(schema: str) -> str:
 def _function_template() -> str:
     source = files("undercroft.data.rest").joinpath("sql", "execute.sql")
     return source.read_text("utf-8")
+
+
+def _statement_timeout(job: Job) -> str | None:
+    return dict(job.settings).get("statement_timeout") if job.settings else None
 
 
 def _is_large(job: Job) -> bool:

@@ -10,7 +10,7 @@ from undercroft.data.rest.errors import RestError
 from undercroft.data.rest.media import parse_media_type
 from undercroft.data.rest.preferences import NO_PREFERENCES, Preferences, parse_preferences
 from undercroft.data.rest.query_string import QueryString, read_query, split_pairs
-from undercroft.data.rest.ranges import EVERYTHING, Window, top_window
+from undercroft.data.rest.ranges import EVERYTHING, Slice, Window, slice_of, top_window
 from undercroft.data.rest.request import HttpRequest, Resource, has_body
 from undercroft.data.rest.syntax.filters import array_literal
 from undercroft.data.rest.syntax.select import parse_columns
@@ -120,19 +120,14 @@ def _window(request: HttpRequest, query: QueryString) -> Window:
 
 def _add_windows(
     values: list[str | None], window: Window, query: QueryString, max_rows: int | None
-) -> tuple[tuple[str, int], ...]:
+) -> tuple[tuple[str, Slice], ...]:
     """Append the limits and offsets to the values; `max_rows` bounds embeds as well."""
     top = window.at_most(max_rows)
     if top.is_everything and not query.windows:
         return ()
     found = [] if top.is_everything else [("", top)]
     found += [(path, inner.at_most(max_rows)) for path, inner in query.windows.items()]
-    slots = []
-    for path, bound in found:
-        slots.append((path, len(values)))
-        values.append(None if bound.limit is None else str(bound.limit))
-        values.append(str(bound.offset))
-    return tuple(slots)
+    return tuple((path, slice_of(bound, values)) for path, bound in found)
 
 
 def _with_body(wanted: Wanted, payload: Payload) -> Wanted:

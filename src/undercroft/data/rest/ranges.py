@@ -2,9 +2,11 @@
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from undercroft.data.rest.errors import range_error
 
+_USUAL_LIMIT = 1000
 _RANGE = re.compile(r"([0-9]{1,18})-([0-9]{0,18})", re.ASCII)
 
 
@@ -26,6 +28,30 @@ class Window:
 
 
 EVERYTHING = Window()
+
+
+class Slice(NamedTuple):
+    """A window as a statement has it: in its text, or as values of the request at slots."""
+
+    limit: int | None = None
+    limit_slot: int | None = None
+    offset_slot: int | None = None
+
+
+def slice_of(window: Window, values: list[str | None]) -> Slice:
+    """Write a window, appending to `values` what stays a parameter.
+
+    The limits people page by become part of the text: seeing the number, Postgres can keep one
+    plan for the statement, which otherwise it makes anew on every run.
+    """
+    limit, limit_slot, offset_slot = window.limit, None, None
+    if limit is not None and not 0 <= limit <= _USUAL_LIMIT:
+        limit, limit_slot = None, len(values)
+        values.append(str(window.limit))
+    if window.offset:
+        offset_slot = len(values)
+        values.append(str(window.offset))
+    return Slice(limit, limit_slot, offset_slot)
 
 
 def read_integer(text: str) -> int | None:

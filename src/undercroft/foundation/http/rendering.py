@@ -42,6 +42,15 @@ class StatementTimeout(Unavailable):
     detail = "The request was given up; nothing was changed."
 
 
+class TextNotStorable(Invalid):
+    title = "The text cannot be stored"
+    detail = "It holds a NUL character or half of a surrogate pair."
+
+
+# "character not in repertoire", "untranslatable character": what Postgres does not store as text.
+UNSTORABLE = ("22021", "22P05")
+
+
 def render(problem: Problem, accept_language: str | None = None) -> Response:
     language = negotiate(accept_language)
     title, detail = translate_problem(problem, language)
@@ -67,7 +76,22 @@ def problem_for(error: BaseException) -> Problem:
         return Unavailable()
     if getattr(sql_error(error), "sqlstate", None) == "57014":
         return StatementTimeout()
+    if _is_unstorable(error):
+        return TextNotStorable()
     return InternalError()
+
+
+def _is_unstorable(error: BaseException) -> bool:
+    cause = sql_error(error)
+    if isinstance(cause, asyncpg.InvalidTextRepresentationError):
+        return "type json" in str(cause)  # half a surrogate pair, escaped
+    if getattr(cause, "sqlstate", None) in UNSTORABLE:
+        return True
+    # The driver refuses what UTF-8 cannot encode before it is sent.
+    inner: BaseException | None = cause
+    while inner and not isinstance(inner, UnicodeEncodeError):
+        inner = inner.__cause__ or inner.__context__
+    return inner is not None
 
 
 def sql_error(error: BaseException) -> BaseException:
@@ -93,7 +117,7 @@ def log_failure(problem: Problem, error: BaseException) -> None:
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Make every refusal of `app` a problem. Unforeseen exceptions are `Envelope`'s."""
+    """Make every refusal of `app` a problem, unforeseen exceptions included."""
 
     async def on_problem(request: Request, error: Exception) -> Response:
         problem = problem_for(error)
@@ -116,6 +140,8 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(OSError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
+    # Without it the framework answers in plain text before `Envelope` hears of the failure.
+    app.add_exception_handler(Exception, on_problem)
 
 
 def _from_http(error: HTTPException) -> Problem:

@@ -98,6 +98,9 @@ class AuthSettings(SettingsGroup):
     first_superuser_email: str | None = Field(None, description="Made at the first start.")
     first_superuser_password: SecretStr | None = Field(None)
     open_registration: bool = Field(True, description="False: only administrators make accounts.")
+    erasure_grace: timedelta = Field(
+        timedelta(days=30), description="From a deleted account to its erasure."
+    )
     bind_origin: bool = Field(
         False, description="Tokens work only from the Origin they were issued to."
     )

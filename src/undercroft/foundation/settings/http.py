@@ -84,6 +84,7 @@ class RateLimitSettings(SettingsGroup):
     provider: Rate = Field("20/minute", description="Signing in with others.")
     logout: Rate = Field("10/minute", description="Ending this session.")
     logout_all: Rate = Field("5/minute", description="Ending every session.")
+    invitation: Rate = Field("30/minute", description="Inviting somebody, or accepting.")
     password: Rate = Field("5/minute", description="Changing a password.")
 
     def rate(self, name: str) -> str:

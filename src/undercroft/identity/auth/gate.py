@@ -6,6 +6,7 @@ every process hears it after the commit. A process that cannot listen trusts wha
 half a second only.
 """
 
+import math
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import ANONYMOUS, Actor, HalfSignIn, Role
+from undercroft.foundation.crypto import sha256
 from undercroft.foundation.db import Database, Listener, notify
 from undercroft.foundation.settings import AuthSettings
 from undercroft.identity.auth.errors import InvalidToken
@@ -48,9 +50,31 @@ LIVE_SESSION = text("""
        AND s.ended_at IS NULL AND s.expires_at > now()
      GROUP BY u.id, s.id
 """)
-LIVE_API_KEY = text(
+LIVE_ROLE_KEY = text(
     "SELECT role FROM auth.api_keys WHERE id = :id AND role = :role AND revoked_at IS NULL"
 )
+# A key has what it was given and its creator still holds; in an organization, while the creator
+# is a member of it.
+LIVE_API_KEY = text("""
+    SELECT k.id, k.organization_id, k.created_by, k.expires_at,
+           ARRAY(SELECT kp.permission FROM auth.api_key_permissions kp
+                  WHERE kp.api_key_id = k.id AND auth.holds(k.created_by, kp.permission)
+           ) AS permissions
+      FROM auth.api_keys k
+      JOIN auth.users u ON u.id = k.created_by AND u.status IN ('active', 'unverified')
+     WHERE k.token_hash = :hash AND k.revoked_at IS NULL
+       AND (k.expires_at IS NULL OR k.expires_at > now())
+       AND (k.organization_id IS NULL OR EXISTS (
+           SELECT FROM auth.memberships m
+            WHERE m.organization_id = k.organization_id AND m.user_id = k.created_by))
+""")
+NOTE_USE = text("""
+    UPDATE auth.api_keys SET last_used_at = now()
+     WHERE id = :id AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')
+""")
+API_KEY_PREFIX = "uck_"
+# Kept so long at most, and its use is noted when it is looked up: a write a minute, not a request.
+API_KEY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +90,8 @@ class Credentials:
 class Kept:
     actor: Actor
     good_until: float
-    origin: str | None
+    origin: str | None = None
+    subjects: tuple[str, ...] = ()
 
 
 async def announce_session(session: AsyncSession, session_id: UUID) -> None:
@@ -77,6 +102,11 @@ async def announce_session(session: AsyncSession, session_id: UUID) -> None:
 async def announce_user(session: AsyncSession, user_id: UUID) -> None:
     """Tell every process, at commit, to look at this user's rights and sessions anew."""
     await notify(session, CHANNEL, f"user:{user_id}")
+
+
+async def announce_api_key(session: AsyncSession, key_id: UUID) -> None:
+    """Tell every process, at commit, that this key is over."""
+    await notify(session, CHANNEL, f"api_key:{key_id}")
 
 
 async def announce_everyone(session: AsyncSession) -> None:
@@ -120,20 +150,38 @@ class Gate:
         return kept.actor
 
     async def _find_out(self, token: str) -> Kept:
-        claims = await self._tokens.verify(token, *TokenType)
+        opaque = token.startswith(API_KEY_PREFIX)
+        claims = {} if opaque else await self._tokens.verify(token, *TokenType)
         for _ in range(TRIES):
             epoch = self._epoch
-            actor = await self._read_actor(claims)
-            kept = Kept(actor, self._good_until(claims), claims.get("origin"))
+            kept = await (self._read_api_key(token) if opaque else self._read_token(claims))
             if epoch == self._epoch:
                 self._keep(token, kept)
                 break
             # Something ended while we read; what we read may be from before it.
         return kept
 
+    async def _read_token(self, claims: Mapping[str, Any]) -> Kept:
+        actor = await self._read_actor(claims)
+        good_until = self._good_until(float(claims["exp"]) + self._leeway)
+        return Kept(actor, good_until, claims.get("origin"), _subjects(actor))
+
+    async def _read_api_key(self, token: str) -> Kept:
+        async with self._database.unit_of_work() as session:
+            row = (await session.execute(LIVE_API_KEY, {"hash": sha256(token)})).one_or_none()
+            if row is None:
+                raise InvalidToken
+            await session.execute(NOTE_USE, {"id": row.id})
+        expiry = row.expires_at.timestamp() if row.expires_at else math.inf
+        return Kept(
+            _key_actor(row),
+            self._good_until(min(expiry, time.time() + API_KEY_SECONDS)),
+            subjects=(f"api_key:{row.id}", f"user:{row.created_by}"),
+        )
+
     async def _read_actor(self, claims: Mapping[str, Any]) -> Actor:
         if claims["token_type"] == TokenType.API_KEY:
-            return await self._read_api_key(claims)
+            return await self._read_role_key(claims)
         try:
             ids = {"session_id": UUID(claims["session_id"]), "user_id": UUID(claims["sub"])}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -165,13 +213,13 @@ class Gate:
         ]
         return max(shown, default=0) + self._step_up_window
 
-    async def _read_api_key(self, claims: Mapping[str, Any]) -> Actor:
+    async def _read_role_key(self, claims: Mapping[str, Any]) -> Actor:
         try:
             ids = {"id": UUID(claims["jti"]), "role": claims["role"]}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidToken from error
         async with self._database.unit_of_work() as session:
-            row = (await session.execute(LIVE_API_KEY, ids)).one_or_none()
+            row = (await session.execute(LIVE_ROLE_KEY, ids)).one_or_none()
         if row is None:
             raise InvalidToken
         role = Role(row.role)
@@ -184,20 +232,19 @@ class Gate:
             token_type=TokenType.API_KEY,
         )
 
-    def _good_until(self, claims: Mapping[str, Any]) -> float:
-        expiry = float(claims["exp"]) + self._leeway
+    def _good_until(self, expiry: float) -> float:
         return expiry if self._listener.hearing else min(expiry, time.time() + DEAF_SECONDS)
 
     def _keep(self, token: str, kept: Kept) -> None:
         if len(self._kept) >= MOST_KEPT:
             self._drop(next(iter(self._kept)))
         self._kept[token] = kept
-        for subject in _subjects(kept.actor):
+        for subject in kept.subjects:
             self._by_subject[subject].add(token)
 
     def _drop(self, token: str) -> None:
         kept = self._kept.pop(token, None)
-        for subject in _subjects(kept.actor) if kept else ():
+        for subject in kept.subjects if kept else ():
             tokens = self._by_subject.get(subject, set())
             tokens.discard(token)
             if not tokens:
@@ -215,6 +262,19 @@ class Gate:
         self._epoch += 1
         self._kept.clear()
         self._by_subject.clear()
+
+
+def _key_actor(row: Any) -> Actor:
+    """A key's claims are its own: `auth.uid()` is null for it, `auth.has` asks for the key."""
+    claims = {"role": Role.AUTHENTICATED.value, "api_key": str(row.id)}
+    return Actor(
+        role=Role.AUTHENTICATED,
+        claims=orjson.dumps(claims).decode(),
+        permissions=frozenset(row.permissions),
+        token_type=TokenType.API_KEY,
+        api_key_id=row.id,
+        organization_id=row.organization_id,
+    )
 
 
 def _subjects(actor: Actor) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from undercroft.identity.auth.schemas import Registration, TokenInfo
 from undercroft.identity.auth.sessions import SignIn
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries, service
+from undercroft.identity.users.errors import NotYourself
 from undercroft.identity.users.identifiers import Identifier, IdentifierInvalid, parse_identifier
 from undercroft.identity.users.models import User, UserStatus
 from undercroft.notifications import Channel
@@ -144,6 +145,20 @@ def describe_token(actor: Actor, *, now: datetime) -> TokenInfo:
         expires_in=max(0, int((expires_at - now).total_seconds())),
         origin=claims.get("origin"),
     )
+
+
+async def reset_password(
+    session: AsyncSession, identity: Identity, actor: Actor, user_id: UUID, new: str
+) -> None:
+    """Set somebody else's password; ends every session of theirs."""
+    if user_id == actor.user_id:
+        raise NotYourself
+    async with identity.database.unit_of_work() as own:
+        user = await queries.get_user(own, user_id)
+        await service.check_not_above(own, user, actor)
+    identity.passwords.check_policy(new, account_words(user), pointer="#/new_password")
+    new_hash = await identity.passwords.hash(new)
+    await service.set_password(session, user_id, new_hash)
 
 
 async def log_out(

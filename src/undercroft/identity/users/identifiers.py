@@ -52,10 +52,14 @@ def parse_identifier(text: str) -> Identifier:
         return Identifier("email", parse_email(text))
     if text.startswith("+"):
         return Identifier("phone", parse_phone(text))
-    username = text.lower()
+    return Identifier("username", parse_username(text))
+
+
+def parse_username(text: str) -> str:
+    username = text.strip().lower()
     if not USERNAME.fullmatch(username):
         raise IdentifierInvalid
-    return Identifier("username", username)
+    return username
 
 
 def parse_email(text: str) -> str:

@@ -1,6 +1,6 @@
 """`auth.users`: one row per account. Customers' tables reference it."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -23,6 +23,14 @@ class UserStatus(StrEnum):
         return self in {UserStatus.ACTIVE, UserStatus.UNVERIFIED}
 
 
+class UserType(StrEnum):
+    """What kind of account, for statistics; it gives no rights."""
+
+    ADMIN = "admin"
+    CUSTOMER = "customer"
+    BUSINESS = "business"
+
+
 class User(Timestamps, Base):
     """E-mail and username are stored in lower case, the phone number in E.164."""
 
@@ -35,7 +43,18 @@ class User(Timestamps, Base):
         CheckConstraint(
             "status = 'deleted' OR num_nonnulls(email, phone, username) > 0", name="identifier"
         ),
+        CheckConstraint("gender IN ('male', 'female', 'other')", name="gender"),
+        CheckConstraint("theme IN ('light', 'dark', 'dynamic')", name="theme"),
+        CheckConstraint(
+            "profile_accessibility IN ('public', 'private')", name="profile_accessibility"
+        ),
+        CheckConstraint("user_type IN ('admin', 'customer', 'business')", name="user_type"),
         Index("ix_users_created_at_id", "created_at", "id"),
+        Index(
+            "ix_users_to_erase",
+            "deleted_at",
+            postgresql_where=text("deleted_at IS NOT NULL AND erased_at IS NULL"),
+        ),
         {"schema": "auth"},
     )
 
@@ -49,8 +68,21 @@ class User(Timestamps, Base):
     phone_verified_at: Mapped[datetime | None]
     first_name: Mapped[str | None] = mapped_column(String(100))
     last_name: Mapped[str | None] = mapped_column(String(100))
+    middle_name: Mapped[str | None] = mapped_column(String(100))
+    display_name: Mapped[str | None] = mapped_column(String(100))
+    country: Mapped[str | None] = mapped_column(String(2))
+    gender: Mapped[str | None] = mapped_column(String(16))
+    birth_date: Mapped[date | None]
+    bio: Mapped[str | None] = mapped_column(String(2000))
+    picture_url: Mapped[str | None] = mapped_column(String(2048))
+    timezone: Mapped[str] = mapped_column(String(64), server_default="UTC")
+    theme: Mapped[str] = mapped_column(String(16), server_default="light")
+    profile_accessibility: Mapped[str] = mapped_column(String(16), server_default="public")
+    user_type: Mapped[str] = mapped_column(String(16), server_default="customer")
+    auth_type: Mapped[str | None] = mapped_column(String(16))
     language: Mapped[str] = mapped_column(String(8), server_default="en")
     app_metadata: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     user_metadata: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     last_sign_in_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]

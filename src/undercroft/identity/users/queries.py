@@ -47,7 +47,7 @@ async def list_users(
     if status:
         statement = statement.where(User.status == status)
     if search:
-        start = func.lower(search)
+        start = search.lower()
         fields = (User.email, User.username, User.phone)
         names = (func.lower(User.first_name), func.lower(User.last_name))
         statement = statement.where(
@@ -63,17 +63,3 @@ async def is_superuser(session: AsyncSession, user_id: UUID) -> bool:
         .where(Group.codename == SUPER_ADMIN, UserGroup.user_id == user_id)
     )
     return bool(await session.scalar(select(exists(membership))))
-
-
-async def has_other_superuser(session: AsyncSession, user_id: UUID) -> bool:
-    """Whether somebody else could still administer. Locks their memberships until commit."""
-    statement = (
-        select(UserGroup.user_id)
-        .join(Group, Group.id == UserGroup.group_id)
-        .join(User, User.id == UserGroup.user_id)
-        .where(Group.codename == SUPER_ADMIN, UserGroup.user_id != user_id)
-        .where(User.status.in_([UserStatus.ACTIVE, UserStatus.UNVERIFIED]))
-        .order_by(UserGroup.user_id)
-        .with_for_update(of=UserGroup)
-    )
-    return (await session.scalars(statement)).first() is not None

@@ -9,25 +9,44 @@ from undercroft.foundation.access import Needs, Permission, SignedIn, StepUpRequ
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db import Page
 from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
+from undercroft.foundation.problems import MissingPermission
 from undercroft.identity.auth.errors import PasswordRefused, SignInLocked, WrongPassword
-from undercroft.identity.auth.service import change_password
+from undercroft.identity.auth.service import change_password, reset_password
 from undercroft.identity.parts import IdentityParts
 from undercroft.identity.users import queries, service
 from undercroft.identity.users.errors import (
+    AboveYou,
     IdentifierTaken,
     LastSuperuser,
     NotYourself,
     UserNotFound,
 )
-from undercroft.identity.users.identifiers import parse_identifier
+from undercroft.identity.users.identifiers import (
+    IdentifierInvalid,
+    parse_identifier,
+    parse_username,
+)
 from undercroft.identity.users.models import UserStatus
-from undercroft.identity.users.schemas import PasswordChange, UserCreate, UserRead
+from undercroft.identity.users.schemas import (
+    BulkAction,
+    BulkOutcome,
+    BulkReport,
+    PasswordChange,
+    PasswordReset,
+    UserCreate,
+    UsernameChange,
+    UserRead,
+    UserUpdate,
+    UserUpdateByAdmin,
+)
 
 PERMISSIONS = (
     Permission("users:read", "See every account."),
     Permission("users:create", "Make accounts."),
+    Permission("users:update", "Change what describes an account, and usernames."),
     Permission("users:suspend", "Suspend, deactivate and reactivate accounts."),
     Permission("users:delete", "Delete accounts."),
+    Permission("passwords:reset", "Set the passwords of others."),
 )
 
 router = Router("/users", tag="identity")
@@ -38,6 +57,15 @@ async def get_me(session: Session, actor: CurrentActor) -> UserRead:
     """Your own account."""
     assert actor.user_id
     return UserRead.model_validate(await queries.get_user(session, actor.user_id))
+
+
+@router.patch("/me", access=SignedIn())
+async def update_me(change: UserUpdate, session: Session, actor: CurrentActor) -> UserRead:
+    """Change your own account. What is left out stays as it is."""
+    assert actor.user_id
+    changes = change.model_dump(exclude_unset=True)
+    user = await service.update_user(session, actor.user_id, changes, actor=actor)
+    return UserRead.model_validate(user)
 
 
 @router.patch(
@@ -87,6 +115,74 @@ async def create_user(new: UserCreate, session: Session, identity: IdentityParts
 async def get_user(user_id: UUID, session: Session) -> UserRead:
     """One account."""
     return UserRead.model_validate(await queries.get_user(session, user_id))
+
+
+@router.patch("/{user_id}", access=Needs("users:update"), problems=(UserNotFound, AboveYou))
+async def update_user(
+    user_id: UUID, change: UserUpdateByAdmin, session: Session, actor: CurrentActor
+) -> UserRead:
+    """Change an account. What is left out stays as it is."""
+    changes = change.model_dump(exclude_unset=True)
+    user = await service.update_user(session, user_id, changes, actor=actor)
+    return UserRead.model_validate(user)
+
+
+@router.patch(
+    "/{user_id}/username",
+    access=Needs("users:update"),
+    problems=(UserNotFound, AboveYou, IdentifierTaken, IdentifierInvalid),
+)
+async def rename_user(
+    user_id: UUID, change: UsernameChange, session: Session, actor: CurrentActor
+) -> UserRead:
+    """Give an account another username."""
+    username = parse_username(change.username)
+    user = await service.rename_user(session, user_id, username, actor=actor)
+    return UserRead.model_validate(user)
+
+
+@router.patch(
+    "/{user_id}/password",
+    access=Needs("passwords:reset"),
+    rate="password",
+    status_code=204,
+    problems=(UserNotFound, AboveYou, PasswordRefused, NotYourself),
+)
+async def reset_user_password(
+    user_id: UUID,
+    change: PasswordReset,
+    session: Session,
+    actor: CurrentActor,
+    identity: IdentityParts,
+) -> None:
+    """Set somebody's password; all their sessions end. Your own needs the present one."""
+    await reset_password(session, identity, actor, user_id, change.new_password)
+
+
+BULK = {
+    "activate": (UserStatus.ACTIVE, "users:suspend"),
+    "deactivate": (UserStatus.DEACTIVATED, "users:suspend"),
+    "delete": (UserStatus.DELETED, "users:delete"),
+}
+
+
+@router.post("/bulk-action", access=Needs("users:suspend"), problems=(MissingPermission,))
+async def change_many_users(body: BulkAction, session: Session, actor: CurrentActor) -> BulkReport:
+    """Activate, deactivate or delete up to 100 accounts, never your own.
+
+    The report says for each what happened; a refusal of one does not keep the others from it.
+    Deleting needs `users:delete`.
+    """
+    status, permission = BULK[body.action]
+    if not actor.has(permission):
+        raise MissingPermission(permission)
+    outcomes = await service.change_many(session, body.user_ids, status, actor=actor)
+    results = [
+        BulkOutcome(user_id=user_id, done=problem is None, code=problem and problem.code)
+        for user_id, problem in outcomes.items()
+    ]
+    affected = sum(result.done for result in results)
+    return BulkReport(affected=affected, failed=len(results) - affected, results=results)
 
 
 STATE_PROBLEMS = (UserNotFound, LastSuperuser, NotYourself)

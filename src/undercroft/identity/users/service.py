@@ -1,18 +1,37 @@
-"""The verbs on accounts: make, change state, delete."""
+"""The verbs on accounts: make, change, change state, delete."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
+from undercroft.foundation.clock import utc_now
 from undercroft.foundation.ids import new_id
-from undercroft.identity.access.models import SUPER_ADMIN, Group, UserGroup
+from undercroft.foundation.jobs import publish
+from undercroft.foundation.problems import Problem
+from undercroft.identity.access.models import EVERYBODY, SUPER_ADMIN, Group, UserGroup
+from undercroft.identity.access.queries import (
+    has_other_superuser,
+    lock_superusers,
+    permissions_of_user,
+)
 from undercroft.identity.auth.gate import announce_user
 from undercroft.identity.auth.sessions import end_all_sessions
+from undercroft.identity.organizations.queries import solely_owned
 from undercroft.identity.users import queries
-from undercroft.identity.users.errors import AboveYou, IdentifierTaken, LastSuperuser, NotYourself
+from undercroft.identity.users.errors import (
+    AboveYou,
+    IdentifierTaken,
+    LastSuperuser,
+    NotYourself,
+    StillOwner,
+)
+from undercroft.identity.users.events import UserStatusChanged, UserUpdated
 from undercroft.identity.users.identifiers import Identifier
 from undercroft.identity.users.models import User, UserStatus
 
@@ -25,16 +44,22 @@ async def insert_user(
     status: UserStatus = UserStatus.UNVERIFIED,
     language: str = "en",
 ) -> UUID | None:
-    """Make an account; None when the identifier is taken, also by a racing insert."""
+    """Make an account in the group of everybody.
+
+    None when the identifier is taken, also by a racing insert.
+    """
     values = {
         "id": new_id(),
         identifier.kind: identifier.value,
         "password_hash": password_hash,
         "status": status,
         "language": language,
+        "auth_type": identifier.kind,
     }
-    statement = insert(User).values(values).on_conflict_do_nothing().returning(User.id)
-    user_id: UUID | None = await session.scalar(statement)
+    made = insert(User).values(values).on_conflict_do_nothing().returning(User.id).cte("made")
+    joined = select(made.c.id, Group.id).join_from(made, Group, Group.codename == EVERYBODY)
+    join = insert(UserGroup).from_select(["user_id", "group_id"], joined).cte("joined")
+    user_id: UUID | None = await session.scalar(select(made.c.id).add_cte(join))
     return user_id
 
 
@@ -56,16 +81,22 @@ async def set_status(
     session: AsyncSession, user_id: UUID, status: UserStatus, *, actor: Actor
 ) -> User:
     """Suspend, deactivate, delete or bring back. All but the last end every session at once."""
+    if not status.may_sign_in:
+        await lock_superusers(session)
     user = await queries.get_user(session, user_id, lock=True)
-    await _check_may_change(session, user, actor)
+    await check_may_change(session, user, actor)
     if not status.may_sign_in:
         if user_id == actor.user_id:
             raise NotYourself
         await _keep_a_superuser(session, user_id)
         await end_all_sessions(session, user_id, reason=status.value)
     user.status = status
+    if status is UserStatus.DELETED:
+        user.deleted_at = utc_now()
     await session.flush()
+    await session.refresh(user)
     await announce_user(session, user_id)
+    publish(session, UserStatusChanged(user_id, status.value, by=actor.user_id))
     return user
 
 
@@ -89,6 +120,64 @@ async def set_first_password(session: AsyncSession, user_id: UUID, password_hash
     return await session.scalar(statement) is not None
 
 
+async def update_user(
+    session: AsyncSession, user_id: UUID, changes: Mapping[str, Any], *, actor: Actor
+) -> User:
+    """Change what describes an account. The schemas decide which fields these may be."""
+    user = await queries.get_user(session, user_id, lock=True)
+    if user_id != actor.user_id:
+        await check_may_change(session, user, actor)
+    for name, value in changes.items():
+        setattr(user, name, value)
+    await session.flush()
+    await session.refresh(user)
+    publish(session, UserUpdated(user_id, tuple(sorted(changes)), by=actor.user_id))
+    return user
+
+
+async def rename_user(session: AsyncSession, user_id: UUID, username: str, *, actor: Actor) -> User:
+    """Raises `IdentifierTaken`, also when a racing request took the name."""
+    try:
+        return await update_user(session, user_id, {"username": username}, actor=actor)
+    except IntegrityError as error:
+        raise IdentifierTaken from error
+
+
+async def change_many(
+    session: AsyncSession, user_ids: Iterable[UUID], status: UserStatus, *, actor: Actor
+) -> dict[UUID, Problem | None]:
+    """Set the status of each account; the refusals of some do not undo the others.
+
+    In the order of ids behind the superusers' lock, so that two at once cannot wait for each other.
+    """
+    await lock_superusers(session)
+    outcomes: dict[UUID, Problem | None] = {}
+    for user_id in sorted(set(user_ids)):
+        try:
+            if user_id == actor.user_id:
+                raise NotYourself
+            async with session.begin_nested():
+                await set_status(session, user_id, status, actor=actor)
+            outcomes[user_id] = None
+        except Problem as problem:
+            outcomes[user_id] = problem
+    return outcomes
+
+
+async def end_own_account(session: AsyncSession, user_id: UUID, status: UserStatus) -> None:
+    """Deactivate or delete one's own account. Raises `StillOwner`, `LastSuperuser`."""
+    await lock_superusers(session)
+    user = await queries.get_user(session, user_id, lock=True)
+    await _keep_a_superuser(session, user_id)
+    if status is UserStatus.DELETED and (left := await solely_owned(session, user_id)):
+        raise StillOwner(left)
+    await end_all_sessions(session, user_id, reason=status.value)
+    user.status = status
+    user.deleted_at = utc_now() if status is UserStatus.DELETED else None
+    await session.flush()
+    publish(session, UserStatusChanged(user_id, status.value, by=user_id))
+
+
 async def promote(session: AsyncSession, user_id: UUID, *, by: UUID | None = None) -> None:
     """Put an account into `super_admin`."""
     group_id = await session.scalar(select(Group.id).where(Group.codename == SUPER_ADMIN))
@@ -97,13 +186,24 @@ async def promote(session: AsyncSession, user_id: UUID, *, by: UUID | None = Non
     await announce_user(session, user_id)
 
 
-async def _check_may_change(session: AsyncSession, user: User, actor: Actor) -> None:
+async def check_may_change(session: AsyncSession, user: User, actor: Actor) -> None:
+    """Raise `AboveYou` for a superuser's account, unless the caller is one too."""
     if not actor.is_superuser and await queries.is_superuser(session, user.id):
         raise AboveYou
 
 
+async def check_not_above(session: AsyncSession, user: User, actor: Actor) -> None:
+    """Raise `AboveYou` for an account that may do what the caller may not.
+
+    Asked before a password is set: who knows it has all that the account holds.
+    """
+    await check_may_change(session, user, actor)
+    held = await permissions_of_user(session, user.id)
+    if any(not actor.has(permission) for permission in held):
+        raise AboveYou
+
+
 async def _keep_a_superuser(session: AsyncSession, user_id: UUID) -> None:
-    if await queries.is_superuser(session, user_id) and not await queries.has_other_superuser(
-        session, user_id
-    ):
+    is_one = await queries.is_superuser(session, user_id)
+    if is_one and not await has_other_superuser(session, user_id):
         raise LastSuperuser

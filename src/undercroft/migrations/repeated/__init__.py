@@ -8,9 +8,10 @@ SCHEMA = "undercroft"
 
 
 def scripts() -> list[str]:
-    policies = files(__name__).joinpath("policies.sql").read_text("utf-8")
+    found = sorted(files(__name__).iterdir(), key=lambda entry: entry.name)
+    ours = [entry.read_text("utf-8") for entry in found if entry.name.endswith(".sql")]
     # The signature may change between versions, and `create or replace` cannot follow that.
-    return [policies, DROP_EXECUTE + function_sql(SCHEMA)]
+    return [*ours, DROP_EXECUTE + function_sql(SCHEMA)]
 
 
 DROP_EXECUTE = """

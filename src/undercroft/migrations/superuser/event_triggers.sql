@@ -42,6 +42,16 @@ BEGIN
     END LOOP;
 END $$;
 
+-- They call functions that the schema's owner may replace, so they must not run as a superuser.
+DO $$
+DECLARE
+    schema_owner name := (SELECT nspowner::regrole::name FROM pg_namespace
+                           WHERE nspname = 'undercroft');
+BEGIN
+    EXECUTE format('ALTER FUNCTION undercroft.on_ddl() OWNER TO %I', schema_owner);
+    EXECUTE format('ALTER FUNCTION undercroft.on_drop() OWNER TO %I', schema_owner);
+END $$;
+
 DROP EVENT TRIGGER IF EXISTS undercroft_ddl;
 CREATE EVENT TRIGGER undercroft_ddl ON ddl_command_end
     WHEN TAG IN (

@@ -17,6 +17,7 @@ from undercroft.data.rest.plan.tree import (
     Sorted,
 )
 from undercroft.data.rest.query_string import Shape
+from undercroft.data.rest.ranges import Slice
 from undercroft.data.rest.syntax.ast import (
     Condition,
     EmbedPath,
@@ -41,7 +42,7 @@ class ReadRequest:
 
     table: QualifiedName
     shape: Shape
-    windows: Mapping[str, int]
+    windows: Mapping[str, Slice]
     from_source: bool = False
     filters_root: bool = True
     max_rows: int | None = None
@@ -155,9 +156,9 @@ class _Planner:
         raise not_embedded(term.relation)
 
     def _add_windows(self, root: Node) -> None:
-        for key, slot in self._request.windows.items():
+        for key, window in self._request.windows.items():
             node = descend(root, _path(key)) if key else root
-            node.window_slot = slot
+            node.window = window
 
 
 def _path(key: str) -> EmbedPath:

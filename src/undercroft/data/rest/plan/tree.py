@@ -6,6 +6,7 @@ Built by `plan.read`, turned into SQL by `query.read`. Mutable while it is being
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from undercroft.data.rest.ranges import Slice
 from undercroft.data.rest.syntax.ast import JsonStep, Operation
 from undercroft.data.schema.model import AnyRelationship, QualifiedName
 
@@ -90,7 +91,7 @@ class Node:
     """One relation of the tree.
 
     `alias` is the name it has in the query, `json_alias` that of the subquery around it.
-    `window_slot` is where limit and offset are among the values; `max_rows` binds without it.
+    `max_rows` binds it without a `window`.
     """
 
     table: QualifiedName
@@ -109,7 +110,7 @@ class Node:
     spreads: list[Spread] = field(default_factory=list)
     conditions: list[Resolved] = field(default_factory=list)
     order: list[Sorted] = field(default_factory=list)
-    window_slot: int | None = None
+    window: Slice | None = None
     max_rows: int | None = None
 
     @property

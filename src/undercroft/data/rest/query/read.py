@@ -20,6 +20,7 @@ from undercroft.data.rest.query.fields import (
     spread,
 )
 from undercroft.data.rest.query.sql import comma, ident, qualified, slot
+from undercroft.data.rest.ranges import Slice
 from undercroft.data.schema.model import ComputedRelationship, Relationship
 
 # ruff: noqa: S608 - all SQL here is made of quoted names and slots
@@ -203,9 +204,13 @@ def _order(node: Node) -> str:
 
 
 def _window(node: Node) -> str:
-    if node.window_slot is not None:
-        return f" LIMIT {slot(node.window_slot)} OFFSET {slot(node.window_slot + 1)}"
-    return f" LIMIT {node.max_rows}" if node.max_rows is not None else ""
+    window = node.window or Slice(node.max_rows)
+    text = ""
+    if window.limit_slot is not None:
+        text = f" LIMIT {slot(window.limit_slot)}"
+    elif window.limit is not None:
+        text = f" LIMIT {window.limit}"
+    return text if window.offset_slot is None else f"{text} OFFSET {slot(window.offset_slot)}"
 
 
 def filter_columns(node: Node) -> set[str]:

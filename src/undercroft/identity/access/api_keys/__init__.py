@@ -1,0 +1,1 @@
+"""Keys of programs, made by users with a part of their own rights."""

@@ -1,0 +1,1 @@
+"""Feature flags: what is switched on for whom."""

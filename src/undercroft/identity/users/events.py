@@ -1,0 +1,29 @@
+"""Facts about accounts."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class UserStatusChanged:
+    """`status` is the new one: active, suspended, deactivated or deleted."""
+
+    user_id: UUID
+    status: str
+    by: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserUpdated:
+    """`fields` are the names of what changed, without the values."""
+
+    user_id: UUID
+    fields: tuple[str, ...]
+    by: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserErased:
+    """Nothing personal is left of a deleted account."""
+
+    user_id: UUID

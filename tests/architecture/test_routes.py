@@ -1,0 +1,37 @@
+"""What every route declares, so that none can be added without."""
+
+from tests.fixtures.routes import entries, routes_of
+from undercroft.app import PERMISSIONS, Application
+from undercroft.foundation.access import Needs, names
+from undercroft.foundation.http.router import Door
+
+
+def test_there_are_routes(app: Application):
+    assert len(routes_of(app)) > 60
+
+
+def test_all_are_doors(app: Application):
+    for route in routes_of(app):
+        assert isinstance(route.original_route, Door), route.path
+
+
+def test_operation_ids_are_unique(app: Application):
+    ids = [entry.name for entry in entries(app)]
+    assert len(ids) == len(set(ids))
+    assert all(route.operation_id for route in routes_of(app))
+
+
+def test_every_operation_says_what_it_needs(app: Application):
+    document = app.control.openapi()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["x-permission"], (method, path)
+            assert operation["operationId"], (method, path)
+            assert operation.get("description") or operation.get("summary"), (method, path)
+
+
+def test_needed_permissions_are_declared_with_a_sentence(app: Application):
+    needed = {entry.rule.name for entry in entries(app) if isinstance(entry.rule, Needs)}
+    assert needed <= names(PERMISSIONS), needed - names(PERMISSIONS)
+    assert all(permission.sentence.endswith(".") for permission in PERMISSIONS)
+    assert len(names(PERMISSIONS)) == len(PERMISSIONS)
