@@ -25,7 +25,7 @@ from undercroft.foundation.cache import Cache, RateLimiter
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
 from undercroft.foundation.db.migrate import authenticator_url
-from undercroft.foundation.http import Foundation, Router
+from undercroft.foundation.http import Foundation, Router, docs_pages
 from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
 from undercroft.foundation.http.planes import Planes
@@ -74,7 +74,7 @@ CONTROL: tuple[Router, ...] = (
     tables.router,
     health.control,
 )
-ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root)
+ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root, docs_pages.router)
 
 PERMISSIONS: tuple[Permission, ...] = (
     *user_routes.PERMISSIONS,
@@ -196,8 +196,8 @@ def _control_plane(
         version=VERSION,
         description=DESCRIPTION,
         openapi_url=f"{settings.prefix}/openapi.json",
-        docs_url="/docs",
-        redoc_url="/redoc",
+        docs_url=None,
+        redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
     )

@@ -10,8 +10,10 @@ from undercroft.cli import (
     doctor,
     groups,
     importing,
+    jobs,
     keys,
     outbox,
+    rest,
     serve,
     settings,
     users,
@@ -27,12 +29,14 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
+app.command("rest")(rest.rest)
 app.command("import")(importing.import_file)
 app.command("doctor")(doctor.doctor)
 app.add_typer(db.app, name="db")
 app.add_typer(settings.app, name="settings")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
+app.add_typer(jobs.app, name="jobs")
 app.command("outbox")(outbox.show_outbox)
 app.add_typer(groups.app, name="groups")
 

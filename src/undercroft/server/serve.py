@@ -5,6 +5,7 @@ This module imports little: engines start first, and the application is imported
 
 import gc
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ def serve(settings: Settings, options: ServeOptions) -> None:
         with closing(bind(options.host, options.port)) as listener:
             engines = EmbeddedEngines(home, settings, processes=options.number_of_workers() + 1)
             with _launched(engines):
+                _share_metrics(home)
                 gc.disable()  # an import keeps nearly everything it makes
                 from undercroft.server.running import run  # noqa: PLC0415 - while engines start
 
@@ -70,6 +72,14 @@ def _launched(engines: EmbeddedEngines) -> Iterator[None]:
         yield
     finally:
         engines.stop()
+
+
+def _share_metrics(home: Home) -> None:
+    """Let each worker count in a file of its own; prometheus-client reads this when imported."""
+    directory = home.root / "metrics"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(mode=0o700)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
 
 
 def _cores() -> int:

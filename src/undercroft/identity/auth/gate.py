@@ -23,6 +23,7 @@ from undercroft.foundation.crypto import sha256
 from undercroft.foundation.db import Database, Listener, notify
 from undercroft.foundation.settings import AuthSettings
 from undercroft.identity.auth.errors import InvalidToken
+from undercroft.identity.auth.keys import CHANNEL as KEYS_CHANNEL
 from undercroft.identity.auth.tokens import Tokens, TokenType
 from undercroft.identity.users.models import UserStatus
 
@@ -30,6 +31,8 @@ CHANNEL = "undercroft_auth"
 EVERYONE = "everyone"
 MOST_KEPT = 20_000
 DEAF_SECONDS = 0.5
+# Signing keys retire by the clock, of which nobody is notified: look again now and then.
+LONGEST_SECONDS = 60.0
 TRIES = 3
 # Authenticator assurance levels as GoTrue names them; a second factor was shown at the second.
 HALF, FULL = "aal1", "aal2"
@@ -127,6 +130,7 @@ class Gate:
         self._by_subject: dict[str, set[str]] = defaultdict(set)
         self._epoch = 0
         listener.on(CHANNEL, self._forget_subject)
+        listener.on(KEYS_CHANNEL, lambda _payload: self._forget_all())
         listener.when_deaf(self._forget_all)
 
     async def admit(self, credentials: Credentials) -> Actor:
@@ -233,7 +237,8 @@ class Gate:
         )
 
     def _good_until(self, expiry: float) -> float:
-        return expiry if self._listener.hearing else min(expiry, time.time() + DEAF_SECONDS)
+        longest = LONGEST_SECONDS if self._listener.hearing else DEAF_SECONDS
+        return min(expiry, time.time() + longest)
 
     def _keep(self, token: str, kept: Kept) -> None:
         if len(self._kept) >= MOST_KEPT:

@@ -14,6 +14,7 @@ BEGIN
            AND command.object_type = 'table'
            AND undercroft.is_exposed(command.schema_name) THEN
             EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', command.object_identity);
+            PERFORM undercroft.grant_by_policies(command.objid);
         END IF;
         -- Grants follow policies: who has a policy for a command holds the privilege it needs,
         -- nobody else holds any.
