@@ -132,10 +132,10 @@ class TestWork:
         assert max(running) == concurrency
 
     async def test_waits_for_the_migration_that_brings_its_tables(self, queue: Queue):
-        await queue.fetch("ALTER SCHEMA undercroft RENAME TO not_yet")
+        await queue.fetch("ALTER TABLE undercroft.pgqueuer RENAME TO not_yet")
         async with queue.worker(REGISTRY):
             await asyncio.sleep(0.2)
-            await queue.fetch("ALTER SCHEMA not_yet RENAME TO undercroft")
+            await queue.fetch("ALTER TABLE undercroft.not_yet RENAME TO pgqueuer")
             await put(queue, greet, name="Ada")
             await eventually(lambda: saw(queue, "Ada"))
 
