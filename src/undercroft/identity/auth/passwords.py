@@ -25,7 +25,7 @@ from undercroft.identity.auth.errors import HashingBusy, PasswordRefused
 
 Result = TypeVar("Result")
 
-NICENESS = 10
+NICENESS = 19
 # The head of the list, refused also with digits and punctuation around it ("Password123!").
 FAMOUS = 100
 CLASSES = (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z\d]")
