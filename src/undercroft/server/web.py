@@ -9,6 +9,7 @@ from typing import Any
 import uvicorn
 
 from undercroft.app import Application, create_app
+from undercroft.foundation.scheduling import work_in_batches
 from undercroft.foundation.settings import Settings
 from undercroft.server.protocol import bounded_protocol
 from undercroft.server.seats import Seats
@@ -30,6 +31,7 @@ class Place:
 
 def run_web_worker(settings: Settings, place: Place, on_ready: Callable[[], None]) -> None:
     """Serve until SIGTERM, then finish what is in flight."""
+    work_in_batches()
     WebServer(create_app(settings), settings, place, on_ready).run()
 
 

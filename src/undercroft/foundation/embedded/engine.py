@@ -14,6 +14,7 @@ import psutil
 from undercroft.foundation.embedded.accounts import Account
 from undercroft.foundation.embedded.errors import EngineFailed
 from undercroft.foundation.embedded.logfile import LogFile
+from undercroft.foundation.scheduling import work_in_batches
 
 LONGEST_START = 60.0
 LONGEST_STOP = 30.0
@@ -71,7 +72,7 @@ class Engine(ABC):
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # a Ctrl-C at our terminal is for us to handle
-                preexec_fn=self._die_with_parent,  # noqa: PLW1509 - launched from one thread
+                preexec_fn=self._become_engine,  # noqa: PLW1509 - launched from one thread
                 **self._account.process_options(),
             )
         finally:
@@ -104,6 +105,10 @@ class Engine(ABC):
                 self._process.kill()
                 self._process.wait()
         self._process = None
+
+    def _become_engine(self) -> None:
+        work_in_batches()
+        self._die_with_parent()
 
     def _die_with_parent(self) -> None:
         if _libc is not None:
