@@ -34,6 +34,7 @@ from undercroft.foundation.jobs import Job, JobRegistry, Schedule, Workplace, ou
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
+from undercroft.foundation.telemetry import configure_telemetry
 from undercroft.identity.access import routes as access_routes
 from undercroft.identity.access.api_keys import routes as api_key_routes
 from undercroft.identity.auth import jobs as auth_jobs
@@ -112,9 +113,11 @@ def create_app(settings: Settings | None = None) -> Application:
     """Build everything one process serves; connections open at start-up."""
     settings = settings or load_settings()
     configure_logging(settings.observability)
+    end_telemetry = configure_telemetry(settings, release=VERSION)
     parts, identity = build_parts(settings)
     rows = RowsPlane(settings, authenticator_url(settings), identity.gate, parts.listener)
     control = _control_plane(settings, parts, identity, rows)
+    control.state.end_telemetry = end_telemetry
     hot = {ROWS_PREFIX: _rows_enveloped(rows, settings, parts)}
     planes = Planes(_enveloped(control, settings), hot)
     return Application(_outer(planes, settings), parts, control)
@@ -181,6 +184,7 @@ def _control_plane(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.callback(app.state.end_telemetry)
             stack.push_async_callback(parts.cache.close)
             stack.push_async_callback(parts.database.dispose)
             stack.callback(identity.passwords.close)

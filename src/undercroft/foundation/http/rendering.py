@@ -25,6 +25,7 @@ from undercroft.foundation.problems import (
     Problem,
     Unavailable,
 )
+from undercroft.foundation.telemetry import report
 
 log = structlog.get_logger()
 
@@ -114,6 +115,7 @@ def is_away(error: BaseException) -> bool:
 def log_failure(problem: Problem, error: BaseException) -> None:
     if problem.status >= 500:
         log.error("request_failed", code=problem.code, exc_info=error)
+        report(error)
 
 
 def add_problem_handlers(app: FastAPI) -> None:
