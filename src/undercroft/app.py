@@ -30,7 +30,7 @@ from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
 from undercroft.foundation.http.planes import Planes
 from undercroft.foundation.http.rendering import add_problem_handlers
-from undercroft.foundation.jobs import Job, JobRegistry, Schedule, Workplace, outbox
+from undercroft.foundation.jobs import Job, JobRegistry, Schedule, Subscription, Workplace, outbox
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
@@ -46,6 +46,7 @@ from undercroft.identity.auth.providers import routes as provider_routes
 from undercroft.identity.bootstrap import FirstSuperuser
 from undercroft.identity.bootstrap import bootstrap as bootstrap_identity
 from undercroft.identity.features import routes as feature_routes
+from undercroft.identity.organizations import jobs as organization_jobs
 from undercroft.identity.organizations import routes as organization_routes
 from undercroft.identity.parts import Identity, build_identity
 from undercroft.identity.users import erasure
@@ -93,6 +94,8 @@ SCHEDULES: tuple[Schedule, ...] = (
     *erasure.SCHEDULES,
 )
 
+SUBSCRIPTIONS: tuple[Subscription, ...] = (*organization_jobs.SUBSCRIPTIONS,)
+
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."
 EXPOSED_HEADERS = ("Content-Range", "Location", "Retry-After", "X-Request-Id", "Content-Location")
 
@@ -125,7 +128,7 @@ def create_app(settings: Settings | None = None) -> Application:
 
 def create_registry() -> JobRegistry:
     """Every job, schedule and subscription of every wing."""
-    return JobRegistry(jobs=JOBS, schedules=SCHEDULES)
+    return JobRegistry(jobs=JOBS, schedules=SCHEDULES, subscriptions=SUBSCRIPTIONS)
 
 
 @asynccontextmanager
