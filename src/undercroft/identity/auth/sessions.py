@@ -82,7 +82,7 @@ async def start_session(
     await session.flush()
     session.add(RefreshToken(token_hash=sha256(refresh), session_id=row.id, issued_at=now))
     await session.execute(update(User).where(User.id == user.id).values(last_sign_in_at=now))
-    subject = _subject(identity, user, row)
+    subject = _subject(identity, user, row, user.id, row.id)
     factors = () if aal == FULL else await _second_factors(session, user.id)
     return await _mint(identity, subject, refresh, now, factors)
 
@@ -116,7 +116,7 @@ async def show_again(
     await session.flush()
     await announce_session(session, session_id)
     user = await session.get_one(User, row.user_id)
-    return await _mint(identity, _subject(identity, user, row), refresh, now)
+    return await _mint(identity, _subject(identity, user, row, user.id, row.id), refresh, now)
 
 
 FIND_REFRESH = text("""
@@ -166,7 +166,13 @@ async def refresh_session(
         await _end_stolen(identity, found.session_id)
         raise RefreshTokenReused
     factors = () if found.aal == FULL else tuple(found.factors)
-    return await _mint(identity, _subject_of(identity, found), successor, now, factors)
+    return await _mint(
+        identity,
+        _subject(identity, found, found, found.user_id, found.session_id),
+        successor,
+        now,
+        factors,
+    )
 
 
 async def end_session(
@@ -259,31 +265,20 @@ def _successor(identity: Identity, refresh: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def _subject(identity: Identity, user: User, row: UserSession) -> Subject:
+def _subject(
+    identity: Identity, user: Any, session: Any, user_id: UUID, session_id: UUID
+) -> Subject:
+    """What the tokens say, from the rows of a user and a session or from one that joins both."""
     return Subject(
-        user_id=user.id,
-        session_id=row.id,
+        user_id=user_id,
+        session_id=session_id,
         email=user.email,
         phone=user.phone,
         app_metadata=user.app_metadata,
         user_metadata=user.user_metadata,
-        aal=row.aal,
-        amr=row.amr,
-        origin=row.origin if identity.settings.bind_origin else None,
-    )
-
-
-def _subject_of(identity: Identity, found: Any) -> Subject:
-    return Subject(
-        user_id=found.user_id,
-        session_id=found.session_id,
-        email=found.email,
-        phone=found.phone,
-        app_metadata=found.app_metadata,
-        user_metadata=found.user_metadata,
-        aal=found.aal,
-        amr=found.amr,
-        origin=found.origin if identity.settings.bind_origin else None,
+        aal=session.aal,
+        amr=session.amr,
+        origin=session.origin if identity.settings.bind_origin else None,
     )
 
 
