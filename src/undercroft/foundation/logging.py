@@ -15,7 +15,9 @@ def configure_logging(settings: ObservabilitySettings) -> None:
     as_json = settings.log_format == "json" or (
         settings.log_format == "auto" and not sys.stderr.isatty()
     )
-    renderer: Any = structlog.dev.ConsoleRenderer()
+    # Plain tracebacks: local variables hold passwords and connection addresses.
+    plain = structlog.dev.plain_traceback
+    renderer: Any = structlog.dev.ConsoleRenderer(exception_formatter=plain)
     if as_json:
         renderer = structlog.processors.JSONRenderer()
     shared: list[Any] = [
