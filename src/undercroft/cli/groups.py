@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undercroft.cli.identity import with_identity
+from undercroft.cli.identity import described, find_user, with_identity
 from undercroft.cli.options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def members(group: GroupArgument, home: HomeOption = None, as_json: JsonOption =
     """Who is in a group, oldest account first."""
 
     async def work(session: "AsyncSession", _identity: "Identity") -> Lines:
-        return [_described(user) for user in await _members(session, await _get(session, group))]
+        return [described(user) for user in await _members(session, await _get(session, group))]
 
     lines = with_identity(home, "groups members", work)
     texts = [f"{line['identifier']} ({line['status']}, {line['id']})" for line in lines]
@@ -93,13 +93,13 @@ def _change(
         from undercroft.identity.access import queries, service
 
         codename = (await _get(session, group)).codename
-        user = await _find(session, identifier)
+        user = await find_user(session, identifier)
         present = {one.codename for one in await queries.groups_of_user(session, user.id)}
         wanted = present | {codename} if join else present - {codename}
         # Whoever can run this reads the database anyway.
         operator = Actor(role=Role.SERVICE, is_superuser=True)
         groups = await service.replace_user_groups(session, user.id, wanted, actor=operator)
-        return _described(user) | {"groups": [one.codename for one in groups]}
+        return described(user) | {"groups": [one.codename for one in groups]}
 
     line = with_identity(home, command, work)
     groups = ", ".join(line["groups"]) or "no group"
@@ -128,25 +128,6 @@ async def _members(session: "AsyncSession", group: "Group") -> list["User"]:
         found += users
         if cursor is None:
             return found
-
-
-async def _find(session: "AsyncSession", identifier: str) -> "User":
-    from undercroft.identity.users import queries
-    from undercroft.identity.users.errors import UserNotFound
-    from undercroft.identity.users.identifiers import parse_identifier
-
-    user = await queries.find_user_by_identifier(session, parse_identifier(identifier))
-    if user is None:
-        raise UserNotFound
-    return user
-
-
-def _described(user: "User") -> dict[str, Any]:
-    return {
-        "id": str(user.id),
-        "identifier": user.email or user.phone or user.username,
-        "status": str(user.status),
-    }
 
 
 def _print(data: Any, texts: list[str], *, as_json: bool) -> None:

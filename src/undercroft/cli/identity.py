@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from undercroft.cli.options import settings_for
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from undercroft.identity.parts import Identity
+    from undercroft.identity.users.models import User
 
 Result = TypeVar("Result")
 
@@ -36,3 +37,24 @@ def with_identity(
 
     with open_engines(settings_for(home), command=command) as settings:
         return asyncio.run(run())
+
+
+async def find_user(session: "AsyncSession", identifier: str) -> "User":
+    """Raises `UserNotFound`."""
+    from undercroft.identity.users import queries
+    from undercroft.identity.users.errors import UserNotFound
+    from undercroft.identity.users.identifiers import parse_identifier
+
+    user = await queries.find_user_by_identifier(session, parse_identifier(identifier))
+    if user is None:
+        raise UserNotFound
+    return user
+
+
+def described(user: "User") -> dict[str, Any]:
+    """A user as `--json` shows one."""
+    return {
+        "id": str(user.id),
+        "identifier": user.email or user.phone or user.username,
+        "status": str(user.status),
+    }

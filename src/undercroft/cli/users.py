@@ -4,14 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from undercroft.cli.identity import with_identity
+from undercroft.cli.identity import described, find_user, with_identity
 from undercroft.cli.options import HomeOption, JsonOption
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
     from undercroft.identity.parts import Identity
-    from undercroft.identity.users.models import User
 
 app = typer.Typer(help="Accounts.", no_args_is_help=True)
 
@@ -43,7 +42,7 @@ def create(
         user = await service.create_user(session, parsed, password_hash=hashed)
         if superuser:
             await service.promote(session, user.id)
-        return _described(user)
+        return described(user)
 
     _report(with_identity(home, "users create", work), "created", as_json=as_json)
 
@@ -57,9 +56,9 @@ def promote(
     async def work(session: "AsyncSession", _identity: "Identity") -> dict[str, Any]:
         from undercroft.identity.users import service
 
-        user = await _find(session, identifier)
+        user = await find_user(session, identifier)
         await service.promote(session, user.id)
-        return _described(user)
+        return described(user)
 
     _report(with_identity(home, "users promote", work), "promoted", as_json=as_json)
 
@@ -77,11 +76,11 @@ def password(
         from undercroft.identity.users import service
         from undercroft.identity.users.identifiers import parse_identifier
 
-        user = await _find(session, identifier)
+        user = await find_user(session, identifier)
         identity.passwords.check_policy(password, parse_identifier(identifier).words)
         hashed = await identity.passwords.hash(password)
         await service.set_password(session, user.id, hashed)
-        return _described(user)
+        return described(user)
 
     _report(with_identity(home, "users password", work), "new password", as_json=as_json)
 
@@ -97,32 +96,13 @@ def suspend(
         from undercroft.identity.users import service
         from undercroft.identity.users.models import UserStatus
 
-        user = await _find(session, identifier)
+        user = await find_user(session, identifier)
         operator = Actor(role=Role.SERVICE, is_superuser=True)
-        return _described(
+        return described(
             await service.set_status(session, user.id, UserStatus.SUSPENDED, actor=operator)
         )
 
     _report(with_identity(home, "users suspend", work), "suspended", as_json=as_json)
-
-
-async def _find(session: "AsyncSession", identifier: str) -> "User":
-    from undercroft.identity.users import queries
-    from undercroft.identity.users.errors import UserNotFound
-    from undercroft.identity.users.identifiers import parse_identifier
-
-    user = await queries.find_user_by_identifier(session, parse_identifier(identifier))
-    if user is None:
-        raise UserNotFound
-    return user
-
-
-def _described(user: "User") -> dict[str, Any]:
-    return {
-        "id": str(user.id),
-        "identifier": user.email or user.phone or user.username,
-        "status": str(user.status),
-    }
 
 
 def _report(user: dict[str, Any], done: str, *, as_json: bool) -> None:
