@@ -2,6 +2,7 @@
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3.14 python3,$(shell command -v $(name))))
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := tests/contracts/js
 export UV_NO_PROGRESS ?= 1
 
 .PHONY: help serve test check format lock bench docs clean
@@ -32,6 +33,7 @@ docs: $(BIN)/.dev ## Regenerate .env.example and docs/reference
 lock: $(BIN)/.uv ## Resolve the dependencies again (ARGS="--upgrade")
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras pyproject.toml -o requirements/runtime.txt $(ARGS)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --all-extras --group dev pyproject.toml -c requirements/runtime.txt -o requirements/dev.txt $(ARGS)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group pyproject.toml:peers -o requirements/peers.txt $(ARGS)
 
 clean: ## Remove the environment and caches; leaves .undercroft alone
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
@@ -47,6 +49,12 @@ $(BIN)/.runtime: $(BIN)/.uv requirements/runtime.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-$(BIN)/.dev: $(BIN)/.runtime requirements/dev.txt
+$(BIN)/.dev: $(BIN)/.runtime requirements/dev.txt $(BIN)/.peers $(CLIENTS)/package-lock.json
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.txt
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --silent --ignore-scripts --prefix $(CLIENTS)
+	@touch $@
+
+$(BIN)/.peers: $(BIN)/.uv requirements/peers.txt
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(VENV)/peers
+	@$(BIN)/uv pip install --quiet --python $(VENV)/peers/bin/python --require-hashes -r requirements/peers.txt
 	@touch $@

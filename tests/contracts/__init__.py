@@ -1,0 +1,1 @@
+"""Clients that other projects publish, used unchanged against a running Undercroft."""
