@@ -7,4 +7,5 @@ pytest_plugins = [
     "tests.fixtures.outbox",
     "tests.fixtures.query_counter",
     "tests.fixtures.policies",
+    "tests.fixtures.certificates",
 ]

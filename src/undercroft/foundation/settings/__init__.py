@@ -10,6 +10,7 @@ from undercroft.foundation.settings.engines import CacheSettings, DatabaseSettin
 from undercroft.foundation.settings.http import HttpSettings, RateLimitSettings
 from undercroft.foundation.settings.notifications import NotificationSettings
 from undercroft.foundation.settings.operations import JobSettings, ObservabilitySettings
+from undercroft.foundation.settings.outbound import OutboundSettings
 from undercroft.foundation.settings.root import Environment, Settings, load_settings
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "JobSettings",
     "NotificationSettings",
     "ObservabilitySettings",
+    "OutboundSettings",
     "PasswordSettings",
     "ProviderSettings",
     "RateLimitSettings",

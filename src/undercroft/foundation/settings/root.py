@@ -16,6 +16,7 @@ from undercroft.foundation.settings.http import HttpSettings, RateLimitSettings
 from undercroft.foundation.settings.known_names import KnownNamesSource, dotenv_values
 from undercroft.foundation.settings.notifications import NotificationSettings
 from undercroft.foundation.settings.operations import JobSettings, ObservabilitySettings
+from undercroft.foundation.settings.outbound import OutboundSettings
 
 SHORTEST_SECRET = 32
 
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     data: DataSettings = DataSettings()
     notifications: NotificationSettings = NotificationSettings()
+    outbound: OutboundSettings = OutboundSettings()
     jobs: JobSettings = JobSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
 
