@@ -37,6 +37,7 @@ from undercroft.foundation.settings import Settings, load_settings
 from undercroft.foundation.telemetry import configure_telemetry
 from undercroft.identity.access import routes as access_routes
 from undercroft.identity.access.api_keys import routes as api_key_routes
+from undercroft.identity.auth import contact_routes
 from undercroft.identity.auth import jobs as auth_jobs
 from undercroft.identity.auth import routes as auth_routes
 from undercroft.identity.auth.codes import routes as code_routes
@@ -52,6 +53,7 @@ from undercroft.identity.parts import Identity, build_identity
 from undercroft.identity.users import erasure
 from undercroft.identity.users import routes as user_routes
 from undercroft.identity.users import settings_routes as user_settings_routes
+from undercroft.identity.users.personal import PersonalData
 from undercroft.operations import health
 from undercroft.operations.health.checks import VERSION
 
@@ -65,6 +67,7 @@ CONTROL: tuple[Router, ...] = (
     access_routes.user_router,
     user_routes.router,
     user_settings_routes.router,
+    contact_routes.router,
     access_routes.permission_router,
     access_routes.group_router,
     access_routes.access_router,
@@ -86,6 +89,9 @@ PERMISSIONS: tuple[Permission, ...] = (
     *feature_routes.PERMISSIONS,
     *tables.PERMISSIONS,
 )
+
+# A wing with tables that refer to accounts adds its own before those of the accounts.
+PERSONAL: tuple[PersonalData, ...] = (*erasure.PERSONAL,)
 
 JOBS: tuple[Job, ...] = (*notifications.JOBS, *auth_jobs.JOBS, *erasure.JOBS)
 SCHEDULES: tuple[Schedule, ...] = (
@@ -171,7 +177,7 @@ def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
     database = Database(settings.database, outbox(create_registry()))
     listener = Listener(settings.database)
     cache = Cache(settings.cache)
-    identity = build_identity(settings, database, keyring, listener)
+    identity = build_identity(settings, database, keyring, listener, PERSONAL)
 
     async def authenticate(request: Request) -> Actor:
         return await identity.gate.admit(read_credentials(request.headers))

@@ -60,11 +60,15 @@ class TestCatalogue:
     def test_fills_in_what_the_english_does(self, language: str):
         words, english = catalogue(language), problems()
         for code, entry in words.items():
-            assert set(entry) == {"title", "detail"}, code
+            assert set(entry) - {"reasons"} == {"title", "detail"}, code
             assert entry["title"], code
             assert bool(entry["detail"]) == bool(english[code].detail), code
             assert placeholders(entry["detail"]) == placeholders(english[code].detail), code
             assert not placeholders(entry["title"]), code
+            reasons = english[code].reasons
+            assert set(entry.get("reasons", {})) == set(reasons), code
+            for reason, template in entry.get("reasons", {}).items():
+                assert placeholders(template) == placeholders(reasons[reason]), (code, reason)
 
 
 class TestNegotiate:
@@ -96,19 +100,19 @@ class TestNegotiate:
 
 class TestTranslateProblem:
     def test_fills_in_the_members(self):
-        title, detail = translate_problem(TooManyRequests(30), "de")
+        title, detail, _ = translate_problem(TooManyRequests(30), "de")
         assert title == "Zu viele Anfragen"
         assert detail == "Versuchen Sie es in 30 Sekunden erneut."
 
     def test_speaks_the_english_of_the_class(self):
-        assert translate_problem(NotFound(), "en") == (NotFound.title, NotFound.detail)
+        assert translate_problem(NotFound(), "en") == (NotFound.title, NotFound.detail, [])
 
     @pytest.mark.parametrize("language", OTHERS)
     def test_does_not_format_what_a_caller_sent(self, language: str):
-        _, detail = translate_problem(MissingPermission("{0.__class__}"), language)
+        _, detail, _ = translate_problem(MissingPermission("{0.__class__}"), language)
         assert "{0.__class__}" in detail
 
     @pytest.mark.parametrize("language", ["de", "tlh", "../../etc"])
     def test_falls_back_to_english(self, language: str):
         problem = NotTranslatedYet(reason="now")
-        assert translate_problem(problem, language) == ("Only in English", "For now.")
+        assert translate_problem(problem, language) == ("Only in English", "For now.", [])

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.fixtures.actors import Caller, make_group, promoted, register, settled, sign_in, unique
-from undercroft.app import Application
+from undercroft.app import PERSONAL, Application
 from undercroft.foundation.clock import utc_now
 from undercroft.identity.users.erasure import erase_deleted
 
@@ -264,10 +264,10 @@ class TestFarewell:
         assert gone.status_code == 204, gone.text
         work = app.parts.database.unit_of_work
         async with work() as session:
-            await erase_deleted(session, before=utc_now() - timedelta(days=30))
+            await erase_deleted(session, PERSONAL, before=utc_now() - timedelta(days=30))
         assert member.identifier in await self._row(app, member)
         async with work() as session:
-            assert await erase_deleted(session, before=utc_now() + timedelta(seconds=5)) >= 1
+            assert await erase_deleted(session, PERSONAL, before=utc_now() + timedelta(seconds=5))
         row = await self._row(app, member)
         assert member.identifier not in row
         assert "secret life" not in row
@@ -282,3 +282,40 @@ class TestFarewell:
                 {"id": member.id},
             )
         return str(found)
+
+    async def test_deleted_can_be_brought_back_and_keeps_its_address_until_then(
+        self, client: httpx.AsyncClient, member: Caller, clerk: Caller
+    ):
+        await member.post(f"{API}/settings/delete-account?confirm=true")
+        body = {"identifier": member.identifier}
+        free = await client.post(f"{API}/auth/check-user-availability", json=body)
+        assert free.json() == {"available": False}
+        found = await clerk.get(f"{API}/users", params={"status": "deleted"})
+        assert member.id in {user["id"] for user in found.json()["items"]}
+        assert (await clerk.get(f"{API}/users/{member.id}")).status_code == 404
+        back = await clerk.post(f"{API}/users/{member.id}/activate")
+        assert (back.status_code, back.json()["status"]) == (200, "active")
+        await sign_in(client, member.identifier)
+
+
+class TestLanguage:
+    async def test_of_the_settings_is_spoken_where_the_request_names_none(self, member: Caller):
+        await member.post(f"{API}/settings/profile-language", json={"language": "de"})
+
+        async def german() -> bool:
+            answer = await member.get(f"{API}/settings/profile/{uuid4()}")
+            return answer.headers["content-language"] == "de"
+
+        assert await settled(german)
+        path = f"{API}/settings/profile/{uuid4()}"
+        french = await member.get(path, headers={"Accept-Language": "fr"})
+        assert french.headers["content-language"] == "fr"
+
+    async def test_reasons_are_translated_too(self, client: httpx.AsyncClient):
+        body = {"identifier": f"{unique('w')}@example.com", "password": "short"}
+        headers = {"Accept-Language": "de"}
+        answer = (await client.post(f"{API}/auth/register", json=body, headers=headers)).json()
+        assert answer["detail"].startswith("Verwenden Sie mindestens 12 Zeichen")
+        assert answer["errors"] == [
+            {"pointer": "#/password", "code": "too_short", "detail": answer["detail"]}
+        ]

@@ -15,6 +15,10 @@ VALUES = {
     "link": "https://app.example.com/?token=1&x=2",
     "inviter": "Ada",
     "organization": "Engines & Co",
+    "factor": "Ada's phone",
+    "device": "Firefox on Linux",
+    "address": "192.0.2.7",
+    "time": "2026-11-22 12:00 UTC",
 }
 
 

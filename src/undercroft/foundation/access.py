@@ -50,6 +50,8 @@ class Actor:
     # A program with a key of its own: no account, only the key's rights in the key's organization.
     api_key_id: UUID | None = None
     organization_id: UUID | None = None
+    # What the person chose to read, for messages where the request names no language.
+    language: str | None = None
 
     @property
     def is_signed_in(self) -> bool:

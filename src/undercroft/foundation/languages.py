@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from typing import Any, NamedTuple
 
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
@@ -30,12 +31,33 @@ def negotiate(accept_language: str | None, preferred: str | None = None) -> str:
     return _ours(preferred or "") or ENGLISH
 
 
-def translate_problem(problem: Problem, language: str) -> tuple[str, str]:
-    """Title and detail of `problem`; in English where a language has no words for it."""
-    words = _catalogue(language).get(problem.code)
-    if words is None:
-        return problem.title, problem.sentence()
-    return words["title"], problem.sentence(words["detail"])
+class Words(NamedTuple):
+    """A problem in one language. `errors` are its lines about single fields, if it has any."""
+
+    title: str
+    detail: str
+    errors: list[dict[str, Any]]
+
+
+def translate_problem(problem: Problem, language: str) -> Words:
+    """The words of `problem`; in English where a language has none for it."""
+    words = _catalogue(language).get(problem.code, {})
+    reasons = words.get("reasons", {})
+    detail = problem.sentence(words.get("detail"), reasons)
+    lines = [
+        {**line, "detail": _line_detail(problem, line, detail, reasons)}
+        for line in problem.members.get("errors", ())
+    ]
+    return Words(words.get("title", problem.title), detail, lines)
+
+
+def _line_detail(
+    problem: Problem, line: Mapping[str, Any], detail: str, reasons: Mapping[str, str]
+) -> str:
+    code = line["code"]
+    if code in problem.reasons:
+        return problem.reason(code, reasons)
+    return detail if code == problem.code else str(line["detail"])
 
 
 def _ours(tag: str) -> str | None:
@@ -45,9 +67,9 @@ def _ours(tag: str) -> str | None:
 
 
 @cache
-def _catalogue(language: str) -> Mapping[str, Mapping[str, str]]:
+def _catalogue(language: str) -> Mapping[str, Mapping[str, Any]]:
     if language == ENGLISH or language not in LANGUAGES:
         return {}
     catalogue = files(__package__).joinpath("locales", f"{language}.json")
-    words: Mapping[str, Mapping[str, str]] = json.loads(catalogue.read_text(encoding="utf-8"))
+    words: Mapping[str, Mapping[str, Any]] = json.loads(catalogue.read_text(encoding="utf-8"))
     return words

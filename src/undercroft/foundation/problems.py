@@ -19,6 +19,8 @@ class Problem(Exception):  # noqa: N818 - a problem is what the RFC calls it
     code: ClassVar[str] = "problem"
     title: ClassVar[str] = "Something went wrong"
     detail: ClassVar[str] = ""
+    # For problems with `{reason}` in their detail: a sentence by reason code, filled in likewise.
+    reasons: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -30,9 +32,17 @@ class Problem(Exception):  # noqa: N818 - a problem is what the RFC calls it
         self.members = members
         super().__init__(self.sentence())
 
-    def sentence(self, template: str | None = None) -> str:
-        """The detail with its members filled in; `template` is a translation of it."""
-        return (template or self.detail).format_map(self.members)
+    def sentence(
+        self, template: str | None = None, reasons: Mapping[str, str] | None = None
+    ) -> str:
+        """The detail with its members filled in; the arguments are translations of it."""
+        members = dict(self.members)
+        if self.reasons:
+            members["reason"] = self.reason(members["reason_code"], reasons)
+        return (template or self.detail).format_map(members)
+
+    def reason(self, code: str, reasons: Mapping[str, str] | None = None) -> str:
+        return {**self.reasons, **(reasons or {})}[code].format_map(self.members)
 
     @classmethod
     def every(cls) -> Iterator[type["Problem"]]:

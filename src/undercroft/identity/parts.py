@@ -15,6 +15,7 @@ from undercroft.identity.auth.keys import Keys
 from undercroft.identity.auth.passwords import Passwords
 from undercroft.identity.auth.providers.client import Providers
 from undercroft.identity.auth.tokens import Tokens
+from undercroft.identity.users.personal import PersonalData
 from undercroft.notifications import Post
 
 
@@ -30,11 +31,17 @@ class Identity:
     tokens: Tokens
     passwords: Passwords
     gate: Gate
+    personal: tuple[PersonalData, ...]
 
 
 def build_identity(
-    all_settings: Settings, database: Database, keyring: Keyring, listener: Listener
+    all_settings: Settings,
+    database: Database,
+    keyring: Keyring,
+    listener: Listener,
+    personal: tuple[PersonalData, ...] = (),
 ) -> Identity:
+    """`personal` is what every wing declares to keep about people."""
     settings, http = all_settings.auth, all_settings.http
     keys = Keys(database, keyring)
     tokens = Tokens(keys, settings)
@@ -52,6 +59,7 @@ def build_identity(
         tokens=tokens,
         passwords=Passwords(settings.password),
         gate=gate,
+        personal=personal,
     )
 
 

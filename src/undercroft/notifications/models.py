@@ -42,7 +42,7 @@ class Message(Base):
     id: Mapped[Id]
     kind: Mapped[str] = mapped_column(String(64))
     channel: Mapped[str] = mapped_column(String(16))
-    recipient: Mapped[str] = mapped_column(String(320))
+    recipient: Mapped[str] = mapped_column(String(320), index=True)
     language: Mapped[str] = mapped_column(String(8))
     sealed_values: Mapped[bytes | None]
     state: Mapped[str] = mapped_column(String(16), server_default=MessageState.QUEUED)

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from undercroft.foundation.http.context import set_request_id
 from undercroft.foundation.http.metrics import observe_request
-from undercroft.foundation.http.rendering import log_failure, problem_for, render
+from undercroft.foundation.http.rendering import language_of, log_failure, problem_for, render
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.problems import (
     BodyTooLarge,
@@ -104,7 +104,8 @@ class Envelope:
             # Part of the answer is out: cutting the connection is the only honest end.
             raise error
         language = dict(scope["headers"]).get(b"accept-language", b"").decode("latin-1")
-        await render(problem, language or None)(scope, receive, answer)
+        response = render(problem, language or None, language_of(scope))
+        await response(scope, receive, answer)
 
     def _observe(self, scope: Scope, status: int, seconds: float) -> None:
         if self.metrics:

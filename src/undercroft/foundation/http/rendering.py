@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from undercroft.foundation.http.context import request_id
 from undercroft.foundation.languages import negotiate, translate_problem
@@ -52,18 +53,23 @@ class TextNotStorable(Invalid):
 UNSTORABLE = ("22021", "22P05")
 
 
-def render(problem: Problem, accept_language: str | None = None) -> Response:
-    language = negotiate(accept_language)
-    title, detail = translate_problem(problem, language)
+def render(
+    problem: Problem, accept_language: str | None = None, preferred: str | None = None
+) -> Response:
+    """`preferred` is the language of the caller's settings."""
+    language = negotiate(accept_language, preferred)
+    words = translate_problem(problem, language)
     body: dict[str, Any] = {
         "type": f"/problems/{problem.code.replace('_', '-')}",
-        "title": title,
+        "title": words.title,
         "status": problem.status,
         "code": problem.code,
-        "detail": detail,
+        "detail": words.detail,
         "instance": f"/requests/{request_id()}",
         **problem.members,
     }
+    if words.errors:
+        body["errors"] = words.errors
     headers = {"Content-Language": language, "Cache-Control": "no-store"} | problem.headers
     content = orjson.dumps(body, default=str)
     return Response(content, problem.status, headers, PROBLEM_TYPE)
@@ -124,17 +130,17 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def on_problem(request: Request, error: Exception) -> Response:
         problem = problem_for(error)
         log_failure(problem, error)
-        return render(problem, request.headers.get("accept-language"))
+        return _answer(request, problem)
 
     async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         problem = Invalid(errors=[_line(entry) for entry in error.errors()])
-        return render(problem, request.headers.get("accept-language"))
+        return _answer(request, problem)
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         problem = _from_http(error)
-        return render(problem, request.headers.get("accept-language"))
+        return _answer(request, problem)
 
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(DBAPIError, on_problem)
@@ -144,6 +150,15 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
     # Without it the framework answers in plain text before `Envelope` hears of the failure.
     app.add_exception_handler(Exception, on_problem)
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    return render(problem, request.headers.get("accept-language"), language_of(request.scope))
+
+
+def language_of(scope: Scope) -> str | None:
+    """The language of the caller's settings, once the door knows who calls."""
+    return getattr(scope.get("state", {}).get("actor"), "language", None)
 
 
 def _from_http(error: HTTPException) -> Problem:

@@ -22,14 +22,6 @@ class PasswordSettings(SettingsGroup):
         128, ge=1, description="Callers that may wait for a hash before others get 503."
     )
 
-    @property
-    def rule(self) -> str:
-        """The length rule as a sentence for the person choosing a password."""
-        return (
-            f"Use at least {self.min_length} characters with lower and upper case, a digit and a "
-            f"sign, or at least {self.min_length_any} of any kind."
-        )
-
 
 class ProviderSettings(SettingsGroup):
     """One outside party that people may sign in with."""
@@ -98,6 +90,9 @@ class AuthSettings(SettingsGroup):
     first_superuser_email: str | None = Field(None, description="Made at the first start.")
     first_superuser_password: SecretStr | None = Field(None)
     open_registration: bool = Field(True, description="False: only administrators make accounts.")
+    tell_new_devices: bool = Field(
+        True, description="Mail people when a kind of device signs in that was not used before."
+    )
     erasure_grace: timedelta = Field(
         timedelta(days=30), description="From a deleted account to its erasure."
     )

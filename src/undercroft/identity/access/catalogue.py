@@ -18,7 +18,9 @@ from undercroft.identity.access.models import (
     Group,
     GroupPermission,
     PermissionRecord,
+    UserGroup,
 )
+from undercroft.identity.users.models import User
 
 SYSTEM_GROUPS: Mapping[str, str] = {
     SUPER_ADMIN: "Holds every permission.",
@@ -124,7 +126,9 @@ async def ensure_catalogue(session: AsyncSession, declared: Iterable[Permission]
     A permission goes to its default groups when it first appears and never again, so that what
     an administrator took away stays away.
     """
-    await _ensure_groups(session)
+    new_groups = await _ensure_groups(session)
+    if EVERYBODY in new_groups:
+        await _gather_everybody(session)
     sentences = every_permission(declared)
     rows = [
         {
@@ -143,7 +147,8 @@ async def ensure_catalogue(session: AsyncSession, declared: Iterable[Permission]
     await _give_to_defaults(session, new)
 
 
-async def _ensure_groups(session: AsyncSession) -> None:
+async def _ensure_groups(session: AsyncSession) -> set[str]:
+    """Return the codenames of those made now."""
     rows = [
         {
             "id": new_id(),
@@ -154,7 +159,18 @@ async def _ensure_groups(session: AsyncSession) -> None:
         }
         for codename, description in SYSTEM_GROUPS.items()
     ]
-    await session.execute(insert(Group).values(rows).on_conflict_do_nothing())
+    statement = insert(Group).values(rows).on_conflict_do_nothing().returning(Group.codename)
+    return set(await session.scalars(statement))
+
+
+async def _gather_everybody(session: AsyncSession) -> None:
+    """Accounts from before there were groups join the one of everybody, once.
+
+    Later it would give back what an administrator took away.
+    """
+    members = select(User.id, Group.id).join_from(User, Group, Group.codename == EVERYBODY)
+    statement = insert(UserGroup).from_select(["user_id", "group_id"], members)
+    await session.execute(statement.on_conflict_do_nothing())
 
 
 async def _describe(session: AsyncSession, rows: Sequence[Mapping[str, object]]) -> None:

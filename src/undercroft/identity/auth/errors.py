@@ -1,5 +1,8 @@
 """What can go wrong at sign-in. Nothing here tells whether an account exists."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from undercroft.foundation.problems import (
     Conflict,
     Forbidden,
@@ -9,6 +12,7 @@ from undercroft.foundation.problems import (
     Unauthorized,
     Unavailable,
 )
+from undercroft.foundation.settings import PasswordSettings
 
 
 class InvalidCredentials(Unauthorized):
@@ -48,10 +52,24 @@ class PasswordRefused(Invalid):
 
     title = "The password is not accepted"
     detail = "{reason}"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "too_short": "Use at least {min_length} characters with lower and upper case, a digit and "
+        "a sign, or at least {min_length_any} of any kind.",
+        "too_long": "Use at most {max_length} characters.",
+        "too_common": "This password is on lists that attackers try first.",
+        "contains_identifier": "The password may not contain the name of the account.",
+    }
 
-    def __init__(self, reason_code: str, reason: str, *, pointer: str = "#/password") -> None:
-        errors = [{"pointer": pointer, "code": reason_code, "detail": reason}]
-        super().__init__(reason=reason, errors=errors)
+    def __init__(
+        self, reason_code: str, limits: PasswordSettings, *, pointer: str = "#/password"
+    ) -> None:
+        super().__init__(
+            reason_code=reason_code,
+            min_length=limits.min_length,
+            min_length_any=limits.min_length_any,
+            max_length=limits.max_length,
+            errors=[{"pointer": pointer, "code": reason_code, "detail": ""}],
+        )
 
 
 class WrongPassword(Forbidden):

@@ -39,7 +39,7 @@ HALF, FULL = "aal1", "aal2"
 SECOND_FACTORS = frozenset({"totp", "webauthn", "recovery_code"})
 
 LIVE_SESSION = text("""
-    SELECT u.status, s.aal, s.amr,
+    SELECT u.status, u.language, u.email, u.phone, u.app_metadata, u.user_metadata, s.aal, s.amr,
            EXISTS (SELECT FROM auth.factors f
                     WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL) AS has_second_factor,
            array_agg(DISTINCT p.permission) FILTER (WHERE p.permission IS NOT NULL) AS permissions,
@@ -195,10 +195,11 @@ class Gate:
         if row is None or not UserStatus(row.status).may_sign_in:
             raise InvalidToken
         if row.has_second_factor and row.aal != FULL:
-            return replace(ANONYMOUS, half=HalfSignIn(**ids))
+            return replace(ANONYMOUS, half=HalfSignIn(**ids), language=row.language)
         return Actor(
             role=Role.AUTHENTICATED,
-            claims=orjson.dumps(claims).decode(),
+            claims=orjson.dumps({**claims, **_present_claims(row)}).decode(),
+            language=row.language,
             permissions=frozenset(row.permissions or ()),
             is_superuser=row.is_superuser,
             token_type=claims["token_type"],
@@ -267,6 +268,21 @@ class Gate:
         self._epoch += 1
         self._kept.clear()
         self._by_subject.clear()
+
+
+def _present_claims(row: Any) -> dict[str, Any]:
+    """What policies see of the account as it is now, whatever it was when the token was signed.
+
+    An address that was given up must not open another row, nor metadata that was taken away.
+    """
+    return {
+        "email": row.email or "",
+        "phone": row.phone or "",
+        "app_metadata": row.app_metadata,
+        "user_metadata": row.user_metadata,
+        "aal": row.aal,
+        "amr": row.amr,
+    }
 
 
 def _key_actor(row: Any) -> Actor:

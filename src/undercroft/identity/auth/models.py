@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, func, text
+from sqlalchemy import ForeignKey, Index, String, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -14,13 +14,14 @@ from undercroft.foundation.db import Base, Id
 class UserSession(Base):
     __tablename__ = "sessions"
     __table_args__ = (
-        Index("ix_sessions_user_id_open", "user_id", postgresql_where=text("ended_at IS NULL")),
         Index("ix_sessions_expires_at", "expires_at"),
         {"schema": "auth"},
     )
 
     id: Mapped[Id]
-    user_id: Mapped[UUID] = mapped_column(ForeignKey("auth.users.id", ondelete="CASCADE"))
+    user_id: Mapped[UUID] = mapped_column(
+        ForeignKey("auth.users.id", ondelete="CASCADE"), index=True
+    )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_used_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]

@@ -71,31 +71,23 @@ class Passwords:
 
         `about` are words of the account that the password may not contain.
         """
-        for code, broken, reason in self._rules(password, about):
+        for code, broken in self._rules(password, about):
             if broken:
-                raise PasswordRefused(code, reason, pointer=pointer)
+                raise PasswordRefused(code, self._settings, pointer=pointer)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _rules(self, password: str, about: Sequence[str]) -> list[tuple[str, bool, str]]:
+    def _rules(self, password: str, about: Sequence[str]) -> list[tuple[str, bool]]:
         limits = self._settings
         classes = sum(bool(re.search(pattern, password)) for pattern in CLASSES)
         needed = limits.min_length if classes == len(CLASSES) else limits.min_length_any
         low = password.casefold()
         return [
-            (
-                "too_short",
-                len(password) < needed,
-                limits.rule,
-            ),
-            ("too_long", len(password) > limits.max_length, f"Use at most {limits.max_length}."),
-            ("too_common", _is_common(low), "This password is on lists that attackers try first."),
-            (
-                "contains_identifier",
-                any(word in low for word in about),
-                "The password may not contain the name of the account.",
-            ),
+            ("too_short", len(password) < needed),
+            ("too_long", len(password) > limits.max_length),
+            ("too_common", _is_common(low)),
+            ("contains_identifier", any(word in low for word in about)),
         ]
 
     async def _run(self, work: Callable[[], Result]) -> Result:

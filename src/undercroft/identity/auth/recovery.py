@@ -18,13 +18,14 @@ from undercroft.identity.auth.codes.service import (
     use_up,
 )
 from undercroft.identity.auth.errors import PasswordAlreadySet
+from undercroft.identity.auth.notices import tell, tell_owner
 from undercroft.identity.auth.service import account_words
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries, service
 from undercroft.identity.users.contacts import evict_squatter, mark_verified
 from undercroft.identity.users.errors import UserNotFound
 from undercroft.identity.users.identifiers import Identifier
-from undercroft.notifications import Channel, Kind, queue_message
+from undercroft.notifications import Channel, Kind
 
 NEW_PASSWORD = "#/new_password"  # noqa: S105 - a JSON pointer
 
@@ -76,6 +77,7 @@ async def set_first_password(
     hashed = await identity.passwords.hash(new)
     if not await service.set_first_password(session, actor.user_id, hashed):
         raise PasswordAlreadySet
+    await tell_owner(session, identity, user, Kind.PASSWORD_CHANGED)
 
 
 async def _reset(
@@ -92,18 +94,5 @@ async def _reset(
     await mark_verified(session, user.id, proof.channel, proof.recipient, now=now)
     await service.set_password(session, user.id, hashed)
     await revoke_secrets(session, user.id, now=now)
-    await tell_password_changed(session, identity, proof.channel, proof.recipient, user.language)
-
-
-async def tell_password_changed(
-    session: AsyncSession, identity: Identity, channel: Channel, recipient: str, language: str
-) -> None:
-    await queue_message(
-        session,
-        identity.post,
-        Kind.PASSWORD_CHANGED,
-        channel=channel,
-        recipient=recipient,
-        language=language,
-        values={},
-    )
+    contact = (proof.channel, proof.recipient)
+    await tell(session, identity, Kind.PASSWORD_CHANGED, contact, user.language)

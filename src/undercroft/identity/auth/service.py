@@ -22,6 +22,7 @@ from undercroft.identity.auth.errors import (
     RegistrationClosed,
     WrongPassword,
 )
+from undercroft.identity.auth.notices import tell_owner
 from undercroft.identity.auth.schemas import Registration, TokenInfo
 from undercroft.identity.auth.sessions import SignIn
 from undercroft.identity.parts import Identity
@@ -29,7 +30,7 @@ from undercroft.identity.users import queries, service
 from undercroft.identity.users.errors import NotYourself
 from undercroft.identity.users.identifiers import Identifier, IdentifierInvalid, parse_identifier
 from undercroft.identity.users.models import User, UserStatus
-from undercroft.notifications import Channel
+from undercroft.notifications import Channel, Kind
 
 
 async def register(
@@ -108,6 +109,7 @@ async def change_password(
     new_hash = await identity.passwords.hash(new)
     await service.set_password(session, actor.user_id, new_hash, but=actor.session_id)
     await revoke_secrets(session, actor.user_id, now=now)
+    await tell_owner(session, identity, user, Kind.PASSWORD_CHANGED)
 
 
 async def check_own_password(
@@ -159,6 +161,7 @@ async def reset_password(
     identity.passwords.check_policy(new, account_words(user), pointer="#/new_password")
     new_hash = await identity.passwords.hash(new)
     await service.set_password(session, user_id, new_hash)
+    await tell_owner(session, identity, user, Kind.PASSWORD_CHANGED)
 
 
 async def log_out(

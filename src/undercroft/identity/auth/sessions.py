@@ -27,6 +27,7 @@ from undercroft.identity.auth.gate import (
     announce_user,
 )
 from undercroft.identity.auth.models import RefreshToken, UserSession
+from undercroft.identity.auth.notices import tell_new_device
 from undercroft.identity.auth.tokens import Subject, TokenType
 from undercroft.identity.parts import Identity
 from undercroft.identity.users.models import User, UserStatus
@@ -82,6 +83,7 @@ async def start_session(
     await session.flush()
     session.add(RefreshToken(token_hash=sha256(refresh), session_id=row.id, issued_at=now))
     await session.execute(update(User).where(User.id == user.id).values(last_sign_in_at=now))
+    await tell_new_device(session, identity, user, row, now=now)
     subject = _subject(identity, user, row, user.id, row.id)
     factors = () if aal == FULL else await _second_factors(session, user.id)
     return await _mint(identity, subject, refresh, now, factors)

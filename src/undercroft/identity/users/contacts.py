@@ -6,8 +6,10 @@ from uuid import UUID
 from sqlalchemy import case, func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from undercroft.foundation.clock import utc_now
 from undercroft.identity.auth.gate import announce_user
 from undercroft.identity.auth.sessions import end_all_sessions
+from undercroft.identity.users.identifiers import Identifier
 from undercroft.identity.users.models import User, UserStatus
 from undercroft.notifications import Channel
 
@@ -24,10 +26,23 @@ async def mark_verified(
         update(User)
         .where(User.id == user_id, column == address)
         .values({verified_at: func.coalesce(verified_at, now), User.status: status})
-        .returning(User.id)
+        .returning(User)
     )
-    options = {"synchronize_session": "fetch"}  # the account may be loaded already
+    # The account may be loaded already, and is asked about itself later.
+    options = {"synchronize_session": False, "populate_existing": True}
     return await session.scalar(statement, execution_options=options) is not None
+
+
+async def give_up_contact(session: AsyncSession, user: User, contact: Identifier) -> None:
+    """Take an address that a (locked) account never proved to be its own from it.
+
+    An account that was named by this address alone is deleted: nobody can sign in to it any more.
+    """
+    setattr(user, contact.kind, None)
+    if not any((user.email, user.phone, user.username)):
+        user.status, user.deleted_at = UserStatus.DELETED, utc_now()
+    await session.flush()
+    await end_all_sessions(session, user.id, reason="address_proven")
 
 
 async def evict_squatter(session: AsyncSession, user: User) -> None:

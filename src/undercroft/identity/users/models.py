@@ -4,7 +4,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, String, text
+from sqlalchemy import CheckConstraint, Index, String, TextClause, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -31,6 +31,13 @@ class UserType(StrEnum):
     BUSINESS = "business"
 
 
+def _start_index(name: str, expression: TextClause | None = None) -> Index:
+    """For searches by the start of a text, whatever the database's collation."""
+    column = name if expression is None else expression
+    label = name if expression is None else str(expression)
+    return Index(f"ix_users_{name}_start", column, postgresql_ops={label: "text_pattern_ops"})
+
+
 class User(Timestamps, Base):
     """E-mail and username are stored in lower case, the phone number in E.164."""
 
@@ -50,6 +57,8 @@ class User(Timestamps, Base):
         ),
         CheckConstraint("user_type IN ('admin', 'customer', 'business')", name="user_type"),
         Index("ix_users_created_at_id", "created_at", "id"),
+        *(_start_index(name) for name in ("email", "username", "phone")),
+        *(_start_index(name, text(f"lower({name})")) for name in ("first_name", "last_name")),
         Index(
             "ix_users_to_erase",
             "deleted_at",

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
@@ -11,6 +11,14 @@ from undercroft.identity.access.models import SUPER_ADMIN, Group, UserGroup
 from undercroft.identity.users.errors import UserNotFound
 from undercroft.identity.users.identifiers import Identifier
 from undercroft.identity.users.models import User, UserStatus
+
+FOR_THIS_TEXT = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+
+
+def _starts_with(start: str) -> list[ColumnElement[bool]]:
+    fields = (User.email, User.username, User.phone)
+    names = (func.lower(User.first_name), func.lower(User.last_name))
+    return [field.startswith(start, autoescape=True) for field in (*fields, *names)]
 
 
 async def find_user_by_identifier(session: AsyncSession, identifier: Identifier) -> User | None:
@@ -25,9 +33,21 @@ async def find_user_by_identifier(session: AsyncSession, identifier: Identifier)
     return user
 
 
-async def get_user(session: AsyncSession, user_id: UUID, *, lock: bool = False) -> User:
-    """Raise `UserNotFound` for an unknown or deleted account."""
-    statement = select(User).where(User.id == user_id, User.status != UserStatus.DELETED)
+async def is_identifier_taken(session: AsyncSession, identifier: Identifier) -> bool:
+    """By an account in whatever state; a deleted one keeps its names until it is erased."""
+    holder = select(User.id).where(getattr(User, identifier.kind) == identifier.value)
+    return bool(await session.scalar(select(exists(holder))))
+
+
+async def get_user(
+    session: AsyncSession, user_id: UUID, *, lock: bool = False, deleted: bool = False
+) -> User:
+    """Raise `UserNotFound` for an unknown or deleted account.
+
+    With `deleted` one that waits for its erasure is found too.
+    """
+    there = User.erased_at.is_(None) if deleted else User.status != UserStatus.DELETED
+    statement = select(User).where(User.id == user_id, there)
     user: User | None = await session.scalar(statement.with_for_update() if lock else statement)
     if user is None:
         raise UserNotFound
@@ -42,17 +62,17 @@ async def get_password_hash(session: AsyncSession, user_id: UUID) -> str | None:
 async def list_users(
     session: AsyncSession, page: PageRequest, *, search: str | None, status: UserStatus | None
 ) -> tuple[list[User], str | None, int | None]:
-    """Newest first. `search` is the start of an identifier or a name."""
+    """Newest first; deleted ones, until their erasure, when asked for by that status.
+
+    `search` is the start of an identifier or a name.
+    """
     statement = select(User).where(User.status != UserStatus.DELETED)
     if status:
-        statement = statement.where(User.status == status)
+        statement = select(User).where(User.status == status, User.erased_at.is_(None))
     if search:
-        start = search.lower()
-        fields = (User.email, User.username, User.phone)
-        names = (func.lower(User.first_name), func.lower(User.last_name))
-        statement = statement.where(
-            or_(*(field.startswith(start, autoescape=True) for field in (*fields, *names)))
-        )
+        # A plan made for any text would read every account where few match.
+        await session.execute(FOR_THIS_TEXT)
+        statement = statement.where(or_(*_starts_with(search.lower())))
     return await paginate(session, statement, page, keys=(User.created_at, User.id))
 
 

@@ -93,7 +93,7 @@ async def list_users(
     ] = None,
     status: UserStatus | None = None,
 ) -> Page[UserRead]:
-    """All accounts, newest first."""
+    """All accounts, newest first; deleted ones only with `status=deleted`."""
     users, cursor, total = await queries.list_users(session, page, search=search, status=status)
     items = [UserRead.model_validate(user) for user in users]
     return Page[UserRead](items=items, next_cursor=cursor, total=total)
@@ -204,7 +204,10 @@ async def deactivate_user(user_id: UUID, session: Session, actor: CurrentActor) 
 
 @router.post("/{user_id}/activate", access=Needs("users:suspend"), problems=STATE_PROBLEMS)
 async def activate_user(user_id: UUID, session: Session, actor: CurrentActor) -> UserRead:
-    """Let a suspended, deactivated or unverified account sign in."""
+    """Let a suspended, deactivated or unverified account sign in, or bring a deleted one back.
+
+    A deleted account can be brought back until it is erased.
+    """
     user = await service.set_status(session, user_id, UserStatus.ACTIVE, actor=actor)
     return UserRead.model_validate(user)
 

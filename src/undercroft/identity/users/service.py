@@ -30,6 +30,7 @@ from undercroft.identity.users.errors import (
     LastSuperuser,
     NotYourself,
     StillOwner,
+    UserNotFound,
 )
 from undercroft.identity.users.events import UserStatusChanged, UserUpdated
 from undercroft.identity.users.identifiers import Identifier
@@ -83,7 +84,8 @@ async def set_status(
     """Suspend, deactivate, delete or bring back. All but the last end every session at once."""
     if not status.may_sign_in:
         await lock_superusers(session)
-    user = await queries.get_user(session, user_id, lock=True)
+    back = status.may_sign_in
+    user = await queries.get_user(session, user_id, lock=True, deleted=back)
     await check_may_change(session, user, actor)
     if not status.may_sign_in:
         if user_id == actor.user_id:
@@ -91,9 +93,11 @@ async def set_status(
         await _keep_a_superuser(session, user_id)
         await end_all_sessions(session, user_id, reason=status.value)
     user.status = status
-    if status is UserStatus.DELETED:
-        user.deleted_at = utc_now()
-    await session.flush()
+    user.deleted_at = utc_now() if status is UserStatus.DELETED else None
+    try:
+        await session.flush()
+    except IntegrityError as error:  # it lost its only address to who proved it
+        raise UserNotFound from error
     await session.refresh(user)
     await announce_user(session, user_id)
     publish(session, UserStatusChanged(user_id, status.value, by=actor.user_id))
@@ -131,6 +135,7 @@ async def update_user(
         setattr(user, name, value)
     await session.flush()
     await session.refresh(user)
+    await announce_user(session, user_id)
     publish(session, UserUpdated(user_id, tuple(sorted(changes)), by=actor.user_id))
     return user
 

@@ -157,10 +157,12 @@ async def delete_my_account(
 
 
 @router.get("/export", access=SignedIn(), response_model=settings_schemas.Export)
-async def export_my_data(session: Session, actor: CurrentActor) -> JSONResponse:
+async def export_my_data(
+    session: Session, actor: CurrentActor, identity: IdentityParts
+) -> JSONResponse:
     """Everything kept about you, as a JSON file."""
     assert actor.user_id
-    data = await export_user(session, actor.user_id)
+    data = await export_user(session, actor.user_id, identity.personal)
     content = jsonable_encoder({"exported_at": utc_now(), **data})
     headers = {
         "Content-Disposition": 'attachment; filename="account.json"',

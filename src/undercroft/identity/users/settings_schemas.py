@@ -162,7 +162,9 @@ class TimezoneChange(BaseModel):
 
 
 class Export(BaseModel):
-    """Everything the platform keeps about a person, by table."""
+    """Everything the platform keeps about a person, by table; more where more is switched on."""
+
+    model_config = ConfigDict(extra="allow")
 
     exported_at: datetime
     account: dict[str, Any]
@@ -172,3 +174,7 @@ class Export(BaseModel):
     invitations: list[dict[str, Any]]
     api_keys: list[dict[str, Any]]
     features: list[dict[str, Any]]
+    linked_accounts: list[dict[str, Any]]
+    second_factors: list[dict[str, Any]]
+    one_time_codes: list[dict[str, Any]]
+    messages: list[dict[str, Any]]

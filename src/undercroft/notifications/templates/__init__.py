@@ -23,6 +23,11 @@ class Kind(StrEnum):
     PASSWORD_CHANGED = "password_changed"  # noqa: S105
     ACCOUNT_EXISTS = "account_exists"
     INVITATION = "invitation"
+    CONTACT_CHANGED = "contact_changed"
+    SECOND_FACTOR_ADDED = "second_factor_added"
+    SECOND_FACTOR_REMOVED = "second_factor_removed"
+    RECOVERY_CODES_REPLACED = "recovery_codes_replaced"
+    NEW_SIGN_IN = "new_sign_in"
 
 
 @dataclass(frozen=True, slots=True)

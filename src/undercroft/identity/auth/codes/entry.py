@@ -69,10 +69,13 @@ async def confirm_contact(
 
 
 async def is_available(session: AsyncSession, identity: Identity, identifier: Identifier) -> bool:
-    """Whether a registration with it would make an account."""
-    user = await queries.find_user_by_identifier(session, identifier)
+    """Whether a registration with it would make an account.
+
+    An address of a deleted account is taken until the account is erased.
+    """
+    taken = await queries.is_identifier_taken(session, identifier)
     hidden = identifier.kind != "username" and not identity.settings.reveal_availability
-    return hidden or user is None
+    return hidden or not taken
 
 
 async def get_proven_user(session: AsyncSession, proof: Proof) -> User:

@@ -16,7 +16,7 @@ from undercroft.identity.auth import sessions
 from undercroft.identity.auth.callers import CallersDevice, tokens_read
 from undercroft.identity.auth.codes.schemas import PasswordProof
 from undercroft.identity.auth.errors import AccountNotActive, SignInLocked, WrongPassword
-from undercroft.identity.auth.factors import passkeys, recovery_codes, schemas, service
+from undercroft.identity.auth.factors import passkeys, schemas, service
 from undercroft.identity.auth.factors.errors import (
     FactorNotFound,
     PasskeyRefused,
@@ -112,10 +112,12 @@ async def add_passkey(
     status_code=204,
     problems=(FactorNotFound, StepUpRequired),
 )
-async def remove_factor(factor_id: UUID, session: Session, actor: CurrentActor) -> None:
+async def remove_factor(
+    factor_id: UUID, session: Session, actor: CurrentActor, identity: IdentityParts
+) -> None:
     """Remove a second factor of yours."""
     assert actor.user_id
-    await service.remove_factor(session, actor.user_id, factor_id)
+    await service.remove_factor(session, identity, actor.user_id, factor_id)
 
 
 @users_router.delete(
@@ -124,9 +126,11 @@ async def remove_factor(factor_id: UUID, session: Session, actor: CurrentActor) 
     status_code=204,
     problems=(UserNotFound, AboveYou),
 )
-async def remove_factors_of_user(user_id: UUID, session: Session, actor: CurrentActor) -> None:
+async def remove_factors_of_user(
+    user_id: UUID, session: Session, actor: CurrentActor, identity: IdentityParts
+) -> None:
     """Remove every second factor of an account whose owner lost theirs; it is signed out."""
-    await service.remove_all_factors(session, user_id, actor=actor)
+    await service.remove_all_factors(session, identity, user_id, actor=actor)
 
 
 @router.post("/recovery-codes", access=SteppedUp(), problems=(StepUpRequired,))
@@ -135,7 +139,7 @@ async def replace_recovery_codes(
 ) -> schemas.RecoveryCodes:
     """New recovery codes, shown once; the old ones stop working."""
     assert actor.user_id
-    codes = await recovery_codes.replace_codes(session, identity.keyring, actor.user_id)
+    codes = await service.replace_recovery_codes(session, identity, actor.user_id)
     return schemas.RecoveryCodes(recovery_codes=codes)
 
 

@@ -24,11 +24,13 @@ from undercroft.identity.auth.factors.errors import (
 )
 from undercroft.identity.auth.factors.models import Factor, FactorType
 from undercroft.identity.auth.gate import FULL, announce_user
+from undercroft.identity.auth.notices import tell_owner
 from undercroft.identity.auth.sessions import SignIn
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries
 from undercroft.identity.users.errors import AboveYou, UserNotFound
 from undercroft.identity.users.models import UserStatus
+from undercroft.notifications import Kind
 
 MOST_FACTORS = 10
 
@@ -225,7 +227,9 @@ async def sign_in_with_passkey(
     )
 
 
-async def remove_factor(session: AsyncSession, user_id: UUID, factor_id: UUID) -> None:
+async def remove_factor(
+    session: AsyncSession, identity: Identity, user_id: UUID, factor_id: UUID
+) -> None:
     """With the last one its recovery codes go too. Raises `FactorNotFound`."""
     statement = (
         delete(Factor).where(Factor.id == factor_id, Factor.user_id == user_id).returning(Factor.id)
@@ -235,19 +239,34 @@ async def remove_factor(session: AsyncSession, user_id: UUID, factor_id: UUID) -
     if not await list_factors(session, user_id):
         await recovery_codes.forget_codes(session, user_id)
     await announce_user(session, user_id)
+    user = await queries.get_user(session, user_id)
+    await tell_owner(session, identity, user, Kind.SECOND_FACTOR_REMOVED)
 
 
-async def remove_all_factors(session: AsyncSession, user_id: UUID, *, actor: Actor) -> None:
+async def replace_recovery_codes(
+    session: AsyncSession, identity: Identity, user_id: UUID
+) -> list[str]:
+    """Make new codes, which can be shown only now; the old ones are gone."""
+    codes = await recovery_codes.replace_codes(session, identity.keyring, user_id)
+    user = await queries.get_user(session, user_id)
+    await tell_owner(session, identity, user, Kind.RECOVERY_CODES_REPLACED)
+    return codes
+
+
+async def remove_all_factors(
+    session: AsyncSession, identity: Identity, user_id: UUID, *, actor: Actor
+) -> None:
     """For an operator who has made sure whose account it is; every session of it ends.
 
     Raises `UserNotFound`, and `AboveYou` for a superuser's account unless the operator is one.
     """
-    await queries.get_user(session, user_id, lock=True)
+    user = await queries.get_user(session, user_id, lock=True)
     if not actor.is_superuser and await queries.is_superuser(session, user_id):
         raise AboveYou
     await session.execute(delete(Factor).where(Factor.user_id == user_id))
     await recovery_codes.forget_codes(session, user_id)
     await sessions.end_all_sessions(session, user_id, reason="factors_reset")
+    await tell_owner(session, identity, user, Kind.SECOND_FACTOR_REMOVED)
 
 
 async def _match(
@@ -280,6 +299,9 @@ async def _add(
     if len(await list_factors(session, me.user_id)) == 1:
         codes = await recovery_codes.replace_codes(session, identity.keyring, me.user_id)
     await announce_user(session, me.user_id)
+    user = await queries.get_user(session, me.user_id)
+    values = {"factor": factor.name}
+    await tell_owner(session, identity, user, Kind.SECOND_FACTOR_ADDED, values)
     signed_in = await sessions.show_again(session, identity, me.session_id, method=method, now=now)
     return Added(factor, codes, signed_in)
 
