@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
+CONTRACTS = {"contract": "test_rows.py", "injection": "test_injection.py"}
 REFERENCE = HERE.parent.parent / "docs" / "reference" / "rest.md"
 PROOF = re.compile(r"`(\w+)::(?:(\w+)::)?(test_\w+)(?:\[(\w+)\])?`")
 
@@ -16,7 +17,9 @@ def test_proofs_exist():
 
 
 def is_there(file: str, group: str | None, test: str, case: str | None) -> bool:
-    source = (HERE / f"test_rows_{file}.py").read_text("utf-8")
+    contract = CONTRACTS.get(file)
+    path = HERE.parent / "contracts" / contract if contract else HERE / f"test_rows_{file}.py"
+    source = path.read_text("utf-8")
     return (
         f"def {test}(" in source
         and (group is None or f"class {group}:" in source)
