@@ -76,7 +76,7 @@ CONTROL: tuple[Router, ...] = (
     organization_routes.invitation_router,
     feature_routes.router,
     feature_routes.organization_router,
-    tables.router,
+    *tables.ROUTERS,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root, docs_pages.router)
@@ -93,7 +93,12 @@ PERMISSIONS: tuple[Permission, ...] = (
 # A wing with tables that refer to accounts adds its own before those of the accounts.
 PERSONAL: tuple[PersonalData, ...] = (*erasure.PERSONAL,)
 
-JOBS: tuple[Job, ...] = (*notifications.JOBS, *auth_jobs.JOBS, *erasure.JOBS)
+JOBS: tuple[Job, ...] = (
+    *notifications.JOBS,
+    *auth_jobs.JOBS,
+    *erasure.JOBS,
+    *tables.JOBS,
+)
 SCHEDULES: tuple[Schedule, ...] = (
     *notifications.SCHEDULES,
     *auth_jobs.SCHEDULES,

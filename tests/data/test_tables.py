@@ -1,11 +1,14 @@
 """Tables, policies and imports over HTTP."""
 
+import asyncio
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
-from tests.fixtures.actors import Caller, unique
+from tests.fixtures.actors import Caller, make_group, promoted, unique
+from tests.fixtures.engines import EngineAddresses
 
 TABLES = "/api/v1/tables"
 
@@ -150,3 +153,202 @@ class TestImport:
     async def test_takes_only_kinds_it_knows(self, admin: Caller):
         name = await create(admin)
         assert (await self.upload(admin, name, b"x", "image/png")).status_code == 415
+
+
+class TestChangeTable:
+    async def test_renames_and_describes(self, admin: Caller):
+        name, other = await create(admin), unique("t")
+        body = {"name": other, "description": "it's; --"}
+        changed = await admin.patch(f"{TABLES}/{name}", json=body)
+        assert changed.status_code == 200, changed.text
+        assert (changed.json()["name"], changed.json()["description"]) == (other, "it's; --")
+        assert (await admin.get(f"{TABLES}/{name}")).status_code == 404
+        forgotten = await admin.patch(f"{TABLES}/{other}", json={"description": None})
+        assert forgotten.json()["description"] is None
+
+    async def test_a_name_in_use_is_a_conflict(self, admin: Caller):
+        one, two = await create(admin), await create(admin)
+        response = await admin.patch(f"{TABLES}/{one}", json={"name": two})
+        assert (response.status_code, response.json()["code"]) == (409, "table_exists")
+
+    async def test_row_security_is_for_those_who_may_decide_on_policies(
+        self, admin: Caller, member: Caller
+    ):
+        name = await create(admin)
+        await promoted(admin, member, await make_group(admin, "tables:update"))
+        body = {"row_security": False}
+        path = f"{TABLES}/{name}"
+        refused = await member.patch(path, json=body)
+        assert refused.status_code == 403, refused.text
+        assert refused.json()["code"] == "missing_permission"
+        assert (await admin.patch(path, json=body)).json()["row_security"] is False
+        assert (await admin.patch(path, json={"row_security": True})).json()["row_security"]
+
+
+class TestChangeColumn:
+    async def test_changes_everything_at_once(self, admin: Caller):
+        name = await create(
+            admin,
+            {"name": "id", "type": "int", "primary_key": True},
+            {"name": "n", "type": "text", "default": "'x'"},
+        )
+        body = {
+            "name": "amount",
+            "type": "numeric(10, 2)",
+            "using": "nullif(n, 'x')::numeric",
+            "default": "1.5",
+            "nullable": False,
+            "description": "in euros",
+        }
+        changed = await admin.patch(f"{TABLES}/{name}/columns/n", json=body)
+        assert changed.status_code == 200, changed.text
+        assert changed.json() == {
+            "name": "amount",
+            "type": "numeric(10,2)",
+            "nullable": False,
+            "default": "1.5",
+            "generated": None,
+            "primary_key": False,
+            "identity": False,
+            "description": "in euros",
+        }
+        path = f"{TABLES}/{name}/columns/amount"
+        cleared = await admin.patch(path, json={"default": None, "description": None})
+        assert (cleared.json()["default"], cleared.json()["description"]) == (None, None)
+
+    async def test_shows_generated_ones(self, admin: Caller):
+        name = await create(
+            admin,
+            {"name": "id", "type": "bigserial"},
+            {"name": "twice", "type": "bigint", "generated": "id * 2"},
+        )
+        columns = (await admin.get(f"{TABLES}/{name}")).json()["columns"]
+        assert columns[0]["identity"]
+        assert (columns[1]["generated"], columns[1]["default"]) == ("(id * 2)", None)
+
+    @pytest.mark.parametrize(
+        ("change", "status"),
+        [
+            ({"type": "int"}, 422),
+            ({"type": "int", "using": "n::int); drop table auth.users; --"}, 422),
+            ({"using": "n"}, 422),
+            ({"name": "id"}, 409),
+            ({"type": "auth.users"}, 422),
+            ({"default": "(select 1)"}, 422),
+            ({"nullable": "maybe"}, 422),
+        ],
+    )
+    async def test_refuses_what_does_not_hold(
+        self, admin: Caller, change: dict[str, Any], status: int
+    ):
+        name = await create(admin, {"name": "id", "type": "int"}, {"name": "n", "type": "text"})
+        response = await admin.patch(f"{TABLES}/{name}/columns/n", json=change)
+        assert response.status_code == status, response.text
+        assert (await admin.patch(f"{TABLES}/{name}/columns/x", json={})).status_code == 404
+
+    async def test_a_table_in_use_is_busy_and_not_waited_for(
+        self, admin: Caller, engines: EngineAddresses, database: str
+    ):
+        name = await create(admin, {"name": "n", "type": "int"})
+        holder = await asyncpg.connect(engines.superuser_database_url(database))
+        try:
+            async with holder.transaction():
+                await holder.execute(f'LOCK TABLE "{name}"')
+                response = await admin.patch(f"{TABLES}/{name}/columns/n", json={"name": "m"})
+        finally:
+            await holder.close()
+        assert (response.status_code, response.json()["code"]) == (409, "table_busy")
+
+    async def test_many_at_once_change_one_table_each_wholly_or_not(self, admin: Caller):
+        name = await create(admin)
+
+        async def add(number: int) -> int:
+            column = {"name": f"c{number % 10}", "type": "int", "description": "x"}
+            return (await admin.post(f"{TABLES}/{name}/columns", json=column)).status_code
+
+        statuses = await asyncio.gather(*(add(number) for number in range(20)))
+        assert set(statuses) <= {201, 409}
+        columns = (await admin.get(f"{TABLES}/{name}")).json()["columns"]
+        assert len(columns) == 1 + statuses.count(201) == 11
+
+
+class TestReferences:
+    async def test_to_accounts_and_to_nothing_else_of_ours(self, admin: Caller):
+        def column(**reference: str) -> dict[str, Any]:
+            return {"name": "owner", "type": "uuid", "references": reference}
+
+        await create(admin, column(schema="auth", table="users"))
+        await create(admin, column(schema="auth", table="users", column="id"))
+        for reference in (
+            {"schema": "auth", "table": "sessions"},
+            {"schema": "auth", "table": "users", "column": "email"},
+            {"schema": "undercroft", "table": "idempotency_keys"},
+            {"schema": "pg_catalog", "table": "pg_class"},
+        ):
+            body = {"name": unique("t"), "columns": [column(**reference)]}
+            assert (await admin.post(TABLES, json=body)).status_code == 404, reference
+
+
+class TestConstraints:
+    async def test_are_added_shown_and_dropped(self, admin: Caller):
+        parent = await create(admin, {"name": "a", "type": "int"}, {"name": "b", "type": "int"})
+        child = await create(admin, {"name": "x", "type": "int"}, {"name": "y", "type": "int"})
+        key = {"kind": "primary_key", "columns": ["a", "b"]}
+        made = await admin.post(f"{TABLES}/{parent}/constraints", json=key)
+        assert made.status_code == 201, made.text
+        assert made.json()["columns"] == ["a", "b"]
+        foreign = {
+            "kind": "foreign_key",
+            "name": "to parent",
+            "columns": ["x", "y"],
+            "references_table": parent,
+            "on_delete": "cascade",
+        }
+        made = await admin.post(f"{TABLES}/{child}/constraints", json=foreign)
+        assert made.json()["references"] == {
+            "schema": "public",
+            "table": parent,
+            "columns": ["a", "b"],
+            "on_delete": "cascade",
+            "on_update": "no action",
+        }
+        for body in (
+            {"kind": "check", "expression": "x > 0"},
+            {"kind": "unique", "columns": ["x"], "nulls_not_distinct": True},
+        ):
+            made = await admin.post(f"{TABLES}/{child}/constraints", json=body)
+            assert made.status_code == 201, made.text
+        table = (await admin.get(f"{TABLES}/{child}")).json()
+        assert len(table["constraints"]) == 3
+        assert [key["name"] for key in table["foreign_keys"]] == ["to parent"]
+        path = f"{TABLES}/{parent}/constraints/{parent}_pkey"
+        assert (await admin.delete(path)).status_code == 422
+        assert (await admin.delete(path + "?cascade=true")).status_code == 204
+        assert (await admin.get(f"{TABLES}/{child}")).json()["foreign_keys"] == []
+        assert (await admin.delete(path)).status_code == 404
+
+    @pytest.mark.parametrize(
+        ("body", "status"),
+        [
+            ({"kind": "check", "expression": "true) ; drop table x; --"}, 422),
+            ({"kind": "check", "expression": "exists (select 1)"}, 422),
+            ({"kind": "unique", "columns": ["nowhere"]}, 422),
+            ({"kind": "unique", "columns": []}, 422),
+            ({"kind": "nonsense"}, 422),
+            ({"kind": "foreign_key", "columns": ["a"], "references_table": "nowhere"}, 422),
+            (
+                {
+                    "kind": "foreign_key",
+                    "columns": ["a"],
+                    "references_table": "users",
+                    "references_schema": "auth",
+                    "references_columns": ["email"],
+                },
+                404,
+            ),
+        ],
+    )
+    async def test_refuse_what_is_none(self, admin: Caller, body: dict[str, Any], status: int):
+        name = await create(admin, {"name": "a", "type": "int"})
+        response = await admin.post(f"{TABLES}/{name}/constraints", json=body)
+        assert response.status_code == status, response.text

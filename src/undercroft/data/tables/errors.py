@@ -25,6 +25,21 @@ class TableExists(Conflict):
         super().__init__(table=table)
 
 
+class NameTaken(Conflict):
+    """Of a column, index, constraint or policy."""
+
+    title = "The name is taken"
+    detail = "There is something called '{name}' already."
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name=name)
+
+
+class TableBusy(Conflict):
+    title = "The table is busy"
+    detail = "Somebody else is working on it. Nothing was changed; try again."
+
+
 class ColumnNotFound(NotFound):
     title = "No such column"
     detail = "There is no column '{column}'."
@@ -41,6 +56,22 @@ class PolicyNotFound(NotFound):
         super().__init__(policy=policy)
 
 
+class IndexNotFound(NotFound):
+    title = "No such index"
+    detail = "There is no index '{index}' on this table."
+
+    def __init__(self, index: str) -> None:
+        super().__init__(index=index)
+
+
+class ConstraintNotFound(NotFound):
+    title = "No such constraint"
+    detail = "There is no constraint '{constraint}' on this table."
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(constraint=constraint)
+
+
 class StatementRefused(Invalid):
     """Postgres did not accept what was asked for. Only those who may define tables see this."""
 
@@ -49,6 +80,16 @@ class StatementRefused(Invalid):
 
     def __init__(self, sqlstate: str, reason: str) -> None:
         super().__init__(sqlstate=sqlstate, reason=reason)
+
+
+class TemplateUnfit(Invalid):
+    """A policy template was given a column of a type that it cannot compare."""
+
+    title = "The template does not fit the column"
+    detail = "Column '{column}' has type {type}; the template needs uuid or text."
+
+    def __init__(self, column: str, kind: str) -> None:
+        super().__init__(column=column, type=kind)
 
 
 class ImportRefused(Invalid):
@@ -64,3 +105,8 @@ class ImportRefused(Invalid):
 class ImportsBusy(Conflict):
     title = "Too many imports at once"
     detail = "Wait for another import to finish."
+
+
+class ExportsBusy(Conflict):
+    title = "Too many exports at once"
+    detail = "Wait for another export to finish."

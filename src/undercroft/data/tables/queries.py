@@ -10,22 +10,36 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from undercroft.data.sql_text import quote
 from undercroft.data.tables.errors import SchemaNotFound, TableNotFound
 
-SUMMARY = """
+# Asking for the size of a relation waits for whoever holds it alone, so that one migration would
+# hang every list of tables: those show the size at the last ANALYZE.
+HELD = """ARRAY(SELECT relation FROM pg_locks WHERE mode = 'AccessExclusiveLock')"""
+SUMMARY = f"""
     SELECT c.oid, c.relname AS name, n.nspname AS schema_name,
            obj_description(c.oid, 'pg_class') AS description,
            (SELECT count(*) FROM pg_attribute a
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS column_count,
            c.reltuples::bigint AS row_estimate,
-           pg_total_relation_size(c.oid) AS size_bytes,
+           CASE WHEN c.oid = ANY ({HELD})
+                THEN c.relpages::bigint * current_setting('block_size')::bigint
+                ELSE pg_total_relation_size(c.oid) END AS size_bytes,
            c.relrowsecurity AS row_security,
            (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid) AS policy_count
       FROM pg_class c
       JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind IN ('r', 'p') AND undercroft.is_exposed(n.nspname)
-"""
+"""  # noqa: S608 - a constant of ours
+FIND = text("""
+    SELECT c.oid, n.nspname AS schema_name, c.relname AS name
+      FROM pg_class c
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p') AND undercroft.is_exposed(n.nspname)
+       AND n.nspname = :schema AND c.relname = :name
+""")
 COLUMNS = text("""
     SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-           NOT a.attnotnull AS nullable, pg_get_expr(d.adbin, d.adrelid) AS default,
+           NOT a.attnotnull AS nullable,
+           CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END AS default,
+           CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END AS generated,
            coalesce(i.indisprimary, false) AS primary_key, a.attidentity <> '' AS identity,
            col_description(a.attrelid, a.attnum) AS description
       FROM pg_attribute a
@@ -35,18 +49,13 @@ COLUMNS = text("""
      WHERE a.attrelid = :oid AND a.attnum > 0 AND NOT a.attisdropped
      ORDER BY a.attnum
 """)
-POLICIES = text("""
-    SELECT p.polname AS name, p.polpermissive AS permissive,
-           CASE p.polcmd WHEN 'r' THEN 'select' WHEN 'a' THEN 'insert' WHEN 'w' THEN 'update'
-                         WHEN 'd' THEN 'delete' ELSE 'all' END AS command,
-           CASE WHEN 0 = ANY (p.polroles) THEN ARRAY['public']
-                ELSE ARRAY(SELECT rolname::text FROM pg_roles WHERE oid = ANY (p.polroles)
-                            ORDER BY rolname) END AS roles,
-           pg_get_expr(p.polqual, p.polrelid) AS using,
-           pg_get_expr(p.polwithcheck, p.polrelid) AS check
-      FROM pg_policy p
-     WHERE p.polrelid = :oid
-     ORDER BY p.polname
+PRIMARY_KEY = text("""
+    SELECT a.attname
+      FROM pg_constraint k
+     CROSS JOIN LATERAL unnest(k.conkey) WITH ORDINALITY AS part (number, place)
+      JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = part.number
+     WHERE k.conrelid = :oid AND k.contype = 'p'
+     ORDER BY part.place
 """)
 
 
@@ -73,8 +82,7 @@ async def check_schema(session: AsyncSession, schema: str) -> None:
 
 
 async def get_table(session: AsyncSession, schema: str, name: str) -> Table:
-    statement = text(SUMMARY + " AND n.nspname = :schema AND c.relname = :name")
-    row = (await session.execute(statement, {"schema": schema, "name": name})).one_or_none()
+    row = (await session.execute(FIND, {"schema": schema, "name": name})).one_or_none()
     if row is None:
         raise TableNotFound(name)
     return Table(row.oid, row.schema_name, row.name)
@@ -102,5 +110,11 @@ async def list_columns(session: AsyncSession, table: Table) -> list[dict[str, An
     return [row._asdict() for row in await session.execute(COLUMNS, {"oid": table.oid})]
 
 
-async def list_policies(session: AsyncSession, table: Table) -> list[dict[str, Any]]:
-    return [row._asdict() for row in await session.execute(POLICIES, {"oid": table.oid})]
+async def list_primary_key(session: AsyncSession, table: Table) -> list[str]:
+    """Names in the order of the key."""
+    return list(await session.scalars(PRIMARY_KEY, {"oid": table.oid}))
+
+
+async def is_exposed(session: AsyncSession, schema: str) -> bool:
+    statement = text("SELECT undercroft.is_exposed(:schema)")
+    return bool(await session.scalar(statement, {"schema": schema}))

@@ -1,20 +1,34 @@
-"""Tables, columns and policies on the wire."""
+"""Tables and columns on the wire."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 # Postgres cuts names at 63 bytes without a word; we refuse longer ones instead.
-Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f]+$")]
-ApiRole = Literal["anon", "authenticated", "service_role", "public"]
-Command = Literal["all", "select", "insert", "update", "delete"]
+LONGEST_NAME = 63
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\x00-\x1f]+$")
+]
+Text = Annotated[str, StringConstraints(max_length=2000)]
+Expression = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+TypeText = Annotated[
+    str,
+    Field(min_length=1, max_length=200, examples=["text", "numeric(10, 2)"]),
+]
 OnDelete = Literal["no action", "restrict", "cascade", "set null", "set default"]
 
 
-class Reference(BaseModel):
-    """A foreign key to `schema.table(column)`; without a column, to its primary key."""
+class Given(BaseModel):
+    """What comes in: nothing that we do not know, and no name that Postgres would cut."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Reference(Given):
+    """A foreign key to `schema.table(column)`; without a column, to its primary key.
+
+    `schema` may be one of yours, or `auth` with the table `users`.
+    """
 
     table: Name
     schema_name: Name | None = Field(None, alias="schema")
@@ -22,28 +36,49 @@ class Reference(BaseModel):
     on_delete: OnDelete = "no action"
 
 
-class ColumnCreate(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ColumnCreate(Given):
     name: Name
-    type: Annotated[str, Field(min_length=1, max_length=200, examples=["text", "numeric(10, 2)"])]
+    type: TypeText
     nullable: bool = True
     default: Annotated[
         str | None,
         Field(max_length=2000, description="SQL expression.", examples=["now()", "'draft'"]),
     ] = None
+    generated: Annotated[
+        str | None,
+        Field(max_length=2000, description="SQL expression over other columns, stored."),
+    ] = None
     primary_key: bool = False
     unique: bool = False
     identity: bool = Field(default=False, description="Numbered by Postgres.")
-    description: Annotated[str | None, Field(max_length=2000)] = None
+    description: Text | None = None
     references: Reference | None = None
 
 
-class TableCreate(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class ColumnUpdate(Given):
+    """What is named is changed. `default` and `description` of null take them away."""
 
+    name: Name | None = None
+    type: TypeText | None = None
+    using: Annotated[
+        Expression | None,
+        Field(description="How to turn the old values into the new type.", examples=["n::text"]),
+    ] = None
+    default: Annotated[str, StringConstraints(max_length=2000)] | None = None
+    nullable: bool | None = None
+    description: Text | None = None
+
+    @model_validator(mode="after")
+    def _using_has_a_type(self) -> "ColumnUpdate":
+        if self.using is not None and self.type is None:
+            message = "`using` goes with `type`"
+            raise ValueError(message)
+        return self
+
+
+class TableCreate(Given):
     name: Name
-    description: Annotated[str | None, Field(max_length=2000)] = None
+    description: Text | None = None
     columns: Annotated[list[ColumnCreate], Field(min_length=1, max_length=1600)]
     if_not_exists: bool = False
 
@@ -56,11 +91,14 @@ class TableCreate(BaseModel):
         return self
 
 
-class TableUpdate(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class TableUpdate(Given):
+    """What is named is changed. A `description` of null takes it away."""
 
     name: Name | None = None
-    description: Annotated[str | None, Field(max_length=2000)] = None
+    description: Text | None = None
+    row_security: bool | None = Field(
+        None, description="Needs `policies:manage`: without it policies count for nothing."
+    )
 
 
 class ColumnRead(BaseModel):
@@ -68,33 +106,24 @@ class ColumnRead(BaseModel):
     type: str
     nullable: bool
     default: str | None
+    generated: str | None = Field(description="The expression of a generated column.")
     primary_key: bool
     identity: bool
     description: str | None
 
 
-class PolicyCreate(BaseModel):
-    """`using` decides which rows are seen, `check` which may be written."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Name
-    command: Command = "all"
-    roles: Annotated[list[ApiRole], Field(min_length=1)] = ["authenticated"]
-    using: Annotated[
-        str | None, Field(max_length=10_000, examples=["owner_id = (select auth.uid())"])
-    ] = None
-    check: Annotated[str | None, Field(max_length=10_000)] = None
-    permissive: bool = True
+class ReferenceRead(BaseModel):
+    schema_name: str = Field(serialization_alias="schema")
+    table: str
+    columns: list[str]
+    on_delete: str
+    on_update: str
 
 
-class PolicyRead(BaseModel):
+class ForeignKeyRead(BaseModel):
     name: str
-    command: str
-    roles: list[str]
-    using: str | None
-    check: str | None
-    permissive: bool
+    columns: list[str]
+    references: ReferenceRead
 
 
 class TableSummary(BaseModel):
@@ -106,22 +135,3 @@ class TableSummary(BaseModel):
     size_bytes: int
     row_security: bool
     policy_count: int
-
-
-class TableRead(TableSummary):
-    columns: list[ColumnRead]
-    policies: list[PolicyRead]
-
-
-class Created(BaseModel):
-    """`created` is false when the table existed and `if_not_exists` was set."""
-
-    created: bool
-    table: TableRead
-
-
-class Imported(BaseModel):
-    table: str
-    rows: int
-    bytes: int
-    seconds: float

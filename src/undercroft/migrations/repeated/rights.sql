@@ -65,6 +65,15 @@ $$;
 COMMENT ON FUNCTION auth.orgs() IS
     'The caller''s organizations. Policies write organization_id in (select auth.orgs()).';
 
+-- An empty list stands for every role.
+CREATE OR REPLACE FUNCTION auth.orgs(roles text[]) RETURNS SETOF uuid
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT organization_id FROM auth.organizations_of(auth.uid(), auth.api_key())
+     WHERE roles = '{}' OR role = ANY (roles)
+$$;
+COMMENT ON FUNCTION auth.orgs(text[]) IS
+    'The caller''s organizations in which they hold one of the roles.';
+
 CREATE OR REPLACE FUNCTION auth.org_role(id uuid) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT role FROM auth.organizations_of(auth.uid(), auth.api_key())
@@ -118,5 +127,6 @@ COMMENT ON FUNCTION auth.feature(text) IS
 
 REVOKE ALL ON FUNCTION auth.holds(uuid, text), auth.organizations_of(uuid, uuid),
     auth.feature_is_on(auth.features, uuid, uuid), auth.features_of(uuid, uuid) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION auth.has(text), auth.orgs(), auth.org_role(uuid), auth.feature(text),
+GRANT EXECUTE ON FUNCTION auth.has(text), auth.orgs(), auth.orgs(text[]),
+    auth.org_role(uuid), auth.feature(text),
     auth.api_key() TO anon, authenticated, service_role;

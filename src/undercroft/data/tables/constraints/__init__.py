@@ -1,0 +1,1 @@
+"""Keys, checks and foreign keys of a table."""

@@ -1,0 +1,85 @@
+"""Runs the statements that change a schema, and says what went wrong in our words.
+
+One place decides how long a change may wait for others, where its names are looked up, and which
+of Postgres' refusals the caller may read.
+"""
+
+from collections.abc import Sequence
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from undercroft.data.sql_text import quote
+from undercroft.data.tables.errors import NameTaken, StatementRefused, TableBusy, TableExists
+from undercroft.foundation.db import notify
+
+RELOAD_CHANNEL = "pgrst"
+RELOAD = "reload schema"
+# A change that waits for a lock makes everybody who comes after it wait too, readers included.
+LONGEST_WAIT = "3s"
+# Names in expressions are found where /rest/v1 finds them.
+COMMON_SCHEMAS = ("public", "extensions")
+
+TAKEN = frozenset({"42P07", "42710", "42701"})
+# Lock timeout, deadlock, and what two changes of one catalogue row come to.
+BUSY = frozenset({"55P03", "40P01", "40001"})
+# Not the statement's fault: connection, resources, cancelled, system, internal, broken files.
+NOT_THEIRS = frozenset({"08", "53", "57", "58", "XX", "F0", "25"})
+
+
+async def run_ddl(
+    session: AsyncSession,
+    statements: Sequence[str],
+    *,
+    schema: str,
+    taken: str | None = None,
+    taken_table: bool = False,
+) -> None:
+    """Run DDL and have every node read the schema anew when it commits.
+
+    Raises `NameTaken` (`TableExists` with `taken_table`) naming `taken` for a duplicate,
+    `TableBusy` instead of waiting long, `StatementRefused` for what Postgres does not accept.
+    """
+    if not statements:
+        return
+    try:
+        await _run(session, statements, schema)
+    except DBAPIError as error:
+        cause = error.orig.__cause__ if error.orig else None
+        if not isinstance(cause, asyncpg.PostgresError):
+            raise
+        state = cause.sqlstate or ""
+        if state in TAKEN and taken:
+            raise (TableExists if taken_table else NameTaken)(taken) from error
+        if is_busy(cause):
+            raise TableBusy from error
+        if state[:2] in NOT_THEIRS:
+            raise
+        raise StatementRefused(state, str(cause.args[0])) from error
+    await notify(session, RELOAD_CHANNEL, RELOAD)
+
+
+def is_busy(error: asyncpg.PostgresError) -> bool:
+    return error.sqlstate in BUSY or "concurrently updated" in str(error)
+
+
+def search_path(schema: str) -> str:
+    return ", ".join(quote(name) for name in dict.fromkeys((schema, *COMMON_SCHEMAS)))
+
+
+async def _run(session: AsyncSession, statements: Sequence[str], schema: str) -> None:
+    before = await session.scalar(
+        text("SELECT current_setting('search_path') FROM set_config('lock_timeout', :wait, true)"),
+        {"wait": LONGEST_WAIT},
+    )
+    await _set_path(session, search_path(schema))
+    connection = await session.connection()
+    for statement in statements:
+        await connection.exec_driver_sql(statement)
+    await _set_path(session, str(before))
+
+
+async def _set_path(session: AsyncSession, path: str) -> None:
+    await session.execute(text("SELECT set_config('search_path', :path, true)"), {"path": path})

@@ -1,0 +1,1 @@
+"""Indexes of a table, made at once or while it is in use."""

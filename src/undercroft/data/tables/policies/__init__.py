@@ -1,0 +1,1 @@
+"""Who may see and write which rows of a table."""

@@ -1,0 +1,1 @@
+"""Files into tables and tables into files, streamed by COPY."""

@@ -1,0 +1,10 @@
+"""What an import answers."""
+
+from pydantic import BaseModel
+
+
+class Imported(BaseModel):
+    table: str
+    rows: int
+    bytes: int
+    seconds: float
