@@ -56,6 +56,8 @@ from undercroft.identity.users import settings_routes as user_settings_routes
 from undercroft.identity.users.personal import PersonalData
 from undercroft.operations import health
 from undercroft.operations.health.checks import VERSION
+from undercroft.realtime import jobs as realtime_jobs
+from undercroft.realtime.changes.reader import ChangeReader
 
 CONTROL: tuple[Router, ...] = (
     auth_routes.router,
@@ -98,11 +100,13 @@ JOBS: tuple[Job, ...] = (
     *auth_jobs.JOBS,
     *erasure.JOBS,
     *tables.JOBS,
+    *realtime_jobs.JOBS,
 )
 SCHEDULES: tuple[Schedule, ...] = (
     *notifications.SCHEDULES,
     *auth_jobs.SCHEDULES,
     *erasure.SCHEDULES,
+    *realtime_jobs.SCHEDULES,
 )
 
 SUBSCRIPTIONS: tuple[Subscription, ...] = (*organization_jobs.SUBSCRIPTIONS,)
@@ -148,9 +152,14 @@ async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
     configure_logging(settings.observability)
     parts, identity = build_parts(settings)
     services = {"identity": identity, "post": identity.post}
+    residents = (
+        (ChangeReader(parts.database, parts.cache).run,) if settings.realtime.enabled else ()
+    )
+    await parts.listener.start()
     try:
-        yield Workplace(create_registry(), parts.database.unit_of_work, services)
+        yield Workplace(create_registry(), parts.database.unit_of_work, services, residents)
     finally:
+        await parts.listener.stop()
         identity.passwords.close()
         await parts.database.dispose()
         await parts.cache.close()

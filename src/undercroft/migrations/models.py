@@ -9,8 +9,9 @@ from undercroft.identity.features import models as features
 from undercroft.identity.organizations import models as organizations
 from undercroft.identity.users import models as users
 from undercroft.notifications import models as notifications
+from undercroft.realtime import models as realtime
 
-OUR_SCHEMAS = frozenset({"undercroft", "auth", "notifications"})
+OUR_SCHEMAS = frozenset({"undercroft", "auth", "notifications", "realtime"})
 
 __all__ = [
     "OUR_SCHEMAS",
@@ -22,5 +23,6 @@ __all__ = [
     "notifications",
     "organizations",
     "providers",
+    "realtime",
     "users",
 ]

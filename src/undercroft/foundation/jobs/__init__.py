@@ -27,7 +27,7 @@ from undercroft.foundation.jobs.payload import PayloadInvalid
 from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.jobs.tables import jobs_ddl
 from undercroft.foundation.jobs.worker import run_worker, work
-from undercroft.foundation.jobs.workplace import OpenWorkplace, Workplace
+from undercroft.foundation.jobs.workplace import OpenWorkplace, Resident, Workplace
 
 __all__ = [
     "DeadJob",
@@ -39,6 +39,7 @@ __all__ = [
     "Listener",
     "OpenWorkplace",
     "PayloadInvalid",
+    "Resident",
     "Schedule",
     "Subscription",
     "UnitOfWork",

@@ -19,7 +19,7 @@ from undercroft.foundation.jobs.driver import QueueDriver
 from undercroft.foundation.jobs.queries import JobQueries
 from undercroft.foundation.jobs.runner import JobRunner
 from undercroft.foundation.jobs.tables import NAMES
-from undercroft.foundation.jobs.workplace import OpenWorkplace, Workplace
+from undercroft.foundation.jobs.workplace import OpenWorkplace, Resident, Workplace
 from undercroft.foundation.settings import Settings
 
 log = structlog.get_logger()
@@ -45,7 +45,21 @@ async def _run_until_signal(settings: Settings, open_workplace: OpenWorkplace) -
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_workplace(settings) as workplace:
-        await work(settings, workplace, stop)
+        await asyncio.gather(
+            work(settings, workplace, stop),
+            *(_house(resident, stop) for resident in workplace.residents),
+        )
+
+
+async def _house(resident: Resident, stop: asyncio.Event) -> None:
+    """Run a resident until `stop`, again after what it did not look after itself."""
+    while not stop.is_set():
+        try:
+            await resident(stop)
+        except Exception:
+            log.exception("resident_failed", resident=repr(resident))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LONGEST_PAUSE)
 
 
 async def work(settings: Settings, workplace: Workplace, stop: asyncio.Event) -> None:

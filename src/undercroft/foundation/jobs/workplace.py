@@ -1,6 +1,7 @@
 """What the composition root hands a worker process."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,10 @@ from typing import Any
 from undercroft.foundation.jobs.declaration import UnitOfWork
 from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.settings import Settings
+
+# Work that lasts as long as the process: it returns when the event is set and looks after its own
+# failures. Every worker of a cluster runs every resident, so those that must be alone elect one.
+Resident = Callable[[asyncio.Event], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,7 @@ class Workplace:
     registry: JobRegistry
     unit_of_work: UnitOfWork
     services: Mapping[str, Any] = field(default_factory=dict)
+    residents: Sequence[Resident] = ()
 
 
 # Opened inside the worker's event loop and closed when its last job has ended.

@@ -17,6 +17,7 @@ from undercroft.foundation.settings.known_names import KnownNamesSource, dotenv_
 from undercroft.foundation.settings.notifications import NotificationSettings
 from undercroft.foundation.settings.operations import JobSettings, ObservabilitySettings
 from undercroft.foundation.settings.outbound import OutboundSettings
+from undercroft.foundation.settings.realtime import RealtimeSettings
 
 SHORTEST_SECRET = 32
 
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     auth: AuthSettings = AuthSettings()
     data: DataSettings = DataSettings()
+    realtime: RealtimeSettings = RealtimeSettings()
     notifications: NotificationSettings = NotificationSettings()
     outbound: OutboundSettings = OutboundSettings()
     jobs: JobSettings = JobSettings()

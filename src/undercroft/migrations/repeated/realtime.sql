@@ -1,0 +1,83 @@
+-- Watching tables, and broadcasts from the database. Names and meanings of `topic`, `send` and
+-- `broadcast_changes` are Supabase's, so that triggers and policies written for it run unchanged.
+
+-- Log the changes of `relation`. With whole old rows, because only they show who could see a row
+-- that is deleted; without any replica identity Postgres would refuse updates of the table.
+CREATE OR REPLACE FUNCTION realtime.watch(relation regclass, publication name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    part regclass;
+BEGIN
+    FOR part IN SELECT relid FROM pg_partition_tree(relation) UNION SELECT relation LOOP
+        IF (SELECT relreplident FROM pg_class WHERE oid = part) <> 'f' THEN
+            EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', part);
+        END IF;
+    END LOOP;
+    IF NOT EXISTS (
+        SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+         WHERE p.pubname = publication AND r.prrelid = relation) THEN
+        EXECUTE format('ALTER PUBLICATION %I ADD TABLE %s', publication, relation);
+    END IF;
+    PERFORM pg_notify('undercroft_watched', '');
+END $$;
+
+CREATE OR REPLACE FUNCTION realtime.unwatch(relation regclass, publication name) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+         WHERE p.pubname = publication AND r.prrelid = relation) THEN
+        EXECUTE format('ALTER PUBLICATION %I DROP TABLE %s', publication, relation);
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+         WHERE p.pubname IN ('supabase_realtime', 'undercroft_changes') AND r.prrelid = relation)
+    THEN
+        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', relation);
+    END IF;
+    PERFORM pg_notify('undercroft_watched', '');
+END $$;
+
+REVOKE EXECUTE ON FUNCTION realtime.watch(regclass, name), realtime.unwatch(regclass, name)
+    FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION realtime.topic() RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT nullif(current_setting('realtime.topic', true), '')
+$$;
+
+CREATE OR REPLACE FUNCTION realtime.send(
+    payload jsonb, event text, topic text, private boolean DEFAULT true) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('realtime.topic', send.topic, true);
+    INSERT INTO realtime.messages (id, payload, event, topic, private, extension)
+    VALUES (gen_random_uuid(), send.payload, send.event, send.topic, send.private, 'broadcast');
+END $$;
+
+-- The tail of a trigger function: tells a topic what happened to a row.
+CREATE OR REPLACE FUNCTION realtime.broadcast_changes(
+    topic_name text, event_name text, operation text, table_name text, table_schema text,
+    new record, old record, level text DEFAULT 'ROW') RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF level = 'STATEMENT' THEN
+        RAISE EXCEPTION 'broadcast_changes must be called from a row-level trigger';
+    END IF;
+    PERFORM realtime.send(
+        jsonb_build_object(
+            'id', gen_random_uuid(), 'operation', operation, 'table', table_name,
+            'schema', table_schema, 'record', to_jsonb(new), 'old_record', to_jsonb(old)),
+        event_name, topic_name, true);
+END $$;
+
+-- Every process hears of a stored broadcast when its transaction commits, and looks it up.
+CREATE OR REPLACE FUNCTION realtime.announce_message() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF new.extension = 'broadcast' THEN
+        PERFORM pg_notify('undercroft_broadcast', new.id || ' ' || new.topic);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER announce_message AFTER INSERT ON realtime.messages
+    FOR EACH ROW EXECUTE FUNCTION realtime.announce_message();

@@ -1,0 +1,1 @@
+"""Live changes: sockets, channels, presence, and the feed of table changes behind them."""

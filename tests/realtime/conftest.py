@@ -1,0 +1,5 @@
+"""What only the tests of live changes use."""
+
+from tests.fixtures.live import owner, reader
+
+__all__ = ["owner", "reader"]
