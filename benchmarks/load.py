@@ -41,6 +41,12 @@ def median(runs: list[Measured]) -> Measured:
     )
 
 
+def alternate(mine: Request, peer: Request, seconds: int) -> tuple[Measured, Measured]:
+    """Medians of three runs each, in turns: a neighbour's noise then falls on both."""
+    runs = [(measure(mine, seconds=seconds), measure(peer, seconds=seconds)) for _ in range(3)]
+    return median([run[0] for run in runs]), median([run[1] for run in runs])
+
+
 def wrk() -> str:
     found = shutil.which("wrk")
     if not found:

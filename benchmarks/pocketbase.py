@@ -16,7 +16,11 @@ from benchmarks.load import Request
 
 SUPERUSER = {"identity": "root@example.com", "password": "Correct-Horse-42"}
 USER = {"email": "ada@example.com", "password": "Correct-Horse-42"}
+BATCH = 1000
+AMOUNTS = 100
+MAKER = "m00000000000001"
 RULE = "owner = @request.auth.id"
+SIGNED_IN = '@request.auth.id != ""'
 
 
 class PocketBase:
@@ -50,6 +54,14 @@ class PocketBase:
         path = "/api/collections/items/records?perPage=30&skipTotal=1&sort=-id"
         return Request("GET", self.url, path, self.headers)
 
+    def filtered_page(self) -> Request:
+        path = "/api/collections/items/records?filter=(amount={n})&perPage=30&skipTotal=1&sort=-id"
+        return Request("GET", self.url, path, self.headers, numbers=AMOUNTS - 1)
+
+    def embedded(self) -> Request:
+        path = "/api/collections/items/records/r{n14}?expand=maker"
+        return Request("GET", self.url, path, self.headers, numbers=self.rows)
+
     def insert_one(self) -> Request:
         body = f'{{"owner":"{self.user_id}","name":"new","amount":7,"note":"written by wrk"}}'
         headers = self.headers | {"Content-Type": "application/json"}
@@ -59,6 +71,12 @@ class PocketBase:
         body = f'{{"identity":"{USER["email"]}","password":"{USER["password"]}"}}'
         path = "/api/collections/users/auth-with-password"
         return Request("POST", self.url, path, {"Content-Type": "application/json"}, body)
+
+    def batch_body(self) -> dict[str, object]:
+        """A thousand inserts in one transaction, the most we let it take at once."""
+        body = {"owner": self.user_id, "name": "bulk", "amount": 7, "note": "x" * 40}
+        one = {"method": "POST", "url": "/api/collections/items/records", "body": body}
+        return {"requests": [one] * BATCH}
 
     def _start(self) -> None:
         arguments = ("serve", "--http", f"127.0.0.1:{self.port}")
@@ -91,14 +109,22 @@ class PocketBase:
 
     def _create(self) -> None:
         headers = {"Authorization": self._token("_superusers", *SUPERUSER.values())}
+        batch = {"batch": {"enabled": True, "maxRequests": BATCH, "timeout": 60}}
+        httpx.patch(f"{self.url}/api/settings", headers=headers, json=batch).raise_for_status()
+        makers = {"name": "makers", "type": "base", "fields": [{"name": "name", "type": "text"}]}
+        signed_in = {"listRule": SIGNED_IN, "viewRule": SIGNED_IN}
+        maker_id = self._post("/api/collections", headers, makers | signed_in)["id"]
+        self._post("/api/collections/makers/records", headers, {"id": MAKER, "name": "a maker"})
         fields = [
             {"name": "owner", "type": "text"},
             {"name": "name", "type": "text"},
             {"name": "amount", "type": "number"},
             {"name": "note", "type": "text"},
+            {"name": "maker", "type": "relation", "collectionId": maker_id, "maxSelect": 1},
         ]
         rules = {"listRule": RULE, "viewRule": RULE, "createRule": RULE}
         items = {"name": "items", "type": "base", "fields": fields} | rules
+        items["indexes"] = ["CREATE INDEX items_amount ON items (amount, id)"]
         self._post("/api/collections", headers, items)
         user = USER | {"passwordConfirm": USER["password"], "verified": True}
         self.user_id = self._post("/api/collections/users/records", headers, user)["id"]
@@ -111,12 +137,13 @@ class PocketBase:
 
     def _fill(self) -> None:
         rows = (
-            (f"r{number:014d}", self.user_id, f"name {number}", number % 100, "x" * 40)
+            (f"r{number:014d}", self.user_id, f"name {number}", number % AMOUNTS, "x" * 40, MAKER)
             for number in range(1, self.rows + 1)
         )
         with sqlite3.connect(self.data / "data.db") as database:
             database.executemany(
-                "INSERT INTO items (id, owner, name, amount, note) VALUES (?, ?, ?, ?, ?)", rows
+                "INSERT INTO items (id, owner, name, amount, note, maker) VALUES (?,?,?,?,?,?)",
+                rows,
             )
 
 

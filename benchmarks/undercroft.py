@@ -24,7 +24,13 @@ COLUMNS = [
     {"name": "name", "type": "text", "nullable": False},
     {"name": "amount", "type": "numeric", "nullable": False},
     {"name": "note", "type": "text", "nullable": False},
+    {"name": "maker", "type": "bigint", "default": "1", "references": {"table": "makers"}},
 ]
+MAKERS = [
+    {"name": "id", "type": "bigint", "primary_key": True},
+    {"name": "name", "type": "text", "nullable": False},
+]
+AMOUNTS = 100
 OWN = "owner = (select auth.uid())"
 
 
@@ -87,6 +93,14 @@ class Undercroft:
     def list_30(self) -> Request:
         return Request("GET", self.url, "/rest/v1/items?order=id.desc&limit=30", self.headers)
 
+    def filtered_page(self) -> Request:
+        path = "/rest/v1/items?amount=eq.{n}&order=id.desc&limit=30"
+        return Request("GET", self.url, path, self.headers, numbers=AMOUNTS - 1)
+
+    def embedded(self) -> Request:
+        path = "/rest/v1/items?select=*,makers(*)&id=eq.{n}"
+        return Request("GET", self.url, path, self.headers, numbers=self.rows)
+
     def insert_one(self) -> Request:
         body = f'{{"owner":"{self.user_id}","name":"new","amount":7,"note":"written by wrk"}}'
         wanted = {"Content-Type": "application/json", "Prefer": "return=representation"}
@@ -118,25 +132,36 @@ class Undercroft:
     def _create(self) -> None:
         service = {"Authorization": f"Bearer {self._service_key()}"}
         with httpx.Client(base_url=self.url, headers=service) as operator:
-            items = {"name": "items", "columns": COLUMNS}
-            operator.post("/api/v1/tables", json=items).raise_for_status()
-            policy = {"name": "own", "using": OWN}
-            operator.post("/api/v1/tables/items/policies", json=policy).raise_for_status()
+            for name, columns in (("makers", MAKERS), ("items", COLUMNS)):
+                table = {"name": name, "columns": columns}
+                operator.post("/api/v1/tables", json=table).raise_for_status()
+            for name, rule in (("makers", "(select auth.uid()) is not null"), ("items", OWN)):
+                policy = {"name": "own", "using": rule}
+                operator.post(f"/api/v1/tables/{name}/policies", json=policy).raise_for_status()
+            self.service = service
             operator.post("/api/v1/auth/register", json=USER).raise_for_status()
             tokens = operator.post("/api/v1/auth/login", json=USER).raise_for_status().json()
             self.user_id = tokens["user"]["id"]
             self.headers = {"Authorization": f"Bearer {tokens['access_token']}"}
-            lines = (
-                f"{self.user_id},name {number},{number % 100},{'x' * 40}\n".encode()
-                for number in range(1, self.rows + 1)
-            )
-            content = b"owner,name,amount,note\n" + b"".join(lines)
-            operator.post(
-                "/api/v1/tables/items/import",
-                content=content,
-                headers={"Content-Type": "text/csv"},
-                timeout=60,
-            ).raise_for_status()
+        self.sql("INSERT INTO makers VALUES (1, 'a maker')")
+        self.import_csv(self.csv(self.rows))
+        self.sql("CREATE INDEX ON items (amount, id)")
+        self.sql("VACUUM ANALYZE items")
+
+    def csv(self, rows: int) -> bytes:
+        lines = (
+            f"{self.user_id},name {number},{number % AMOUNTS},{'x' * 40}\n".encode()
+            for number in range(1, rows + 1)
+        )
+        return b"owner,name,amount,note\n" + b"".join(lines)
+
+    def import_csv(self, content: bytes) -> None:
+        httpx.post(
+            f"{self.url}/api/v1/tables/items/import",
+            content=content,
+            headers=self.service | {"Content-Type": "text/csv"},
+            timeout=120,
+        ).raise_for_status()
 
     def _service_key(self) -> str:
         command = [str(Path(sys.executable).with_name("undercroft")), "keys", "show", "--json"]

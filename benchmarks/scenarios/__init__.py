@@ -1,0 +1,1 @@
+"""What `make bench` can measure: one module each, with `run(console, options)`."""
