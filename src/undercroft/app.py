@@ -7,10 +7,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -28,6 +26,7 @@ from undercroft.foundation.db.migrate import authenticator_url
 from undercroft.foundation.http import Foundation, Router, docs_pages
 from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
+from undercroft.foundation.http.openapi import describe_api
 from undercroft.foundation.http.planes import Planes
 from undercroft.foundation.http.rendering import add_problem_handlers
 from undercroft.foundation.jobs import Job, JobRegistry, Schedule, Subscription, Workplace, outbox
@@ -236,7 +235,7 @@ def _control_plane(
         app.include_router(router.api, prefix=settings.prefix)
     for router in ROOT:
         app.include_router(router.api)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     return app
 
 
@@ -276,53 +275,3 @@ def _outer(app: ASGIApp, settings: Settings) -> ASGIApp:
     if proxies := settings.http.trusted_proxies:
         app = ProxyHeadersMiddleware(app, trusted_hosts=list(proxies))  # type: ignore[arg-type, assignment]
     return app
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The document, with the one problem schema and the ways to authenticate."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title,
-            version=app.version,
-            description=app.description,
-            routes=app.routes,
-        )
-        components = document.setdefault("components", {})
-        components.setdefault("schemas", {})["Problem"] = PROBLEM
-        components["securitySchemes"] = SECURITY
-        for operations in document["paths"].values():
-            for operation in operations.values():
-                if not operation["x-permission"].startswith("public"):
-                    operation["security"] = [{"bearer": []}, {"session": []}]
-        app.openapi_schema = document
-    return app.openapi_schema
-
-
-PROBLEM = {
-    "type": "object",
-    "description": "RFC 9457",
-    "required": ["type", "title", "status", "code"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "code": {"type": "string", "description": "Stable; decide by this."},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "pointer": {"type": "string"},
-                    "code": {"type": "string"},
-                    "detail": {"type": "string"},
-                },
-            },
-        },
-    },
-}
-SECURITY = {
-    "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-    "session": {"type": "apiKey", "in": "header", "name": "X-Session-Token"},
-}

@@ -100,6 +100,8 @@ class Envelope:
     ) -> None:
         problem = problem_for(error)
         log_failure(problem, error)
+        if answer.complete:
+            return
         if answer.status:
             # Part of the answer is out: cutting the connection is the only honest end.
             raise error
@@ -123,14 +125,18 @@ class Envelope:
 
 
 class _Answer:
-    """A `send` that adds our headers and remembers the status; 0 until one has gone out."""
+    """A `send` that adds our headers and remembers how far the answer got.
 
-    __slots__ = ("headers", "send", "status")
+    `status` is 0 until one has gone out.
+    """
+
+    __slots__ = ("complete", "headers", "send", "status")
 
     def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
         self.send = send
         self.headers = headers
         self.status = 0
+        self.complete = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -140,6 +146,8 @@ class _Answer:
             added = [pair for pair in self.headers if pair[0] not in taken]
             message = {**message, "headers": [*own, *added]}
         await self.send(message)
+        if message["type"] == "http.response.body":
+            self.complete = not message.get("more_body")
 
 
 def _limited(receive: Receive, max_bytes: int) -> Receive:

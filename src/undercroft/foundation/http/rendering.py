@@ -132,6 +132,10 @@ def add_problem_handlers(app: FastAPI) -> None:
         log_failure(problem, error)
         return _answer(request, problem)
 
+    async def on_unforeseen(request: Request, error: Exception) -> Response:
+        # The framework raises it again once this is sent: `Envelope` logs it.
+        return _answer(request, problem_for(error))
+
     async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         problem = Invalid(errors=[_line(entry) for entry in error.errors()])
@@ -149,7 +153,7 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
     # Without it the framework answers in plain text before `Envelope` hears of the failure.
-    app.add_exception_handler(Exception, on_problem)
+    app.add_exception_handler(Exception, on_unforeseen)
 
 
 def _answer(request: Request, problem: Problem) -> Response:

@@ -6,6 +6,7 @@ every process hears it after the commit. A process that cannot listen trusts wha
 half a second only.
 """
 
+import json
 import math
 import time
 from collections import OrderedDict, defaultdict
@@ -198,7 +199,7 @@ class Gate:
             return replace(ANONYMOUS, half=HalfSignIn(**ids), language=row.language)
         return Actor(
             role=Role.AUTHENTICATED,
-            claims=orjson.dumps({**claims, **_present_claims(row)}).decode(),
+            claims=_as_json({**claims, **_present_claims(row)}),
             language=row.language,
             permissions=frozenset(row.permissions or ()),
             is_superuser=row.is_superuser,
@@ -268,6 +269,13 @@ class Gate:
         self._epoch += 1
         self._kept.clear()
         self._by_subject.clear()
+
+
+def _as_json(claims: Mapping[str, Any]) -> str:
+    try:
+        return orjson.dumps(claims).decode()
+    except TypeError:  # a number that JSON in Postgres holds and this fast writer does not
+        return json.dumps(claims)
 
 
 def _present_claims(row: Any) -> dict[str, Any]:

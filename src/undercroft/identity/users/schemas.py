@@ -1,10 +1,10 @@
 """Accounts on the wire."""
 
-import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import orjson
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -93,9 +93,12 @@ class UserUpdate(BaseModel):
     @classmethod
     def _fits_a_token(cls, value: dict[str, Any]) -> dict[str, Any]:
         # It travels in every token of the account.
-        if len(json.dumps(value)) > LARGEST_METADATA:
-            message = f"may have at most {LARGEST_METADATA} bytes as JSON"
-            raise ValueError(message)
+        try:
+            size = len(orjson.dumps(value))
+        except (TypeError, ValueError) as error:
+            raise ValueError("holds what JSON cannot carry, such as very large numbers") from error
+        if size > LARGEST_METADATA:
+            raise ValueError(f"may have at most {LARGEST_METADATA} bytes as JSON")
         return value
 
 

@@ -4,7 +4,7 @@ import ipaddress
 from typing import Any
 
 from fastapi import Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from undercroft.foundation.access import Public
 from undercroft.foundation.clock import utc_now
@@ -62,7 +62,12 @@ async def get_readiness(parts: Parts) -> JSONResponse:
     return JSONResponse({"status": status}, 200 if database.ok else 503, NO_STORE)
 
 
-@root.get("/metrics", access=Public("loopback, or the bearer token of the settings"))
+@root.get(
+    "/metrics",
+    access=Public("loopback, or the bearer token of the settings"),
+    response_class=PlainTextResponse,
+    problems=(NotFound,),
+)
 async def get_metrics(request: Request, parts: Parts) -> Response:
     """Metrics in Prometheus' text format."""
     if not parts.settings.observability.metrics or not _may_scrape(request, parts):
