@@ -132,7 +132,9 @@ def create_app(settings: Settings | None = None) -> Application:
     configure_logging(settings.observability)
     end_telemetry = configure_telemetry(settings, release=VERSION)
     parts, identity = build_parts(settings)
-    rows = RowsPlane(settings, authenticator_url(settings), identity.gate, parts.listener)
+    rows = RowsPlane(
+        settings, authenticator_url(settings), identity.gate, parts.listener, parts.keyring
+    )
     control = _control_plane(settings, parts, identity, rows)
     control.state.end_telemetry = end_telemetry
     hot = {ROWS_PREFIX: _rows_enveloped(rows, settings, parts)}

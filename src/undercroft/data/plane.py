@@ -9,10 +9,20 @@ import asyncpg
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from undercroft.data.rest import Caller, Executor, Pool, RestApp, RestConfig, RestError
+from undercroft.data.rest import (
+    AnswerStore,
+    Batch,
+    Caller,
+    Executor,
+    Pool,
+    RestApp,
+    RestConfig,
+    RestError,
+)
 from undercroft.data.rest.query.sql import ident
 from undercroft.data.schema.cache import SchemaCache
 from undercroft.foundation.access import ANONYMOUS, Role
+from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Listener, connect_options
 from undercroft.foundation.problems import Unauthorized
 from undercroft.foundation.settings import Settings
@@ -31,7 +41,12 @@ class RowsPlane:
     """An ASGI application with the pool and the schema cache it works with."""
 
     def __init__(
-        self, settings: Settings, authenticator_url: str, gate: Gate, listener: Listener
+        self,
+        settings: Settings,
+        authenticator_url: str,
+        gate: Gate,
+        listener: Listener,
+        keyring: Keyring,
     ) -> None:
         data = settings.data
         options = connect_options(settings.database, application="rows")
@@ -79,7 +94,12 @@ class RowsPlane:
             session=session,
         )
         self._app = RestApp(
-            executor, self._schemas, self._authenticate, config, catch_up=self.catch_up
+            executor,
+            self._schemas,
+            self._authenticate,
+            config,
+            catch_up=self.catch_up,
+            batch=Batch(self._pool, config, AnswerStore(keyring, FUNCTION_SCHEMA)),
         )
         listener.on(RELOAD_CHANNEL, lambda _payload: self.schema_changed())
         listener.when_deaf(self.schema_changed)

@@ -5,6 +5,7 @@ accounts: `RestApp` is given a function that says who calls.
 """
 
 from undercroft.data.rest.app import Authenticate, RestApp
+from undercroft.data.rest.batch import AnswerStore, Batch
 from undercroft.data.rest.config import OpenApiMode, RestConfig, TransactionEnd
 from undercroft.data.rest.errors import RestError
 from undercroft.data.rest.execute import Executor, function_sql
@@ -12,7 +13,9 @@ from undercroft.data.rest.jobs import Caller
 from undercroft.data.rest.pool import Pool
 
 __all__ = [
+    "AnswerStore",
     "Authenticate",
+    "Batch",
     "Caller",
     "Executor",
     "OpenApiMode",

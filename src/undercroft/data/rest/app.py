@@ -6,10 +6,13 @@ the caller's database role.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeVar
 
 import orjson
 
 from undercroft.data.rest import media
+from undercroft.data.rest.batch.batch import PATH as BATCH
+from undercroft.data.rest.batch.batch import Batch
 from undercroft.data.rest.compile import Compiled, Compiler
 from undercroft.data.rest.config import OpenApiMode, RestConfig
 from undercroft.data.rest.cors import cors_headers, preflight
@@ -46,6 +49,7 @@ from undercroft.data.schema.cache import SchemaCache, SchemaCacheNotLoadedError
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Caller]]
 # Waits for schema changes that are committed but not yet seen; says whether there were any.
 CatchUp = Callable[[], Awaitable[bool]]
+Answered = TypeVar("Answered")
 # Unknown relationship, function, column, table: what a schema change just made would be here.
 UNKNOWN_NAMES = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42703"})
 
@@ -61,12 +65,14 @@ class RestApp:
         config: RestConfig,
         *,
         catch_up: CatchUp | None = None,
+        batch: Batch | None = None,
     ) -> None:
         self._executor = executor
         self._schema_cache = schema_cache
         self._authenticate = authenticate
         self._config = config
         self._catch_up = catch_up
+        self._batch = batch
         self._jobs = Jobs(config)
         self._watches = Watches()
         self._compiler: Compiler | None = None
@@ -103,6 +109,8 @@ class RestApp:
     async def _answer(
         self, request: HttpRequest, receive: Receive, caller: Caller, watch: Stopwatch
     ) -> Response:
+        if self._batch and request.path == BATCH and request.method == "POST":
+            return await self._answer_batch(self._batch, request, receive, caller)
         resource = self._find_resource(request)
         schema = self._schema(request)
         compiler = self._current_compiler()
@@ -130,6 +138,19 @@ class RestApp:
         profile = schema if self._names_schema(request) else None
         around = Around(self._config.prefix, request.query, profile, wanted.window.offset)
         return respond(wanted.intent, compiled, result, around)
+
+    async def _answer_batch(
+        self, batch: Batch, request: HttpRequest, receive: Receive, caller: Caller
+    ) -> Response:
+        body = await read_body(receive, self._config.max_body_bytes)
+        run = batch.answer(request, caller, body, self._current_compiler())
+        try:
+            return await self._watched(run, receive)
+        except RestError as error:
+            if error.code not in UNKNOWN_NAMES or not (self._catch_up and await self._catch_up()):
+                raise
+        run = batch.answer(request, caller, body, self._current_compiler())
+        return await self._watched(run, receive)
 
     def _understand(
         self,
@@ -174,11 +195,16 @@ class RestApp:
         return self._compiler
 
     async def _run(self, job: Job, receive: Receive) -> Result:
+        anonymous = job.role == self._config.anon_role
+        return await self._watched(self._executor.run(job, anonymous=anonymous), receive)
+
+    async def _watched(self, work: Awaitable[Answered], receive: Receive) -> Answered:
+        """Await `work`, which ends when the client leaves."""
         task = asyncio.current_task()
         assert task is not None
         watch = self._watches.add(task, receive)
         try:
-            return await self._executor.run(job, anonymous=job.role == self._config.anon_role)
+            return await work
         except asyncio.CancelledError:
             if watch.client_left:
                 raise ClientDisconnectedError from None

@@ -14,7 +14,10 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class RestError(Exception):
-    """One answer that is not a result. `details` may be any JSON value."""
+    """One answer that is not a result.
+
+    `details` may be any JSON value; `members` are told beside it.
+    """
 
     def __init__(
         self,
@@ -33,13 +36,14 @@ class RestError(Exception):
         self.details = details
         self.hint = hint
         self.headers = tuple(headers)
+        self.members: dict[str, Any] = {}
 
     def body(self, *, verbose: bool = True) -> bytes:
         """Write the JSON object that clients parse; a terse one keeps what could leak out."""
         content: dict[str, Any] = {"code": self.code, "message": self.message}
         if verbose:
             content |= {"details": self.details, "hint": self.hint}
-        return orjson.dumps(content)
+        return orjson.dumps(content | self.members)
 
     def response_headers(self) -> Headers:
         return [

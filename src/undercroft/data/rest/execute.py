@@ -199,11 +199,11 @@ class Executor:
         transaction = connection.transaction(isolation=isolation, readonly=job.read_only)
         await transaction.start()
         try:
-            texts = await _enter(connection, job)
+            texts = await enter(connection, job)
             if self._pre_request is not None:
                 await connection.fetch(self._pre_request)
-            result = await _fetch(connection, job, texts)
-            _check_bounds(result.page, job)
+            result = await fetch(connection, job, texts)
+            check_bounds(result.page, job)
             if job.rolls_back:
                 await connection.execute("set constraints all immediate")
         except (asyncpg.PostgresError, RowCountError):
@@ -258,7 +258,7 @@ async def _new_name(session: Session) -> str:
     return f"undercroft_{session.named}"
 
 
-async def _enter(connection: Connection, job: Job) -> list[str]:
+async def enter(connection: Connection, job: Job) -> list[str]:
     """Set everything local to the transaction; in the same trip, quote values into statements."""
     settings = [
         *job.settings,
@@ -284,7 +284,7 @@ async def _enter(connection: Connection, job: Job) -> list[str]:
     return list(row.values())[len(settings) :]
 
 
-async def _fetch(connection: Connection, job: Job, texts: Sequence[str]) -> Result:
+async def fetch(connection: Connection, job: Job, texts: Sequence[str]) -> Result:
     if job.plan_options is not None:
         rows = await connection.fetch(f"explain ({job.plan_options}) {texts[0]}")
         plan = "".join(f"{row[0]}\n" for row in rows)
@@ -303,7 +303,7 @@ def _wants_estimate(counted: int | None, above: int | None) -> bool:
     return counted is None or above is None or counted > above
 
 
-def _check_bounds(rows: int, job: Job) -> None:
+def check_bounds(rows: int, job: Job) -> None:
     too_few = job.least is not None and rows < job.least
     if too_few or (job.most is not None and rows > job.most):
         raise RowCountError(rows)

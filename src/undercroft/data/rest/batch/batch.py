@@ -1,0 +1,204 @@
+"""Runs a batch: every step as its caller, in one transaction, all of it or nothing."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qs
+
+import asyncpg
+import orjson
+
+from undercroft.data.rest import media
+from undercroft.data.rest.batch.answers import AnswerStore, scope_of
+from undercroft.data.rest.batch.errors import key_refused, step_error, too_long
+from undercroft.data.rest.batch.references import resolve, resolve_where
+from undercroft.data.rest.batch.requests import write_request
+from undercroft.data.rest.batch.steps import REF, Step, read_steps
+from undercroft.data.rest.compile import Compiled, Compiler
+from undercroft.data.rest.config import RestConfig
+from undercroft.data.rest.errors import (
+    RestError,
+    client_failed,
+    from_postgres,
+    unacceptable_schema,
+)
+from undercroft.data.rest.execute import Job, Result, RowCountError, check_bounds, enter, fetch
+from undercroft.data.rest.intent import Wanted, read_call_intent, read_table_intent
+from undercroft.data.rest.jobs import Caller, Jobs, row_count_refused
+from undercroft.data.rest.pool import Connection, Pool
+from undercroft.data.rest.request import HttpRequest
+from undercroft.data.rest.response import Response
+
+PATH = "/batch"
+# A connection is not lent for longer, whatever each statement may take.
+LONGEST_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A batch as it came: `key` with the digest of the body when it is to be done once."""
+
+    request: HttpRequest
+    caller: Caller
+    compiler: Compiler
+    steps: Sequence[Step]
+    has_references: bool
+    dry_run: bool
+    key: tuple[bytes, bytes] | None
+
+
+class Batch:
+    """Answers `POST /batch` with the engine's own parts."""
+
+    def __init__(self, pool: Pool, config: RestConfig, answers: AnswerStore | None = None) -> None:
+        self._pool = pool
+        self._config = config
+        self._jobs = Jobs(config)
+        self._answers = answers
+
+    async def answer(
+        self, request: HttpRequest, caller: Caller, body: bytes, compiler: Compiler
+    ) -> Response:
+        """Run the batch. Raises RestError, with the step it is about."""
+        asked = self._read(request, caller, body, compiler)
+        headers = [(b"content-type", media.MediaType(media.JSON).content_type)]
+        session = await self._pool.take()
+        try:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                answer, replayed = await self._transaction(session.connection, asked)
+        except RestError:
+            self._pool.give(session)
+            raise
+        except TimeoutError as error:
+            self._pool.cancel(session)
+            raise too_long(LONGEST_SECONDS) from error
+        except asyncpg.PostgresError as error:  # at the commit: a deferred constraint
+            self._pool.give(session)
+            raise self._refused(error, caller) from error
+        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            self._pool.drop(session)
+            raise client_failed(str(error)) from error
+        except BaseException:
+            self._pool.cancel(session)
+            raise
+        self._pool.give(session)
+        if replayed:
+            headers.append((b"idempotency-replayed", b"true"))
+        return Response(200, headers, answer)
+
+    def _read(self, request: HttpRequest, caller: Caller, body: bytes, compiler: Compiler) -> Asked:
+        options = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
+        dry_run = options.get("dry_run", ["false"])[-1].lower() not in ("false", "0", "no")
+        key = None
+        if (given := request.headers.get("idempotency-key")) is not None and not dry_run:
+            if self._answers is None:
+                raise key_refused(400, "This server keeps no answers")
+            key = (scope_of(caller, given, request.query), hashlib.sha256(body).digest())
+        has_references = f'"{REF}"'.encode() in body
+        return Asked(request, caller, compiler, read_steps(body), has_references, dry_run, key)
+
+    async def _transaction(self, connection: Connection, asked: Asked) -> tuple[bytes, bool]:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            answer, replayed = await self._once(connection, asked)
+            if asked.dry_run:
+                await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except (asyncpg.PostgresError, RestError):
+            await transaction.rollback()
+            raise
+        if asked.dry_run:
+            await transaction.rollback()
+        else:
+            await transaction.commit()
+        return answer, replayed
+
+    async def _once(self, connection: Connection, asked: Asked) -> tuple[bytes, bool]:
+        """Answer and whether it was given before."""
+        if asked.key is None or self._answers is None:
+            return await self._run(connection, asked), False
+        kept = await self._answers.find(connection, *asked.key)
+        if kept is not None:
+            return kept, True
+        answer = await self._run(connection, asked)
+        await connection.execute("SET LOCAL ROLE NONE")
+        await self._answers.keep(connection, *asked.key, answer)
+        return answer, False
+
+    async def _run(self, connection: Connection, asked: Asked) -> bytes:
+        results: dict[str, bytes] = {}
+        answers = []
+        for number, step in enumerate(asked.steps):
+            try:
+                answered, rows = await self._step(connection, asked, step, results, number)
+            except RestError as error:
+                raise step_error(error, number, step.ref) from error
+            if step.ref:
+                results[step.ref] = rows
+            answers.append(answered)
+        return orjson.dumps({"dry_run": asked.dry_run, "steps": answers})
+
+    async def _step(
+        self,
+        connection: Connection,
+        asked: Asked,
+        step: Step,
+        results: dict[str, bytes],
+        number: int,
+    ) -> tuple[dict[str, Any], bytes]:
+        if asked.has_references:
+            update = {
+                "body": resolve(step.body, results),
+                "where": resolve_where(step.where, results),
+            }
+            step = step.model_copy(update=update)
+        wanted, compiled = self._understand(asked, step)
+        job = self._job(asked, wanted, compiled, first=number == 0)
+        result = await self._execute(connection, job, wanted, compiled, asked.caller)
+        answered: dict[str, Any] = {"op": step.op, "ref": step.ref, "count": result.page}
+        rows = result.body or b"null"
+        if result.body is not None:
+            answered["result" if step.op == "call" else "rows"] = orjson.Fragment(rows)
+        return answered, rows
+
+    def _understand(self, asked: Asked, step: Step) -> tuple[Wanted, Compiled]:
+        request, resource, body = write_request(step, asked.request)
+        schema = step.schema_name or self._config.schemas[0]
+        if schema not in self._config.schemas:
+            raise unacceptable_schema(schema, self._config.schemas)
+        read_intent = read_call_intent if step.op == "call" else read_table_intent
+        wanted = read_intent(
+            request, resource, schema, body, config=self._config, catalog=asked.compiler.catalog
+        )
+        return wanted, asked.compiler.compile(wanted.intent)
+
+    def _job(self, asked: Asked, wanted: Wanted, compiled: Compiled, *, first: bool) -> Job:
+        catalog = asked.compiler.catalog
+        job = self._jobs.statement(asked.request, asked.caller, wanted, compiled, catalog)
+        settings = job.settings
+        if not first:
+            # Back to the login role, from which everything below is set again.
+            settings = (("role", "none"), *settings)
+        return replace(job, settings=settings, read_only=False, isolation=None)
+
+    async def _execute(
+        self,
+        connection: Connection,
+        job: Job,
+        wanted: Wanted,
+        compiled: Compiled,
+        caller: Caller,
+    ) -> Result:
+        try:
+            result = await fetch(connection, job, await enter(connection, job))
+            check_bounds(result.page, job)
+        except RowCountError as error:
+            raise row_count_refused(wanted.intent, compiled, error.rows) from error
+        except asyncpg.PostgresError as error:
+            raise self._refused(error, caller) from error
+        return result
+
+    def _refused(self, error: asyncpg.PostgresError, caller: Caller) -> RestError:
+        return from_postgres(error, anonymous=caller.role == self._config.anon_role)
