@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from undercroft import notifications
+from undercroft import notifications, storage
 from undercroft.data import tables
 from undercroft.data.parts import Data
 from undercroft.data.plane import PREFIX as ROWS_PREFIX
@@ -89,6 +89,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *organization_routes.PERMISSIONS,
     *feature_routes.PERMISSIONS,
     *tables.PERMISSIONS,
+    *storage.PERMISSIONS,
 )
 
 # A wing with tables that refer to accounts adds its own before those of the accounts.
@@ -100,12 +101,14 @@ JOBS: tuple[Job, ...] = (
     *erasure.JOBS,
     *tables.JOBS,
     *realtime_jobs.JOBS,
+    *storage.JOBS,
 )
 SCHEDULES: tuple[Schedule, ...] = (
     *notifications.SCHEDULES,
     *auth_jobs.SCHEDULES,
     *erasure.SCHEDULES,
     *realtime_jobs.SCHEDULES,
+    *storage.SCHEDULES,
 )
 
 SUBSCRIPTIONS: tuple[Subscription, ...] = (*organization_jobs.SUBSCRIPTIONS,)
@@ -135,7 +138,8 @@ def create_app(settings: Settings | None = None) -> Application:
     rows = RowsPlane(
         settings, authenticator_url(settings), identity.gate, parts.listener, parts.keyring
     )
-    control = _control_plane(settings, parts, identity, rows)
+    files = storage.Files(settings, parts.database)
+    control = _control_plane(settings, parts, identity, rows, files)
     control.state.end_telemetry = end_telemetry
     hot = {ROWS_PREFIX: _rows_enveloped(rows, settings, parts)}
     planes = Planes(_enveloped(control, settings), hot)
@@ -152,15 +156,17 @@ async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
     """What a job worker works with."""
     configure_logging(settings.observability)
     parts, identity = build_parts(settings)
-    services = {"identity": identity, "post": identity.post}
     residents = (
         (ChangeReader(parts.database, parts.cache).run,) if settings.realtime.enabled else ()
     )
     await parts.listener.start()
+    files = storage.Files(settings, parts.database)
+    services = {"identity": identity, "post": identity.post, "files": files}
     try:
         yield Workplace(create_registry(), parts.database.unit_of_work, services, residents)
     finally:
         await parts.listener.stop()
+        await files.close()
         identity.passwords.close()
         await parts.database.dispose()
         await parts.cache.close()
@@ -203,7 +209,11 @@ def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
 
 
 def _control_plane(
-    settings: Settings, parts: Foundation, identity: Identity, rows: RowsPlane
+    settings: Settings,
+    parts: Foundation,
+    identity: Identity,
+    rows: RowsPlane,
+    files: storage.Files,
 ) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -212,6 +222,7 @@ def _control_plane(
             stack.push_async_callback(parts.cache.close)
             stack.push_async_callback(parts.database.dispose)
             stack.callback(identity.passwords.close)
+            stack.push_async_callback(files.close)
             stack.push_async_callback(parts.listener.stop)
             stack.push_async_callback(rows.stop)
             await parts.listener.start()
@@ -232,6 +243,7 @@ def _control_plane(
     app.state.parts = parts
     app.state.identity = identity
     app.state.data = Data()
+    app.state.files = files
     add_problem_handlers(app)
     for router in CONTROL:
         app.include_router(router.api, prefix=settings.prefix)

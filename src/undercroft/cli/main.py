@@ -16,6 +16,7 @@ from undercroft.cli import (
     rest,
     serve,
     settings,
+    storage,
     users,
     worker,
 )
@@ -39,6 +40,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(jobs.app, name="jobs")
 app.command("outbox")(outbox.show_outbox)
 app.add_typer(groups.app, name="groups")
+app.add_typer(storage.app, name="storage")
 
 
 def _version(asked: bool) -> None:

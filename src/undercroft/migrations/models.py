@@ -10,8 +10,9 @@ from undercroft.identity.organizations import models as organizations
 from undercroft.identity.users import models as users
 from undercroft.notifications import models as notifications
 from undercroft.realtime import models as realtime
+from undercroft.storage import models as storage
 
-OUR_SCHEMAS = frozenset({"undercroft", "auth", "notifications", "realtime"})
+OUR_SCHEMAS = frozenset({"undercroft", "auth", "notifications", "realtime", "storage"})
 
 __all__ = [
     "OUR_SCHEMAS",
@@ -24,5 +25,6 @@ __all__ = [
     "organizations",
     "providers",
     "realtime",
+    "storage",
     "users",
 ]

@@ -97,5 +97,6 @@ def filled_in(settings: Settings, urls: tuple[str | None, str | None], secret: s
 def connections_for(settings: Settings, processes: int) -> int:
     """Connections that this many processes of ours may open at their busiest."""
     database = settings.database
-    each = database.pool_size + database.pool_overflow + settings.data.pool_size + 2
+    pools = settings.data.pool_size + settings.storage.pool_size
+    each = database.pool_size + database.pool_overflow + pools + 2
     return max(100, each * processes + SPARE_CONNECTIONS)

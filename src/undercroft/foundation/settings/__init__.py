@@ -12,6 +12,7 @@ from undercroft.foundation.settings.notifications import NotificationSettings
 from undercroft.foundation.settings.operations import JobSettings, ObservabilitySettings
 from undercroft.foundation.settings.outbound import OutboundSettings
 from undercroft.foundation.settings.root import Environment, Settings, load_settings
+from undercroft.foundation.settings.storage import StorageSettings
 
 __all__ = [
     "AuthSettings",
@@ -28,5 +29,6 @@ __all__ = [
     "ProviderSettings",
     "RateLimitSettings",
     "Settings",
+    "StorageSettings",
     "load_settings",
 ]

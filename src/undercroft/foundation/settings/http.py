@@ -72,6 +72,7 @@ class RateLimitSettings(SettingsGroup):
     enabled: bool = Field(True, description="Off: nothing is limited.")
     default: Rate = Field("200/minute", description="Control plane, per address.")
     rows: Rate = Field("", description="/rest/v1, per address.")
+    storage: Rate = Field("", description="/storage/v1, per address.")
     registration: Rate = Field("5/minute", description="Making an account, per address.")
     login: Rate = Field("10/minute", description="Sign-in, per address.")
     refresh: Rate = Field("30/minute", description="Token refresh, per address.")

@@ -18,6 +18,7 @@ from undercroft.foundation.settings.notifications import NotificationSettings
 from undercroft.foundation.settings.operations import JobSettings, ObservabilitySettings
 from undercroft.foundation.settings.outbound import OutboundSettings
 from undercroft.foundation.settings.realtime import RealtimeSettings
+from undercroft.foundation.settings.storage import StorageSettings
 
 SHORTEST_SECRET = 32
 
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = AuthSettings()
     data: DataSettings = DataSettings()
     realtime: RealtimeSettings = RealtimeSettings()
+    storage: StorageSettings = StorageSettings()
     notifications: NotificationSettings = NotificationSettings()
     outbound: OutboundSettings = OutboundSettings()
     jobs: JobSettings = JobSettings()

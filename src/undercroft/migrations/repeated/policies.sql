@@ -2,8 +2,8 @@
 
 CREATE OR REPLACE FUNCTION undercroft.is_exposed(schema_name text) RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT schema_name NOT IN ('undercroft', 'auth', 'notifications', 'realtime', 'extensions',
-                               'information_schema')
+    SELECT schema_name NOT IN ('undercroft', 'auth', 'notifications', 'realtime', 'storage',
+                               'extensions', 'information_schema')
        AND schema_name NOT LIKE 'pg\_%'
 $$;
 

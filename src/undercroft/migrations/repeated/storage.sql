@@ -1,0 +1,225 @@
+-- What policies may ask about a file's name, as Supabase names it.
+
+CREATE OR REPLACE FUNCTION storage.foldername(name text) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (string_to_array(name, '/'))[:cardinality(string_to_array(name, '/')) - 1]
+$$;
+
+CREATE OR REPLACE FUNCTION storage.filename(name text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (string_to_array(name, '/'))[cardinality(string_to_array(name, '/'))]
+$$;
+
+CREATE OR REPLACE FUNCTION storage.extension(name text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT reverse(split_part(reverse(storage.filename(name)), '.', 1))
+$$;
+
+-- Rows follow their bucket, and say when they changed.
+CREATE OR REPLACE FUNCTION undercroft.storage_before_object() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'INSERT' OR NEW.bucket_id IS DISTINCT FROM OLD.bucket_id THEN
+        NEW.organization_id := (SELECT b.organization_id FROM storage.buckets b
+                                 WHERE b.id = NEW.bucket_id);
+    END IF;
+    IF TG_OP = 'UPDATE' THEN
+        NEW.updated_at := now();
+    END IF;
+    RETURN NEW;
+END $$;
+
+-- Bytes that a row let go of are swept unless another row holds them; who uses how much follows.
+CREATE OR REPLACE FUNCTION undercroft.storage_object_changed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF OLD.blob_id IS DISTINCT FROM NEW.blob_id THEN
+        UPDATE storage.blobs SET sweep_after = now() WHERE id = OLD.blob_id;
+    END IF;
+    PERFORM undercroft.storage_count(
+        OLD.organization_id, -coalesce(b.size_bytes, 0), -1)
+       FROM storage.blobs b WHERE b.id = OLD.blob_id;
+    PERFORM undercroft.storage_count(
+        NEW.organization_id, coalesce(b.size_bytes, 0), 1)
+       FROM storage.blobs b WHERE b.id = NEW.blob_id;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION undercroft.storage_objects_gone() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE storage.blobs b SET sweep_after = now() FROM gone WHERE b.id = gone.blob_id;
+    PERFORM undercroft.storage_count(sums.organization_id, -sums.bytes, -sums.files)
+       FROM (SELECT gone.organization_id, sum(coalesce(b.size_bytes, 0))::bigint AS bytes,
+                    count(*) AS files
+               FROM gone JOIN storage.blobs b ON b.id = gone.blob_id
+              WHERE gone.organization_id IS NOT NULL
+              GROUP BY gone.organization_id) AS sums;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION undercroft.storage_count(
+    organization uuid, added_bytes bigint, added_files bigint) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF organization IS NULL THEN
+        RETURN;
+    END IF;
+    UPDATE storage.usage SET used_bytes = used_bytes + added_bytes, files = files + added_files
+     WHERE organization_id = organization;
+    IF NOT FOUND AND added_files > 0 THEN
+        INSERT INTO storage.usage AS u (organization_id, used_bytes, files)
+             VALUES (organization, added_bytes, added_files)
+        ON CONFLICT (organization_id) DO UPDATE
+            SET used_bytes = u.used_bytes + added_bytes, files = u.files + added_files;
+    END IF;
+END $$;
+
+CREATE OR REPLACE TRIGGER before_object BEFORE INSERT OR UPDATE ON storage.objects
+    FOR EACH ROW EXECUTE FUNCTION undercroft.storage_before_object();
+CREATE OR REPLACE TRIGGER object_changed AFTER UPDATE ON storage.objects
+    FOR EACH ROW WHEN (OLD.blob_id IS DISTINCT FROM NEW.blob_id
+                       OR OLD.organization_id IS DISTINCT FROM NEW.organization_id)
+    EXECUTE FUNCTION undercroft.storage_object_changed();
+DROP TRIGGER IF EXISTS objects_gone ON storage.objects;
+CREATE TRIGGER objects_gone AFTER DELETE ON storage.objects
+    REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION undercroft.storage_objects_gone();
+
+-- Become the caller until the end of the transaction, or until storage_leave.
+CREATE OR REPLACE FUNCTION undercroft.storage_enter(in_role text, in_claims text) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM set_config('request.jwt.claims', in_claims, true), set_config('role', in_role, true);
+END $$;
+
+-- One file with its bytes, if the caller may see it; a null role may see public buckets.
+DROP FUNCTION IF EXISTS undercroft.storage_find(text, text, text, text);
+CREATE FUNCTION undercroft.storage_find(
+    in_role text, in_claims text, in_bucket text, in_name text)
+RETURNS TABLE (
+    object_id uuid, blob_id uuid, size_bytes bigint, content_type text, parts jsonb,
+    cache_control text, created_at timestamptz, updated_at timestamptz, user_metadata jsonb,
+    public boolean, links text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT o.id, f.id, f.size_bytes, f.content_type, f.parts, o.metadata ->> 'cacheControl',
+           o.created_at, o.updated_at, o.user_metadata, b.public,
+           b.links_version || '.' || o.links_version
+      INTO object_id, blob_id, size_bytes, content_type, parts, cache_control, created_at,
+           updated_at, user_metadata, public, links
+      FROM storage.objects o
+      JOIN storage.buckets b ON b.id = o.bucket_id
+      JOIN storage.blobs f ON f.id = o.blob_id
+     WHERE o.bucket_id = in_bucket AND o.name = in_name;
+    IF NOT FOUND OR (in_role IS NULL AND NOT public) THEN
+        RETURN;
+    END IF;
+    IF NOT public AND in_role <> 'service_role' THEN
+        PERFORM undercroft.storage_enter(in_role, in_claims);
+        PERFORM FROM storage.objects o WHERE o.id = object_id;
+        IF NOT FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
+    RETURN NEXT;
+END $$;
+
+-- Raise UCS13 when an organization keeps more than it may.
+CREATE OR REPLACE FUNCTION undercroft.storage_check_quota(
+    in_organization uuid, in_more bigint, in_default bigint) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    used bigint;
+    allowed bigint;
+BEGIN
+    IF in_organization IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT u.used_bytes, u.max_bytes INTO used, allowed
+      FROM storage.usage u WHERE u.organization_id = in_organization;
+    allowed := coalesce(allowed, in_default);
+    IF coalesce(used, 0) + in_more > allowed THEN
+        RAISE EXCEPTION USING errcode = 'UCS13', message = 'quota exceeded';
+    END IF;
+END $$;
+
+-- Write a row as the caller; without RETURNING, so that it takes no right to read.
+CREATE OR REPLACE FUNCTION undercroft.storage_write_row(
+    in_role text, in_claims text, in_bucket text, in_name text, in_upsert boolean, in_owner uuid,
+    in_owner_id text, in_metadata jsonb, in_user_metadata jsonb) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM undercroft.storage_enter(in_role, in_claims);
+    IF in_upsert THEN
+        INSERT INTO storage.objects AS o
+                    (bucket_id, name, owner, owner_id, metadata, user_metadata)
+             VALUES (in_bucket, in_name, in_owner, in_owner_id, in_metadata, in_user_metadata)
+        ON CONFLICT (bucket_id, name) DO UPDATE
+            SET owner = excluded.owner, owner_id = excluded.owner_id,
+                metadata = excluded.metadata, user_metadata = excluded.user_metadata;
+    ELSE
+        INSERT INTO storage.objects (bucket_id, name, owner, owner_id, metadata, user_metadata)
+             VALUES (in_bucket, in_name, in_owner, in_owner_id, in_metadata, in_user_metadata);
+    END IF;
+    PERFORM set_config('role', 'none', true);
+END $$;
+
+-- Before the bytes: may the caller do this, is there room, and a note of what is about to come.
+DROP FUNCTION IF EXISTS undercroft.storage_begin(text, text, text, text, boolean, uuid, text, jsonb, jsonb, uuid, bigint, bigint, timestamptz);
+CREATE FUNCTION undercroft.storage_begin(
+    in_role text, in_claims text, in_bucket text, in_name text, in_upsert boolean, in_owner uuid,
+    in_owner_id text, in_metadata jsonb, in_user_metadata jsonb, in_blob uuid,
+    in_size bigint, in_default_quota bigint, in_sweep_after timestamptz,
+    OUT file_size_limit bigint, OUT allowed_mime_types text[], OUT organization_id uuid)
+LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT b.file_size_limit, b.allowed_mime_types, b.organization_id
+      INTO file_size_limit, allowed_mime_types, organization_id
+      FROM storage.buckets b WHERE b.id = in_bucket;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING errcode = 'UCS04', message = 'no such bucket';
+    END IF;
+    BEGIN
+        PERFORM undercroft.storage_write_row(
+            in_role, in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
+            in_user_metadata);
+        RAISE EXCEPTION USING errcode = 'UCS00', message = 'tried';
+    EXCEPTION WHEN sqlstate 'UCS00' THEN NULL;
+    END;
+    PERFORM undercroft.storage_check_quota(organization_id, coalesce(in_size, 0), in_default_quota);
+    -- Lost in a crash, the note is missed only until bytes and rows are next compared.
+    PERFORM set_config('synchronous_commit', 'off', true);
+    INSERT INTO storage.blobs (id, sweep_after) VALUES (in_blob, in_sweep_after);
+END $$;
+
+-- After the bytes: the caller's row and what it stands for, in one transaction.
+DROP FUNCTION IF EXISTS undercroft.storage_link(text, text, text, text, boolean, uuid, text, jsonb, jsonb, uuid, bigint, text, jsonb, uuid, bigint);
+CREATE FUNCTION undercroft.storage_link(
+    in_role text, in_claims text, in_bucket text, in_name text, in_upsert boolean, in_owner uuid,
+    in_owner_id text, in_metadata jsonb, in_user_metadata jsonb, in_blob uuid,
+    in_size bigint, in_content_type text, in_parts jsonb, in_organization uuid,
+    in_default_quota bigint)
+RETURNS uuid
+LANGUAGE plpgsql AS $$
+DECLARE
+    object uuid;
+    organization uuid;
+BEGIN
+    UPDATE storage.blobs
+       SET size_bytes = in_size, content_type = in_content_type, parts = in_parts,
+           sweep_after = NULL
+     WHERE id = in_blob AND NOT removing;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING errcode = 'UCS10', message = 'swept';
+    END IF;
+    PERFORM undercroft.storage_write_row(
+        in_role, in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
+        in_user_metadata);
+    UPDATE storage.objects
+       SET blob_id = in_blob, organization_id = coalesce(in_organization, storage.objects.organization_id)
+     WHERE bucket_id = in_bucket AND name = in_name
+    RETURNING id, organization_id INTO object, organization;
+    PERFORM undercroft.storage_check_quota(organization, 0, in_default_quota);
+    RETURN object;
+END $$;
