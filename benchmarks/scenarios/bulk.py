@@ -59,6 +59,7 @@ def _import(ours: Undercroft) -> tuple[float, float]:
     path.write_bytes(lines)
     columns = "owner,name,amount,note"
     ours.sql("CREATE TABLE copied (LIKE items INCLUDING ALL)")
+    ours.sql("ALTER TABLE copied ADD FOREIGN KEY (maker) REFERENCES makers")
     started = time.perf_counter()
     ours.sql(f"\\copy copied ({columns}) FROM '{path}' WITH (FORMAT csv, HEADER)")
     copied = IMPORTED / (time.perf_counter() - started)
