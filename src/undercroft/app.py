@@ -30,7 +30,9 @@ from undercroft.foundation.http.openapi import describe_api
 from undercroft.foundation.http.planes import Planes
 from undercroft.foundation.http.rendering import add_problem_handlers
 from undercroft.foundation.jobs import Job, JobRegistry, Schedule, Subscription, Workplace, outbox
+from undercroft.foundation.jobs import Listener as EventListener
 from undercroft.foundation.logging import configure_logging
+from undercroft.foundation.outbound import Outbound
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
 from undercroft.foundation.telemetry import configure_telemetry
@@ -57,6 +59,11 @@ from undercroft.operations import health
 from undercroft.operations.health.checks import VERSION
 from undercroft.realtime import jobs as realtime_jobs
 from undercroft.realtime.changes.reader import ChangeReader
+from undercroft.webhooks import jobs as webhook_jobs
+from undercroft.webhooks import listener as webhook_listener
+from undercroft.webhooks import personal as webhook_personal
+from undercroft.webhooks import routes as webhook_routes
+from undercroft.webhooks.pump import Sender
 
 CONTROL: tuple[Router, ...] = (
     auth_routes.router,
@@ -78,6 +85,7 @@ CONTROL: tuple[Router, ...] = (
     feature_routes.router,
     feature_routes.organization_router,
     *tables.ROUTERS,
+    webhook_routes.router,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root, docs_pages.router)
@@ -90,10 +98,11 @@ PERMISSIONS: tuple[Permission, ...] = (
     *feature_routes.PERMISSIONS,
     *tables.PERMISSIONS,
     *storage.PERMISSIONS,
+    *webhook_routes.PERMISSIONS,
 )
 
 # A wing with tables that refer to accounts adds its own before those of the accounts.
-PERSONAL: tuple[PersonalData, ...] = (*erasure.PERSONAL,)
+PERSONAL: tuple[PersonalData, ...] = (*webhook_personal.PERSONAL, *erasure.PERSONAL)
 
 JOBS: tuple[Job, ...] = (
     *notifications.JOBS,
@@ -102,6 +111,7 @@ JOBS: tuple[Job, ...] = (
     *tables.JOBS,
     *realtime_jobs.JOBS,
     *storage.JOBS,
+    *webhook_jobs.JOBS,
 )
 SCHEDULES: tuple[Schedule, ...] = (
     *notifications.SCHEDULES,
@@ -109,9 +119,13 @@ SCHEDULES: tuple[Schedule, ...] = (
     *erasure.SCHEDULES,
     *realtime_jobs.SCHEDULES,
     *storage.SCHEDULES,
+    *webhook_jobs.SCHEDULES,
 )
 
-SUBSCRIPTIONS: tuple[Subscription, ...] = (*organization_jobs.SUBSCRIPTIONS,)
+SUBSCRIPTIONS: tuple[Subscription | EventListener, ...] = (
+    *organization_jobs.SUBSCRIPTIONS,
+    *webhook_listener.SUBSCRIPTIONS,
+)
 
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."
 EXPOSED_HEADERS = ("Content-Range", "Location", "Retry-After", "X-Request-Id", "Content-Location")
@@ -161,12 +175,19 @@ async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
     )
     await parts.listener.start()
     files = storage.Files(settings, parts.database)
-    services = {"identity": identity, "post": identity.post, "files": files}
+    outbound = Outbound(settings.outbound)
+    services = {
+        "identity": identity,
+        "post": identity.post,
+        "files": files,
+        "webhooks": Sender(settings.webhooks, parts.keyring, outbound),
+    }
     try:
         yield Workplace(create_registry(), parts.database.unit_of_work, services, residents)
     finally:
         await parts.listener.stop()
         await files.close()
+        await outbound.aclose()
         identity.passwords.close()
         await parts.database.dispose()
         await parts.cache.close()

@@ -404,7 +404,7 @@ class TestHostileAnswers:
             sent = client.send("GET", server.url(HERE), max_bytes=10, timeout=LONG)
             async with sent as found:
                 assert isinstance(found, Answer)
-                assert await found.excerpt(5) == b"xxxxx"
+                assert await found.excerpt(5, LONG) == b"xxxxx"
 
 
 async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch):

@@ -11,8 +11,9 @@ from undercroft.identity.users import models as users
 from undercroft.notifications import models as notifications
 from undercroft.realtime import models as realtime
 from undercroft.storage import models as storage
+from undercroft.webhooks import models as webhooks
 
-OUR_SCHEMAS = frozenset({"undercroft", "auth", "notifications", "realtime", "storage"})
+OUR_SCHEMAS = frozenset({"undercroft", "auth", "notifications", "realtime", "storage", "webhooks"})
 
 __all__ = [
     "OUR_SCHEMAS",
@@ -27,4 +28,5 @@ __all__ = [
     "realtime",
     "storage",
     "users",
+    "webhooks",
 ]

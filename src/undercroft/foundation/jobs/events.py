@@ -56,8 +56,8 @@ def subscribes(
 def listens(event: type) -> Callable[[ListenerFunction], Listener]:
     """Declare an async function `(session, event)` that writes in the publisher's transaction.
 
-    For the audit log alone, whose entry must exist exactly when the change does. It hears
-    subclasses too: `object` hears everything.
+    For what must exist exactly when the change does: the audit log, and the events that webhooks
+    asked for. It hears subclasses too: `object` hears everything.
     """
 
     def declare(function: ListenerFunction) -> Listener:

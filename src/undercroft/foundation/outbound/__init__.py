@@ -13,6 +13,7 @@ from undercroft.foundation.outbound.errors import (
     TargetUnreachable,
     TooManyRedirects,
 )
+from undercroft.foundation.outbound.rules import Rules
 from undercroft.foundation.outbound.transport import Resolve
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Outbound",
     "OutboundError",
     "Resolve",
+    "Rules",
     "TargetRefused",
     "TargetSilent",
     "TargetUnreachable",

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -46,14 +46,18 @@ class Answer:
         """The whole body. Raises `AnswerTooLarge`."""
         return b"".join([piece async for piece in self.chunks()])
 
-    async def excerpt(self, size: int) -> bytes:
-        """The first bytes of the body, however much would follow."""
+    async def excerpt(self, size: int, patience: timedelta) -> bytes:
+        """The first bytes of the body: what comes in time, however much would follow."""
         found = b""
-        async with aclosing(self._response.aiter_bytes()) as pieces:
-            async for piece in pieces:
-                found += piece[:size]
-                if len(found) >= size:
-                    break
+        with suppress(TimeoutError, httpx2.HTTPError):
+            async with (
+                asyncio.timeout(patience.total_seconds()),
+                aclosing(self._response.aiter_bytes()) as pieces,
+            ):
+                async for piece in pieces:
+                    found += piece[:size]
+                    if len(found) >= size:
+                        break
         return found[:size]
 
 

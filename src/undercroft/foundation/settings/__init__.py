@@ -13,6 +13,7 @@ from undercroft.foundation.settings.operations import JobSettings, Observability
 from undercroft.foundation.settings.outbound import OutboundSettings
 from undercroft.foundation.settings.root import Environment, Settings, load_settings
 from undercroft.foundation.settings.storage import StorageSettings
+from undercroft.foundation.settings.webhooks import WebhookSettings
 
 __all__ = [
     "AuthSettings",
@@ -30,5 +31,6 @@ __all__ = [
     "RateLimitSettings",
     "Settings",
     "StorageSettings",
+    "WebhookSettings",
     "load_settings",
 ]

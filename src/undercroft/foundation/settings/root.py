@@ -19,6 +19,7 @@ from undercroft.foundation.settings.operations import JobSettings, Observability
 from undercroft.foundation.settings.outbound import OutboundSettings
 from undercroft.foundation.settings.realtime import RealtimeSettings
 from undercroft.foundation.settings.storage import StorageSettings
+from undercroft.foundation.settings.webhooks import WebhookSettings
 
 SHORTEST_SECRET = 32
 
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     notifications: NotificationSettings = NotificationSettings()
     outbound: OutboundSettings = OutboundSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     jobs: JobSettings = JobSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
 

@@ -17,8 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.crypto import new_secret, sha256
 from undercroft.foundation.ids import new_id
+from undercroft.foundation.jobs import publish
 from undercroft.identity.auth.devices import Device
 from undercroft.identity.auth.errors import InvalidToken, RefreshTokenReused, SessionNotFound
+from undercroft.identity.auth.events import SessionEnded, SessionStarted
 from undercroft.identity.auth.gate import (
     FULL,
     HALF,
@@ -84,6 +86,7 @@ async def start_session(
     session.add(RefreshToken(token_hash=sha256(refresh), session_id=row.id, issued_at=now))
     await session.execute(update(User).where(User.id == user.id).values(last_sign_in_at=now))
     await tell_new_device(session, identity, user, row, now=now)
+    publish(session, SessionStarted(row.id, user.id, method, aal))
     subject = _subject(identity, user, row, user.id, row.id)
     factors = () if aal == FULL else await _second_factors(session, user.id)
     return await _mint(identity, subject, refresh, now, factors)
@@ -240,7 +243,10 @@ async def _end(session: AsyncSession, which: Any, user_id: UUID, reason: str) ->
         .values(ended_at=text("now()"), end_reason=reason)
         .returning(UserSession.id)
     )
-    return list(await session.scalars(statement))
+    ended = list(await session.scalars(statement))
+    for session_id in ended:
+        publish(session, SessionEnded(session_id, user_id, reason))
+    return ended
 
 
 async def _end_stolen(identity: Identity, session_id: UUID) -> None:
@@ -250,8 +256,10 @@ async def _end_stolen(identity: Identity, session_id: UUID) -> None:
             update(UserSession)
             .where(UserSession.id == session_id, UserSession.ended_at.is_(None))
             .values(ended_at=text("now()"), end_reason="refresh_token_reused")
+            .returning(UserSession.user_id)
         )
-        await session.execute(statement)
+        for user_id in await session.scalars(statement):
+            publish(session, SessionEnded(session_id, user_id, "refresh_token_reused"))
         await announce_session(session, session_id)
 
 

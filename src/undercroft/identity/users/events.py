@@ -5,6 +5,14 @@ from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
+class UserCreated:
+    """`auth_type` is what they signed up with: email, phone or username."""
+
+    user_id: UUID
+    auth_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserStatusChanged:
     """`status` is the new one: active, suspended, deactivated or deleted."""
 

@@ -32,7 +32,7 @@ from undercroft.identity.users.errors import (
     StillOwner,
     UserNotFound,
 )
-from undercroft.identity.users.events import UserStatusChanged, UserUpdated
+from undercroft.identity.users.events import UserCreated, UserStatusChanged, UserUpdated
 from undercroft.identity.users.identifiers import Identifier
 from undercroft.identity.users.models import User, UserStatus
 
@@ -61,6 +61,8 @@ async def insert_user(
     joined = select(made.c.id, Group.id).join_from(made, Group, Group.codename == EVERYBODY)
     join = insert(UserGroup).from_select(["user_id", "group_id"], joined).cte("joined")
     user_id: UUID | None = await session.scalar(select(made.c.id).add_cte(join))
+    if user_id is not None:
+        publish(session, UserCreated(user_id, identifier.kind))
     return user_id
 
 

@@ -3,7 +3,7 @@
 CREATE OR REPLACE FUNCTION undercroft.is_exposed(schema_name text) RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$
     SELECT schema_name NOT IN ('undercroft', 'auth', 'notifications', 'realtime', 'storage',
-                               'extensions', 'information_schema')
+                               'webhooks', 'extensions', 'information_schema')
        AND schema_name NOT LIKE 'pg\_%'
 $$;
 

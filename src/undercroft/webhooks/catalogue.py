@@ -1,0 +1,92 @@
+"""The names that platform events have for the outside. A name is a promise and never changes.
+
+What an event's class calls its fields is what receivers find in `data`; a field that looks like a
+secret fails here, at import.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+from uuid import UUID
+
+from undercroft.foundation.jobs.payload import payload_of_event
+from undercroft.identity.access import events as access
+from undercroft.identity.auth import events as auth
+from undercroft.identity.features import events as features
+from undercroft.identity.organizations import events as organizations
+from undercroft.identity.users import events as users
+from undercroft.webhooks import events as own
+
+PING = "webhook.ping"
+# One class for several facts: this field says which.
+BY_STATUS: Mapping[str, str] = {
+    "active": "user.activated",
+    "suspended": "user.suspended",
+    "deactivated": "user.deactivated",
+    "deleted": "user.deleted",
+}
+
+NAMES: Mapping[type, str] = {
+    users.UserCreated: "user.created",
+    users.UserUpdated: "user.updated",
+    users.UserErased: "user.erased",
+    access.UserGroupsChanged: "user.groups_changed",
+    auth.SessionStarted: "session.started",
+    auth.SessionEnded: "session.ended",
+    organizations.OrganizationCreated: "organization.created",
+    organizations.OrganizationUpdated: "organization.updated",
+    organizations.OrganizationDeleted: "organization.deleted",
+    organizations.MemberInvited: "organization.member_invited",
+    organizations.MemberJoined: "organization.member_added",
+    organizations.MemberRoleChanged: "organization.member_role_changed",
+    organizations.MemberLeft: "organization.member_removed",
+    features.OrganizationFeaturesChanged: "organization.features_changed",
+    features.FeatureChanged: "feature.changed",
+    access.PermissionChanged: "permission.changed",
+    access.GroupChanged: "group.changed",
+    access.GroupPermissionsChanged: "group.permissions_changed",
+    access.ApiKeyCreated: "api_key.created",
+    access.ApiKeyRevoked: "api_key.revoked",
+    own.WebhookDisabled: "webhook.disabled",
+}
+EVENT_TYPES = frozenset(NAMES.values()) | frozenset(BY_STATUS.values()) | {PING}
+
+for _event in (*NAMES, users.UserStatusChanged):
+    payload_of_event("webhooks", _event)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """An event as the outside gets it."""
+
+    type: str
+    organization_id: UUID | None
+    data: dict[str, Any]
+
+
+def patterns_of(name: str) -> list[str]:
+    """What a webhook may have asked for to get events of this name."""
+    return [name, f"{name.partition('.')[0]}.*", "*"]
+
+
+def announcement_of(event: Any) -> Announcement | None:
+    """None for what is nobody's business outside."""
+    name = _name_of(event)
+    if name is None:
+        return None
+    organization_id = getattr(event, "organization_id", None)
+    return Announcement(name, organization_id, asdict(event))
+
+
+def fields_of(name: str) -> list[str]:
+    """The members of `data` in events of this name."""
+    if name in BY_STATUS.values():
+        return [field.name for field in fields(users.UserStatusChanged)]
+    kind = next((kind for kind, known in NAMES.items() if known == name), None)
+    return [field.name for field in fields(kind)] if kind else []
+
+
+def _name_of(event: Any) -> str | None:
+    if isinstance(event, users.UserStatusChanged):
+        return BY_STATUS.get(event.status)
+    return NAMES.get(type(event))
