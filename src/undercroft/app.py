@@ -4,11 +4,13 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -18,8 +20,10 @@ from undercroft.data import tables
 from undercroft.data.parts import Data
 from undercroft.data.plane import PREFIX as ROWS_PREFIX
 from undercroft.data.plane import RowsPlane
+from undercroft.foundation import languages
 from undercroft.foundation.access import Actor, Permission
-from undercroft.foundation.cache import Cache, RateLimiter
+from undercroft.foundation.apps import App, AppSettings, find_apps
+from undercroft.foundation.cache import Cache, CachedReads, RateLimiter
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
 from undercroft.foundation.db.migrate import authenticator_url
@@ -138,6 +142,7 @@ class Application:
     asgi: ASGIApp
     parts: Foundation
     control: FastAPI
+    permissions: tuple[Permission, ...] = PERMISSIONS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.asgi(scope, receive, send)
@@ -148,21 +153,36 @@ def create_app(settings: Settings | None = None) -> Application:
     settings = settings or load_settings()
     configure_logging(settings.observability)
     end_telemetry = configure_telemetry(settings, release=VERSION)
+    apps = find_apps(settings)
     parts, identity = build_parts(settings)
     rows = RowsPlane(
         settings, authenticator_url(settings), identity.gate, parts.listener, parts.keyring
     )
     files = storage.Files(settings, parts.database)
     control = _control_plane(settings, parts, identity, rows, files)
+    _join(control, apps, settings)
     control.state.end_telemetry = end_telemetry
     hot = {ROWS_PREFIX: _rows_enveloped(rows, settings, parts)}
     planes = Planes(_enveloped(control, settings), hot)
-    return Application(_outer(planes, settings), parts, control)
+    return Application(_outer(planes, settings), parts, control, permissions_of(apps))
 
 
-def create_registry() -> JobRegistry:
-    """Every job, schedule and subscription of every wing."""
-    return JobRegistry(jobs=JOBS, schedules=SCHEDULES, subscriptions=SUBSCRIPTIONS)
+def create_registry(apps: Sequence[App] = ()) -> JobRegistry:
+    """Every job, schedule and subscription of every wing and of these apps."""
+    return JobRegistry(
+        jobs=(*JOBS, *(job for app in apps for job in app.jobs)),
+        schedules=(*SCHEDULES, *(entry for app in apps for entry in app.schedules)),
+        subscriptions=(*SUBSCRIPTIONS, *(entry for app in apps for entry in app.subscriptions)),
+    )
+
+
+def permissions_of(apps: Sequence[App]) -> tuple[Permission, ...]:
+    """The platform's and these apps'."""
+    declared = (*PERMISSIONS, *(permission for app in apps for permission in app.permissions))
+    names = [permission.name for permission in declared]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SettingsInvalid(f"UNDERCROFT_APPS: the permission '{twice}' is declared twice.")
+    return declared
 
 
 @asynccontextmanager
@@ -170,6 +190,7 @@ async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
     """What a job worker works with."""
     configure_logging(settings.observability)
     parts, identity = build_parts(settings)
+    apps = find_apps(settings)
     residents = (
         (ChangeReader(parts.database, parts.cache).run,) if settings.realtime.enabled else ()
     )
@@ -181,13 +202,28 @@ async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
         "post": identity.post,
         "files": files,
         "webhooks": Sender(settings.webhooks, parts.keyring, outbound),
+        "parts": parts,
+        "app_settings": AppSettings(apps),
     }
     try:
-        yield Workplace(create_registry(), parts.database.unit_of_work, services, residents)
+        registry = create_registry(apps)
+        yield Workplace(registry, parts.database.unit_of_work, services, residents)
     finally:
         await parts.listener.stop()
         await files.close()
         await outbound.aclose()
+        identity.passwords.close()
+        await parts.database.dispose()
+        await parts.cache.close()
+
+
+@asynccontextmanager
+async def open_parts(settings: Settings) -> AsyncIterator[Foundation]:
+    """The parts of a process that serves nobody: a command of an app."""
+    parts, identity = build_parts(settings)
+    try:
+        yield parts
+    finally:
         identity.passwords.close()
         await parts.database.dispose()
         await parts.cache.close()
@@ -205,7 +241,8 @@ async def _bootstrap(settings: Settings, *, embedded: bool) -> FirstSuperuser | 
     parts, identity = build_parts(settings)
     wanted = settings.auth.first_superuser_email is not None
     try:
-        return await bootstrap_identity(identity, PERMISSIONS, make_superuser=wanted or embedded)
+        permissions = permissions_of(find_apps(settings))
+        return await bootstrap_identity(identity, permissions, make_superuser=wanted or embedded)
     finally:
         identity.passwords.close()
         await parts.database.dispose()
@@ -216,7 +253,7 @@ def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
     if settings.secret_key is None:
         raise SettingsInvalid("SECRET_KEY is not set. `undercroft serve` makes one in its home.")
     keyring = Keyring(settings.secret_key.get_secret_value())
-    database = Database(settings.database, outbox(create_registry()))
+    database = Database(settings.database, outbox(create_registry(find_apps(settings))))
     listener = Listener(settings.database)
     cache = Cache(settings.cache)
     identity = build_identity(settings, database, keyring, listener, PERSONAL)
@@ -225,7 +262,8 @@ def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
         return await identity.gate.admit(read_credentials(request.headers))
 
     limiter = RateLimiter(settings.rate_limits, cache)
-    parts = Foundation(settings, keyring, database, listener, cache, limiter, authenticate)
+    reads = CachedReads(cache, listener)
+    parts = Foundation(settings, keyring, database, listener, cache, reads, limiter, authenticate)
     return parts, identity
 
 
@@ -272,6 +310,32 @@ def _control_plane(
         app.include_router(router.api)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     return app
+
+
+def _join(control: FastAPI, apps: Sequence[App], settings: Settings) -> None:
+    """Add the apps' routes behind the platform's, so that none can take a path from it."""
+    control.state.app_settings = AppSettings(apps)
+    taken = {entry for router in CONTROL for entry in _paths(router)}
+    for app in apps:
+        if app.locales:
+            languages.learn(app.locales)
+        for router in app.routers:
+            if twice := next((entry for entry in _paths(router) if entry in taken), None):
+                raise SettingsInvalid(
+                    f"UNDERCROFT_APPS: '{app.name}' declares {' '.join(twice)}, which exists."
+                )
+            taken.update(_paths(router))
+            control.include_router(router.api, prefix=settings.prefix)
+
+
+def _paths(router: Router) -> list[tuple[str, str]]:
+    """Method and path of each route; the names of parameters make no difference."""
+    return [
+        (method, re.sub(r"{[^}]*}", "{}", route.path))
+        for route in router.api.routes
+        if isinstance(route, APIRoute)
+        for method in sorted(route.methods or ())
+    ]
 
 
 def _enveloped(control: FastAPI, settings: Settings) -> ASGIApp:

@@ -1,7 +1,7 @@
 """What every route declares, so that none can be added without."""
 
 from tests.fixtures.routes import entries, routes_of
-from undercroft.app import PERMISSIONS, Application
+from undercroft.app import Application
 from undercroft.foundation.access import Needs, names
 from undercroft.foundation.http.router import Door
 
@@ -32,6 +32,6 @@ def test_every_operation_says_what_it_needs(app: Application):
 
 def test_needed_permissions_are_declared_with_a_sentence(app: Application):
     needed = {entry.rule.name for entry in entries(app) if isinstance(entry.rule, Needs)}
-    assert needed <= names(PERMISSIONS), needed - names(PERMISSIONS)
-    assert all(permission.sentence.endswith(".") for permission in PERMISSIONS)
-    assert len(names(PERMISSIONS)) == len(PERMISSIONS)
+    assert needed <= names(app.permissions), needed - names(app.permissions)
+    assert all(permission.sentence.endswith(".") for permission in app.permissions)
+    assert len(names(app.permissions)) == len(app.permissions)

@@ -9,6 +9,8 @@ from string import Formatter
 import pytest
 
 import undercroft
+from tests.fixtures.engines import APPS as BUNDLED
+from undercroft.foundation.apps import App, load_app
 from undercroft.foundation.languages import LANGUAGES, negotiate, translate_problem
 from undercroft.foundation.problems import (
     MissingPermission,
@@ -41,11 +43,21 @@ def catalogue(language: str) -> dict[str, dict[str, str]]:
     )
 
 
+APPS = "undercroft.apps."
+
+
 def problems() -> dict[str, type[Problem]]:
     load_every_module()
     return {
-        kind.code: kind for kind in Problem.every() if kind.__module__.startswith("undercroft.")
+        kind.code: kind
+        for kind in Problem.every()
+        if kind.__module__.startswith("undercroft.") and not kind.__module__.startswith(APPS)
     }
+
+
+def problems_of(app: App) -> dict[str, type[Problem]]:
+    within = f"{app.package}."
+    return {kind.code: kind for kind in Problem.every() if kind.__module__.startswith(within)}
 
 
 def placeholders(template: str) -> set[str]:
@@ -69,6 +81,25 @@ class TestCatalogue:
             assert set(entry.get("reasons", {})) == set(reasons), code
             for reason, template in entry.get("reasons", {}).items():
                 assert placeholders(template) == placeholders(reasons[reason]), (code, reason)
+
+
+@pytest.mark.parametrize("language", OTHERS)
+@pytest.mark.parametrize("name", BUNDLED)
+class TestApps:
+    """An app's words are in its own folder; the bundled ones have all of them."""
+
+    def test_have_words_for_every_problem_and_no_others(self, name: str, language: str):
+        app = load_app(name)
+        assert app.locales
+        words, english = (
+            json.loads((app.locales / f"{language}.json").read_text()),
+            problems_of(app),
+        )
+        assert set(words) == set(english)
+        for code, entry in words.items():
+            assert entry["title"], code
+            assert bool(entry["detail"]) == bool(english[code].detail), code
+            assert placeholders(entry["detail"]) == placeholders(english[code].detail), code
 
 
 class TestNegotiate:

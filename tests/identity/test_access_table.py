@@ -17,7 +17,7 @@ from tests.fixtures.actors import Caller, make_group, promoted, register, settle
 from tests.fixtures.app import SUPERUSER
 from tests.fixtures.routes import Entry, entries
 from tests.identity.test_organizations import Tenant, make_tenant
-from undercroft.app import PERMISSIONS, Application
+from undercroft.app import Application
 from undercroft.foundation.access import (
     Authenticated,
     HalfSignedIn,
@@ -89,10 +89,10 @@ async def expired_token(app: Application, caller: Caller) -> str:
     return str(await mint(subject, TokenType.ACCESS, timedelta(hours=-1), utc_now()))
 
 
-async def group_member(admin: Caller, client: httpx.AsyncClient) -> Caller:
+async def group_member(app: Application, admin: Caller, client: httpx.AsyncClient) -> Caller:
     """Holds every permission that is declared, through a group, and is no superuser."""
     caller = await register(client, "grouped")
-    names = [permission.name for permission in PERMISSIONS]
+    names = [permission.name for permission in app.permissions]
     await promoted(admin, caller, await make_group(admin, *names))
 
     async def ready() -> bool:
@@ -102,8 +102,8 @@ async def group_member(admin: Caller, client: httpx.AsyncClient) -> Caller:
     return caller
 
 
-async def key_of(caller: Caller) -> Kind:
-    names = [permission.name for permission in PERMISSIONS]
+async def key_of(app: Application, caller: Caller) -> Kind:
+    names = [permission.name for permission in app.permissions]
     made = await caller.post(f"{API}/api-keys", json={"name": "all", "permissions": names})
     assert made.status_code == 201, made.text
     return Kind({"apikey": made.json()["key"]}, frozenset(names), is_known=True)
@@ -126,7 +126,7 @@ async def kinds(
 ) -> dict[str, Kind]:
     root = await sign_in(client, SUPERUSER)
     user = await register(client)
-    grouped = await group_member(root, client)
+    grouped = await group_member(app, root, client)
     found = {
         "anonymous": Kind(),
         "anon key": Kind({"apikey": api_keys["anon"]}),
@@ -134,7 +134,7 @@ async def kinds(
         "outsider": await person(await register(client, "outsider")),
         **{role: await person(caller) for role, caller in a_tenant.people.items()},
         "group member": await person(grouped),
-        "API key": await key_of(grouped),
+        "API key": await key_of(app, grouped),
         "superuser": await person(root, holds_all=True),
         "service key": Kind({"apikey": api_keys["service_role"]}, is_known=True, holds_all=True),
         "suspended": Kind(await suspended(root, client)),

@@ -16,50 +16,66 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="The database: migrations, copies.", no_args_is_help=True)
 
+AppOption = Annotated[
+    str | None, typer.Option("--app", help="An app instead of the platform.", show_default=False)
+]
 RevisionArgument = Annotated[str, typer.Argument(help="A revision, head, or a step such as -1.")]
 
 
 @app.command("upgrade")
 def upgrade(revision: RevisionArgument = "head", home: HomeOption = None) -> None:
-    """Bring the schema to a revision."""
+    """Bring the schema to a revision; at head the apps that are switched on, too."""
     from undercroft.foundation.db import migrate
 
     with _database(home, "db upgrade") as (settings, engine):
         _upgrade(settings, engine, revision)
         print(f"The schema is at {migrate.current(settings)}.")
+        for app in migrate.with_tables(settings):
+            print(f"The app {app.name} is at {migrate.current(settings, app=app)}.")
 
 
 @app.command("downgrade")
-def downgrade(revision: RevisionArgument = "-1", home: HomeOption = None) -> None:
-    """Take migrations back, and what they added with them."""
+def downgrade(
+    revision: RevisionArgument = "-1", app_name: AppOption = None, home: HomeOption = None
+) -> None:
+    """Take migrations back, and what they added with them.
+
+    Switching an app off leaves its data alone; `db downgrade base --app NAME` deletes them.
+    """
+    from undercroft.foundation.apps import load_app
     from undercroft.foundation.db import migrate
 
     with _database(home, "db downgrade") as (settings, _):
         try:
-            migrate.downgrade(settings, revision)
+            migrate.downgrade(settings, revision, app=app_name)
         except RuntimeError as error:  # a migration that says why it cannot be taken back
             print(error)
             raise typer.Exit(1) from error
-        print(f"The schema is at {migrate.current(settings) or 'no revision'}.")
+        of = load_app(app_name) if app_name else None
+        found = migrate.current(settings, app=of) or "no revision"
+        print(f"{f'The app {of.name}' if of else 'The schema'} is at {found}.")
 
 
 @app.command("current")
-def current(home: HomeOption = None) -> None:
+def current(app_name: AppOption = None, home: HomeOption = None) -> None:
     """Print the revision of the schema."""
+    from undercroft.foundation.apps import load_app
     from undercroft.foundation.db import migrate
 
     with _database(home, "db current") as (settings, _):
-        print(migrate.current(settings) or "none")
+        of = load_app(app_name) if app_name else None
+        print(migrate.current(settings, app=of) or "none")
 
 
 @app.command("history")
-def history(as_json: JsonOption = False) -> None:
+def history(app_name: AppOption = None, as_json: JsonOption = False) -> None:
     """List the migrations of this version, the oldest first."""
     import json
 
+    from undercroft.foundation.apps import load_app
     from undercroft.foundation.db import migrate
 
-    found = migrate.history()
+    found = migrate.history(load_app(app_name) if app_name else None)
     if as_json:
         print(json.dumps([{"revision": name, "message": text} for name, text in found]))
     else:

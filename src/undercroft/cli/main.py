@@ -20,8 +20,10 @@ from undercroft.cli import (
     users,
     worker,
 )
+from undercroft.cli.apps import RootGroup
 
 app = typer.Typer(
+    cls=RootGroup,
     name="undercroft",
     help="The backend under an application.",
     no_args_is_help=True,

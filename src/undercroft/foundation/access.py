@@ -84,10 +84,14 @@ ANONYMOUS = Actor(role=Role.ANON, claims='{"role":"anon"}')
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """`noun:verb`, declared by the domain that asks for it, with a sentence for the admin."""
+    """`noun:verb`, declared by the domain that asks for it, with a sentence for the admin.
+
+    `groups` are the system groups beside `admin` that hold it from its first appearance on.
+    """
 
     name: str
     sentence: str = field(compare=False)
+    groups: tuple[str, ...] = field(default=(), compare=False)
 
 
 class AccessRule(ABC):

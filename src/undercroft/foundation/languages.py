@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from werkzeug.datastructures import LanguageAccept
@@ -41,7 +42,7 @@ class Words(NamedTuple):
 
 def translate_problem(problem: Problem, language: str) -> Words:
     """The words of `problem`; in English where a language has none for it."""
-    words = _catalogue(language).get(problem.code, {})
+    words = _of_apps.get((language, problem.code)) or _catalogue(language).get(problem.code, {})
     reasons = words.get("reasons", {})
     detail = problem.sentence(words.get("detail"), reasons)
     lines = [
@@ -58,6 +59,16 @@ def _line_detail(
     if code in problem.reasons:
         return problem.reason(code, reasons)
     return detail if code == problem.code else str(line["detail"])
+
+
+def learn(directory: Path) -> None:
+    """Add what an app has in files such as `de.json`, in the form of the platform's own."""
+    for file in directory.glob("*.json"):
+        words = json.loads(file.read_text(encoding="utf-8"))
+        _of_apps.update({(file.stem, code): entry for code, entry in words.items()})
+
+
+_of_apps: dict[tuple[str, str], Mapping[str, Any]] = {}
 
 
 def _ours(tag: str) -> str | None:

@@ -1,4 +1,7 @@
-"""Alembic's environment. `foundation.db.migrate` hands in the connection; no .ini is needed."""
+"""Alembic's environment. `foundation.db.migrate` hands in the connection; no .ini is needed.
+
+With an `app` among the attributes it works on that app's schema, where its version table is too.
+"""
 
 from typing import Any
 
@@ -11,23 +14,37 @@ from undercroft.migrations.repeated import scripts
 
 VERSION_SCHEMA = "undercroft"
 
+attributes = context.config.attributes
+app = attributes.get("app")
+SCHEMAS = frozenset({app.schema}) if app else OUR_SCHEMAS
 
-def _is_ours(name: str | None, kind: str, _parents: Any) -> bool:
-    return kind != "schema" or name in OUR_SCHEMAS
+
+def _is_ours(name: str | None, kind: str, parents: Any) -> bool:
+    """Compare only tables that models describe; the job queue's belong to its library."""
+    if kind == "schema":
+        return name in SCHEMAS
+    if kind == "table":
+        return f"{parents['schema_name']}.{name}" in Base.metadata.tables
+    return True
+
+
+def _is_here(thing: Any, _name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:
+    return kind != "table" or thing.schema in SCHEMAS
 
 
 context.configure(
-    connection=context.config.attributes["connection"],
+    connection=attributes["connection"],
     target_metadata=Base.metadata,
     include_schemas=True,
     include_name=_is_ours,
-    version_table_schema=VERSION_SCHEMA,
+    include_object=_is_here,
+    version_table_schema=app.schema if app else VERSION_SCHEMA,
     compare_server_default=False,
     transaction_per_migration=True,
 )
 with context.begin_transaction():
     context.run_migrations()
-if context.config.attributes.get("repeat"):
+if attributes.get("repeat"):
     with context.begin_transaction():
         for script in scripts():
-            run_script(context.config.attributes["connection"], script)
+            run_script(attributes["connection"], script)

@@ -51,3 +51,10 @@ def _check_revision(settings: Settings) -> None:
         raise SettingsInvalid(
             f"The database {state} and this version needs {known[-1]}: run `undercroft db upgrade`."
         )
+    for app in migrate.with_tables(settings):
+        found, known = migrate.current(settings, app=app), [one for one, _ in migrate.history(app)]
+        if found is None or found in known[:-1]:
+            raise SettingsInvalid(
+                f"The app {app.name} is at {found or 'no revision'} and needs {known[-1]}: "
+                "run `undercroft db upgrade`."
+            )

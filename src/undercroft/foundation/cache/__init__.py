@@ -2,5 +2,6 @@
 
 from undercroft.foundation.cache.client import Cache
 from undercroft.foundation.cache.limiter import RateLimiter
+from undercroft.foundation.cache.reads import CachedReads
 
-__all__ = ["Cache", "RateLimiter"]
+__all__ = ["Cache", "CachedReads", "RateLimiter"]

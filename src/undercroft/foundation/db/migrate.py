@@ -9,10 +9,14 @@ from typing import Any
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.schema import CreateSchema, DropSchema
 
+from undercroft.foundation.apps import App, find_apps, load_app
+from undercroft.foundation.clock import utc_now
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db.base import Base
 from undercroft.foundation.db.database import Database
@@ -29,8 +33,10 @@ _LONG = timedelta(days=1)
 def upgrade(settings: Settings, revision: str = "head") -> None:
     """Bring the database to `revision` and the rows API's login role up to date.
 
-    Other nodes that start at the same moment wait, then find nothing to do.
+    At `head` the apps that are switched on follow, in their order. Other nodes that start at the
+    same moment wait, then find nothing to do.
     """
+    apps = with_tables(settings)
 
     def work(config: Config) -> None:
         config.attributes["repeat"] = revision == "head"
@@ -39,6 +45,8 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
             connection = config.attributes["connection"]
             _ensure_authenticator(connection, settings)
             connection.commit()
+            for app in apps:
+                _upgrade_app(connection, app)
 
     _with_connection(settings, work)
 
@@ -48,37 +56,122 @@ def superuser_script() -> str:
     return (SCRIPTS / "superuser" / "event_triggers.sql").read_text()
 
 
-def downgrade(settings: Settings, revision: str = "-1") -> None:
-    _with_connection(settings, lambda config: command.downgrade(config, revision))
+def downgrade(settings: Settings, revision: str = "-1", *, app: str | None = None) -> None:
+    """Take migrations back: the platform's or, of an app, its own; at `base` the app is gone."""
+    of = load_app(app) if app else None
+
+    def work(config: Config) -> None:
+        connection = config.attributes["connection"]
+        command.downgrade(config_of(connection, of), revision)
+        if of and _current(connection, of.schema) is None:
+            _forget_app(connection, of)
+
+    _with_connection(settings, work)
 
 
-def current(settings: Settings) -> str | None:
-    """The revision the database is at, None for an empty one."""
+def current(settings: Settings, *, app: App | None = None) -> str | None:
+    """The revision that the platform or an app is at, None where nothing is yet."""
     found: list[str | None] = []
-    _with_connection(settings, lambda config: found.append(_current(config)))
+    schema = app.schema if app else VERSION_SCHEMA
+    _with_connection(
+        settings, lambda config: found.append(_current(config.attributes["connection"], schema))
+    )
     return found[0]
 
 
-def history() -> list[tuple[str, str]]:
+def history(app: App | None = None) -> list[tuple[str, str]]:
     """(revision, message) from the oldest to the newest."""
-    scripts = ScriptDirectory(str(SCRIPTS)).walk_revisions()
+    scripts = ScriptDirectory.from_config(config_of(None, app)).walk_revisions()
     return [(script.revision, script.doc) for script in reversed(list(scripts))]
 
 
 def check(settings: Settings) -> list[str]:
     """What differs between models and database, a line each; empty when they agree."""
     found: list[str] = []
+    apps = with_tables(settings)
 
     def compare(config: Config) -> None:
-        options = {
-            "include_schemas": True,
-            "include_name": _is_ours,
-            "version_table_schema": VERSION_SCHEMA,
-        }
-        context = MigrationContext.configure(config.attributes["connection"], opts=options)
-        found.extend(str(change) for change in compare_metadata(context, Base.metadata))
+        connection = config.attributes["connection"]
+        for app in (None, *apps):
+            found.extend(_differences(config_of(connection, app)))
 
     _with_connection(settings, compare)
+    return found
+
+
+def revise(settings: Settings, app: App, message: str) -> Path:
+    """Write the migration that brings the app's schema to its models."""
+    made: list[Any] = []
+
+    def work(config: Config) -> None:
+        connection = config.attributes["connection"]
+        number = len(history(app)) + 1
+        today = utc_now().strftime("%Y_%m_%d")
+        own = config_of(connection, app)
+        own.set_main_option("file_template", f"{today}_{number:04d}_%%(slug)s")
+        made.append(
+            command.revision(
+                own, message, autogenerate=True, rev_id=f"{number:04d}", head="head", splice=False
+            )
+        )
+
+    _with_connection(settings, work)
+    return Path(made[0].path)
+
+
+def with_tables(settings: Settings) -> list[App]:
+    """The apps that are switched on and have migrations."""
+    return [app for app in find_apps(settings) if app.migrations]
+
+
+def config_of(connection: Connection | None, app: App | None = None) -> Config:
+    """Alembic's configuration; the platform's environment serves the apps' own versions too."""
+    config = Config()
+    config.set_main_option("script_location", _escaped(SCRIPTS))
+    config.set_main_option("path_separator", "os")
+    if app and app.migrations:
+        config.set_main_option("version_locations", _escaped(app.migrations))
+    config.attributes["connection"] = connection
+    config.attributes["app"] = app
+    return config
+
+
+def _escaped(path: Path) -> str:
+    return str(path).replace("%", "%%")  # the option is a template
+
+
+def _upgrade_app(connection: Connection, app: App) -> None:
+    """In its own schema, which the platform's table of apps hides from the data API first."""
+    connection.execute(
+        text("INSERT INTO undercroft.apps (name) VALUES (:name) ON CONFLICT DO NOTHING"),
+        {"name": app.name},
+    )
+    connection.execute(CreateSchema(app.schema, if_not_exists=True))
+    connection.commit()
+    command.upgrade(config_of(connection, app), "head")
+
+
+def _forget_app(connection: Connection, app: App) -> None:
+    """Leave the schema where somebody put something else into it."""
+    connection.execute(text("DELETE FROM undercroft.apps WHERE name = :name"), {"name": app.name})
+    connection.execute(text(f"DROP TABLE {_quoted(app.schema)}.alembic_version"))
+    others = "SELECT true FROM pg_class WHERE relnamespace = to_regnamespace(:name) LIMIT 1"
+    if not connection.scalar(text(others), {"name": _quoted(app.schema)}):
+        connection.execute(DropSchema(app.schema))
+    connection.commit()
+
+
+def _differences(config: Config) -> list[str]:
+    found: list[str] = []
+    script = ScriptDirectory.from_config(config)
+
+    def compare(_revision: object, context: MigrationContext) -> list[Any]:
+        differences = compare_metadata(context, Base.metadata)
+        found.extend(str(change) for change in differences)
+        return []
+
+    with EnvironmentContext(config, script, fn=compare):
+        script.run_env()
     return found
 
 
@@ -146,29 +239,16 @@ async def _run(settings: DatabaseSettings, work: Callable[[Config], Any]) -> Non
 
 
 def _locked(connection: Connection, work: Callable[[Config], Any]) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS))
-    config.attributes["connection"] = connection
     connection.execute(text("SELECT pg_advisory_lock(hashtext(:name))"), {"name": LOCK})
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {VERSION_SCHEMA}"))
     connection.commit()
     try:
-        work(config)
+        work(config_of(connection))
     finally:
         connection.rollback()
         connection.execute(text("SELECT pg_advisory_unlock(hashtext(:name))"), {"name": LOCK})
 
 
-def _is_ours(name: str | None, kind: str, parents: Any) -> bool:
-    """Compare only tables that models describe; the job queue's belong to its library."""
-    if kind == "schema":
-        return name in {table.schema for table in Base.metadata.tables.values()}
-    if kind == "table":
-        return f"{parents['schema_name']}.{name}" in Base.metadata.tables
-    return True
-
-
-def _current(config: Config) -> str | None:
-    options = {"version_table_schema": VERSION_SCHEMA}
-    connection = config.attributes["connection"]
+def _current(connection: Connection, schema: str) -> str | None:
+    options = {"version_table_schema": schema}
     return MigrationContext.configure(connection, opts=options).get_current_revision()

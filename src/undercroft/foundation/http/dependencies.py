@@ -8,7 +8,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
-from undercroft.foundation.cache import Cache, RateLimiter
+from undercroft.foundation.cache import Cache, CachedReads, RateLimiter
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
 from undercroft.foundation.settings import Settings
@@ -27,6 +27,7 @@ class Foundation:
     database: Database
     listener: Listener
     cache: Cache
+    cached_reads: CachedReads
     limiter: RateLimiter
     authenticate: Authenticate
     stopping: bool = False
@@ -48,6 +49,11 @@ def get_actor(request: Request) -> Actor:
     return actor
 
 
+def get_cached_reads(request: Request) -> CachedReads:
+    return get_parts(request).cached_reads
+
+
 Parts = Annotated[Foundation, Depends(get_parts)]
 Session = Annotated[AsyncSession, Depends(get_session)]
 CurrentActor = Annotated[Actor, Depends(get_actor)]
+Reads = Annotated[CachedReads, Depends(get_cached_reads)]

@@ -3,10 +3,15 @@
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings.auth import AuthSettings
@@ -53,6 +58,12 @@ class Settings(BaseSettings):
         description="Seals stored secrets; at least 32 characters, the same on every node. "
         "Unset on an embedded home: generated there.",
     )
+    apps: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Apps to switch on, separated by commas: names of installed ones, or import "
+        "paths such as shop.app:APP.",
+        examples=["sites,streams,catalog"],
+    )
     http: HttpSettings = HttpSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()
     database: DatabaseSettings = DatabaseSettings()
@@ -75,6 +86,13 @@ class Settings(BaseSettings):
             message = "must be a path such as api/v1"
             raise ValueError(message)
         return value
+
+    @field_validator("apps", mode="before")
+    @classmethod
+    def _apps_are_a_line(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part for part in (p.strip(' "[]') for p in value.split(",")) if part)
 
     @model_validator(mode="after")
     def _secret_is_long(self) -> "Settings":

@@ -126,6 +126,7 @@ async def ensure_catalogue(session: AsyncSession, declared: Iterable[Permission]
     A permission goes to its default groups when it first appears and never again, so that what
     an administrator took away stays away.
     """
+    declared = tuple(declared)
     new_groups = await _ensure_groups(session)
     if EVERYBODY in new_groups:
         await _gather_everybody(session)
@@ -144,7 +145,7 @@ async def ensure_catalogue(session: AsyncSession, declared: Iterable[Permission]
     statement = insert(PermissionRecord).values(rows).on_conflict_do_nothing()
     new = set(await session.scalars(statement.returning(PermissionRecord.codename)))
     await _describe(session, rows)
-    await _give_to_defaults(session, new)
+    await _give_to_defaults(session, new, _wanted(declared))
 
 
 async def _ensure_groups(session: AsyncSession) -> set[str]:
@@ -187,12 +188,23 @@ async def _describe(session: AsyncSession, rows: Sequence[Mapping[str, object]])
     )
 
 
-async def _give_to_defaults(session: AsyncSession, new: set[str]) -> None:
+def _wanted(declared: Iterable[Permission]) -> Mapping[str, set[str]]:
+    """Permissions by the group that they go to, `admin` aside."""
+    wanted = {codename: set(permissions) for codename, permissions in DEFAULTS.items()}
+    for permission in declared:
+        for codename in permission.groups:
+            wanted.setdefault(codename, set()).add(permission.name)
+    return wanted
+
+
+async def _give_to_defaults(
+    session: AsyncSession, new: set[str], wanted: Mapping[str, set[str]]
+) -> None:
     groups = await session.execute(select(Group.codename, Group.id))
     rows = [
         {"group_id": group_id, "permission": name}
         for codename, group_id in groups
-        for name in (new if codename == "admin" else new & set(DEFAULTS.get(codename, ())))
+        for name in (new if codename == "admin" else new & wanted.get(codename, set()))
     ]
     if rows:
         await session.execute(insert(GroupPermission).values(rows).on_conflict_do_nothing())

@@ -1,10 +1,12 @@
 -- Which tables the API's roles may touch at all follows from the policies of each table.
 
 CREATE OR REPLACE FUNCTION undercroft.is_exposed(schema_name text) RETURNS boolean
-LANGUAGE sql IMMUTABLE AS $$
+LANGUAGE sql STABLE AS $$
     SELECT schema_name NOT IN ('undercroft', 'auth', 'notifications', 'realtime', 'storage',
                                'webhooks', 'extensions', 'information_schema')
        AND schema_name NOT LIKE 'pg\_%'
+       -- Apps answer for their own tables, by their own routes.
+       AND NOT EXISTS (SELECT FROM undercroft.apps WHERE apps.name = schema_name)
 $$;
 
 -- Give each API role the privileges that some policy of `relation` lets it use. A policy for

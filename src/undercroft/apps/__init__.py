@@ -1,0 +1,1 @@
+"""Verticals on the platform. They import only what a customer's app may."""

@@ -1,0 +1,116 @@
+"""Every SELECT of the catalogue."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Integer, cast, func, literal, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
+
+from undercroft import PageRequest, paginate
+from undercroft.apps.catalog.errors import AuthorNotFound, MovieNotFound, SeriesNotFound
+from undercroft.apps.catalog.models import Author, Movie, Series
+
+TRIGRAMS = text(
+    "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
+    " WHERE extname = 'pg_trgm'"
+)
+NAMED: Mapping[type[Any], InstrumentedAttribute[str]] = {
+    Author: Author.name,
+    Movie: Movie.title,
+    Series: Series.title,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """What a list shows. `sort` is a column, after `-` from the highest; `filters` are exact."""
+
+    sort: str = ""
+    search: str | None = None
+    filters: Mapping[str, object] = field(default_factory=dict)
+    at_least: Mapping[str, int | None] = field(default_factory=dict)
+    at_most: Mapping[str, int | None] = field(default_factory=dict)
+
+
+async def get_author(session: AsyncSession, author_id: UUID, *, lock: bool = False) -> Author:
+    found = await session.get(Author, author_id, with_for_update=lock)
+    if found is None:
+        raise AuthorNotFound
+    return found
+
+
+async def get_movie(session: AsyncSession, movie_id: UUID, *, lock: bool = False) -> Movie:
+    found = await session.get(Movie, movie_id, with_for_update=lock)
+    if found is None:
+        raise MovieNotFound
+    return found
+
+
+async def get_series(session: AsyncSession, series_id: UUID, *, lock: bool = False) -> Series:
+    found = await session.get(Series, series_id, with_for_update=lock)
+    if found is None:
+        raise SeriesNotFound
+    return found
+
+
+async def list_all(
+    session: AsyncSession, model: type[Any], page: PageRequest, which: Which
+) -> tuple[list[Any], str | None, int | None]:
+    """A page of authors, movies or series. A search without a sort puts the best match first."""
+    statement = select(model)
+    for name, value in which.filters.items():
+        if value is not None:
+            statement = statement.where(getattr(model, name) == value)
+    for name, least in which.at_least.items():
+        if least is not None:
+            statement = statement.where(getattr(model, name) >= least)
+    for name, most in which.at_most.items():
+        if most is not None:
+            statement = statement.where(getattr(model, name) <= most)
+    likeness = None
+    if which.search:
+        condition, likeness = await _matching(session, NAMED[model], which.search)
+        statement = statement.where(condition)
+    descending = which.sort.startswith("-")
+    first: Any = getattr(model, which.sort.lstrip("-")) if which.sort else NAMED[model]
+    if likeness is not None and not which.sort:
+        first, descending = likeness, True
+    keys = (first, model.id)
+    return await paginate(session, statement, page, keys=keys, descending=descending)
+
+
+async def count_works(session: AsyncSession, author_id: UUID) -> int:
+    movies = select(func.count()).where(Movie.author_id == author_id).scalar_subquery()
+    series = select(func.count()).where(Series.author_id == author_id).scalar_subquery()
+    return int(await session.scalar(select(movies + series)) or 0)
+
+
+async def list_known_authors(session: AsyncSession, names: set[str]) -> dict[str, UUID]:
+    """Ids by name; of several with one name, the oldest."""
+    statement = select(Author.name, Author.id).where(Author.name.in_(names))
+    rows = await session.execute(statement.order_by(Author.id.desc()))
+    return {row.name: row.id for row in rows}
+
+
+async def describe_search(session: AsyncSession) -> str:
+    """How search works on this server, for `/health`."""
+    place = await session.scalar(TRIGRAMS)
+    return "trigrams" if place else "parts of words: the server has no pg_trgm"
+
+
+async def _matching(
+    session: AsyncSession, column: InstrumentedAttribute[str], search: str
+) -> tuple[ColumnElement[bool], ColumnElement[int] | None]:
+    """(condition, likeness in thousandths). Without pg_trgm parts of the name, unranked."""
+    contained = column.icontains(search, autoescape=True)
+    place = await session.scalar(TRIGRAMS)
+    if not place:
+        return contained, None
+    quoted = '"' + place.replace('"', '""') + '"'
+    alike = literal(search).op(f"OPERATOR({quoted}.<%)", is_comparison=True)(column)
+    # A whole number survives the way through a cursor, where a float4 would not.
+    likeness = getattr(func, place).word_similarity(search, column)
+    return or_(contained, alike), cast(likeness * 1000, Integer)

@@ -1,0 +1,73 @@
+"""What an app hands to the platform, checked as far as an app alone can be wrong."""
+
+import importlib.util
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from undercroft.foundation.access import Permission
+from undercroft.foundation.http.router import Router
+from undercroft.foundation.jobs import Job, Listener, Schedule, Subscription
+from undercroft.foundation.settings.group import SettingsGroup
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+
+# Answers how something of the app is, in a few words; raising means that it is not well.
+HealthProbe = Callable[[AsyncSession], Awaitable[str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """One app. `package` is where its `migrations/` and `locales/` are found: pass `__name__`.
+
+    `name` is also its Postgres schema, its migrations' branch, the first word of its jobs
+    (`catalog.reindex`), the group of its settings and its word on the command line. `commands`
+    names a Typer application (`shop.cli:app`) so that serving does not import it.
+    """
+
+    name: str
+    package: str
+    summary: str = ""
+    requires: Sequence[str] = ()
+    routers: Sequence[Router] = ()
+    permissions: Sequence[Permission] = ()
+    jobs: Sequence[Job] = ()
+    schedules: Sequence[Schedule] = ()
+    subscriptions: Sequence[Subscription | Listener] = ()
+    settings: type[SettingsGroup] | None = None
+    commands: str | None = None
+    health: Mapping[str, HealthProbe] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"'{self.name}' is no name for an app: lower-case letters, digits, _")
+        for job in (*self.jobs, *self.subscriptions):
+            if not isinstance(job, Listener) and not job.name.startswith(f"{self.name}."):
+                raise ValueError(
+                    f"Jobs of the app {self.name} start with '{self.name}.': {job.name}"
+                )
+        if any(not permission.sentence for permission in self.permissions):
+            raise ValueError(f"Every permission of the app {self.name} needs a sentence")
+
+    @property
+    def schema(self) -> str:
+        return self.name
+
+    @property
+    def migrations(self) -> Path | None:
+        """Where its versions are; None for an app without tables."""
+        return self._folder("migrations")
+
+    @property
+    def locales(self) -> Path | None:
+        """Where `de.json` and others hold words for its problems, in the form of the platform's."""
+        return self._folder("locales")
+
+    def _folder(self, name: str) -> Path | None:
+        spec = importlib.util.find_spec(self.package)
+        places = spec.submodule_search_locations if spec else None
+        found = Path(places[0]) / name if places else None
+        return found if found and found.is_dir() else None

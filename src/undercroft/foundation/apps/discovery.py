@@ -1,0 +1,81 @@
+"""From `UNDERCROFT_APPS` to descriptors: by the name of an entry point, or by import path."""
+
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+
+from undercroft.foundation.apps.descriptor import App
+from undercroft.foundation.problems import SettingsInvalid
+from undercroft.foundation.settings import Settings
+
+GROUP = "undercroft.apps"
+ATTRIBUTE = "APP"
+# Schemas that are ours, our users' or Postgres'.
+RESERVED = frozenset(
+    {
+        "auth",
+        "data",
+        "extensions",
+        "information_schema",
+        "notifications",
+        "operations",
+        "outbound",
+        "public",
+        "realtime",
+        "storage",
+        "undercroft",
+    }
+)
+
+
+def installed_apps() -> Mapping[str, EntryPoint]:
+    """Every app that an installed package offers, switched on or not."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def find_apps(settings: Settings) -> tuple[App, ...]:
+    """The apps that are switched on, in their order.
+
+    Raises `SettingsInvalid` for one that is not there, is there twice, or misses one it requires.
+    """
+    if not settings.apps:
+        return ()
+    apps = tuple(load_app(line) for line in settings.apps)
+    _check_together(apps)
+    return apps
+
+
+def load_app(line: str) -> App:
+    """`catalog`, `shop.app` or `shop.app:APP`."""
+    if ":" not in line and "." not in line:
+        point = installed_apps().get(line)
+        if point is None:
+            known = ", ".join(sorted(installed_apps())) or "none"
+            raise SettingsInvalid(f"UNDERCROFT_APPS: there is no app '{line}'. Installed: {known}.")
+        line = point.value
+    module, _, attribute = line.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute or ATTRIBUTE)
+    except (ImportError, AttributeError) as error:
+        raise SettingsInvalid(f"UNDERCROFT_APPS: '{line}' cannot be loaded: {error}.") from error
+    if not isinstance(found, App):
+        raise SettingsInvalid(f"UNDERCROFT_APPS: '{line}' is not an App.")
+    return found
+
+
+def _check_together(apps: Sequence[App]) -> None:
+    seen: set[str] = set()
+    for app in apps:
+        if app.name in RESERVED:
+            raise SettingsInvalid(f"UNDERCROFT_APPS: '{app.name}' is a schema of the platform.")
+        if app.name in seen:
+            raise SettingsInvalid(f"UNDERCROFT_APPS: two apps are called '{app.name}'.")
+        if missing := _missing(app.requires, seen):
+            raise SettingsInvalid(
+                f"UNDERCROFT_APPS: '{app.name}' needs '{missing}' before it in the list."
+            )
+        seen.add(app.name)
+
+
+def _missing(required: Iterable[str], seen: set[str]) -> str | None:
+    return next((name for name in required if name not in seen), None)

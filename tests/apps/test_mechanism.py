@@ -1,0 +1,254 @@
+"""How apps join, and how they are refused."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from pydantic import SecretStr
+
+from tests.fixtures.app import make_client, running
+from tests.fixtures.engines import DatabaseFactory, EngineAddresses
+from undercroft.app import create_app, permissions_of
+from undercroft.foundation.apps import find_apps
+from undercroft.foundation.db import migrate
+from undercroft.foundation.problems import SettingsInvalid
+from undercroft.foundation.settings import Settings
+
+REST = """
+from undercroft import App, Public, Router
+
+router = Router("{prefix}", tag="x")
+
+@router.get("", access=Public("a test"))
+async def {operation}() -> dict[str, str]:
+    '''One.'''
+    return {{"it": "works"}}
+
+APP = App(name="{name}", package=__name__, routers=(router,){more})
+"""
+
+
+class Writer:
+    """Writes app packages into a directory that is on the path."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __call__(
+        self,
+        package: str,
+        *,
+        name: str = "",
+        prefix: str = "/things",
+        more: str = "",
+        files: dict[str, str] | None = None,
+    ) -> str:
+        folder = self.directory / package
+        folder.mkdir()
+        text = REST.format(
+            name=name or package, prefix=prefix, operation=f"list_{package}", more=more
+        )
+        (folder / "__init__.py").write_text(text)
+        for path, content in (files or {}).items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_text(dedent(content))
+        return f"{package}:APP"
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield Writer(tmp_path)
+    for name in set(sys.modules) - before:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
+            del sys.modules[name]
+
+
+def with_apps(settings: Settings, *apps: str) -> Settings:
+    return settings.model_copy(update={"apps": apps})
+
+
+class TestSwitchingOn:
+    @pytest.mark.parametrize(
+        ("line", "expected"),
+        [
+            ("catalog", ("catalog",)),
+            ("sites, streams ,catalog", ("sites", "streams", "catalog")),
+            ('["catalog"]', ("catalog",)),
+            ("", ()),
+        ],
+    )
+    def test_takes_a_line_of_names(
+        self, line: str, expected: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    ):
+        from undercroft.foundation.settings import load_settings
+
+        monkeypatch.setenv("UNDERCROFT_APPS", line)
+        assert load_settings(_env_file=None).apps == expected
+
+    async def test_serves_an_app_by_import_path(self, settings: Settings, write: Writer):
+        chosen = with_apps(settings, write("garden", prefix="/flowers"))
+        async with running(create_app(chosen)) as app, make_client(app) as client:
+            answer = await client.get("/api/v1/flowers")
+            assert answer.json() == {"it": "works"}
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            document = (await client.get("/api/v1/openapi.json")).json()
+        assert document["paths"]["/api/v1/flowers"]["get"]["operationId"] == "list_garden"
+
+    async def test_what_is_off_is_not_there(self, settings: Settings):
+        async with running(create_app(with_apps(settings))) as app, make_client(app) as client:
+            assert (await client.get("/api/v1/authors")).status_code == 404
+
+    @pytest.mark.parametrize(
+        ("apps", "sentence"),
+        [
+            (("nowhere",), "there is no app 'nowhere'. Installed: catalog"),
+            (("no.such.module",), "'no.such.module' cannot be loaded"),
+            (("undercroft.app:CONTROL",), "is not an App"),
+            (("catalog", "catalog"), "two apps are called 'catalog'"),
+        ],
+    )
+    def test_refuses_what_it_cannot_find(
+        self, settings: Settings, apps: tuple[str, ...], sentence: str
+    ):
+        with pytest.raises(SettingsInvalid) as refused:
+            find_apps(with_apps(settings, *apps))
+        assert sentence in str(refused.value)
+
+    def test_refuses_a_path_that_exists(self, settings: Settings, write: Writer):
+        with pytest.raises(SettingsInvalid, match="GET /users, which exists"):
+            create_app(with_apps(settings, write("thief", prefix="/users")))
+
+    def test_refuses_two_apps_with_one_path(self, settings: Settings, write: Writer):
+        apps = write("first", prefix="/same"), write("second", prefix="/same")
+        with pytest.raises(SettingsInvalid, match="'second' declares GET /same, which exists"):
+            create_app(with_apps(settings, *apps))
+
+    def test_refuses_an_app_without_the_one_it_needs(self, settings: Settings, write: Writer):
+        app = write("roof", more=", requires=('walls',)")
+        with pytest.raises(SettingsInvalid, match="'roof' needs 'walls' before it"):
+            find_apps(with_apps(settings, app))
+
+    def test_refuses_a_permission_that_exists(self, settings: Settings, write: Writer):
+        more = ", permissions=(__import__('undercroft').Permission('users:read', 'Mine.'),)"
+        apps = find_apps(with_apps(settings, write("rival", more=more)))
+        with pytest.raises(SettingsInvalid, match="'users:read' is declared twice"):
+            permissions_of(apps)
+
+    def test_refuses_names_that_are_no_schema(self, settings: Settings, write: Writer):
+        with pytest.raises(ValueError, match="is no name for an app"):
+            find_apps(with_apps(settings, write("named", name="Robert'); DROP")))
+
+    def test_takes_no_schema_of_the_platforms(self, settings: Settings, write: Writer):
+        with pytest.raises(SettingsInvalid, match="'auth' is a schema of the platform"):
+            find_apps(with_apps(settings, write("taken", name="auth")))
+
+
+GREETING = """
+from undercroft import SettingsGroup
+
+class Greeting(SettingsGroup):
+    words: str = "hello"
+    times: int = 1
+"""
+
+
+class TestSettings:
+    def test_come_from_the_environment(
+        self, settings: Settings, write: Writer, monkeypatch: pytest.MonkeyPatch
+    ):
+        from undercroft.foundation.apps import AppSettings
+
+        more = ", settings=__import__('polite.greeting', fromlist=['x']).Greeting"
+        app = write("polite", more=more, files={"greeting.py": GREETING})
+        monkeypatch.setenv("UNDERCROFT_POLITE__WORDS", "good day")
+        apps = find_apps(with_apps(settings, app))
+        assert apps[0].settings
+        found = AppSettings(apps).of(apps[0].settings)
+        assert found.model_dump() == {"words": "good day", "times": 1}
+        monkeypatch.setenv("UNDERCROFT_POLITE__TIMES", "often")
+        with pytest.raises(SettingsInvalid, match="UNDERCROFT_POLITE__TIMES"):
+            AppSettings(apps)
+
+
+FIRST = '''
+"""A table."""
+from alembic import op
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+def upgrade() -> None:
+    op.execute("CREATE TABLE shelf.books (id uuid CONSTRAINT pk_books PRIMARY KEY)")
+
+def downgrade() -> None:
+    op.execute("DROP TABLE shelf.books")
+'''
+BOOKS = """
+from sqlalchemy import Column, Table, Uuid
+from undercroft import Base
+
+Table("books", Base.metadata, Column("id", Uuid, primary_key=True), schema="shelf")
+"""
+
+
+@pytest.fixture
+def shelf(
+    engines: EngineAddresses, make_database: DatabaseFactory, write: Writer
+) -> Iterator[Settings]:
+    """Settings of a database of its own, with an app that has a table."""
+    from undercroft.foundation.db import Base
+
+    more = "); from shelf import models  # noqa\n("
+    app = write("shelf", more=more, files={"migrations/0001.py": FIRST, "models.py": BOOKS})
+    yield with_apps(engines.settings(make_database()), app)
+    Base.metadata.remove(Base.metadata.tables["shelf.books"])
+
+
+class TestMigrations:
+    def test_of_an_app_run_after_the_platforms_in_its_own_schema(self, shelf: Settings):
+        migrate.upgrade(shelf)
+        app = find_apps(shelf)[0]
+        assert migrate.current(shelf, app=app) == "0001"
+        assert migrate.history(app) == [("0001", "A table.")]
+        assert migrate.check(shelf) == []
+        migrate.upgrade(shelf)
+
+    def test_differences_from_the_models_are_found(self, shelf: Settings, engines: EngineAddresses):
+        migrate.upgrade(shelf)
+        assert shelf.database.url
+        name = shelf.database.url.get_secret_value().partition("@/")[2].partition("?")[0]
+        engines.execute("ALTER TABLE shelf.books ADD COLUMN stray text", database=name)
+        assert "stray" in str(migrate.check(shelf))
+
+    def test_switching_an_app_off_leaves_its_data(self, shelf: Settings):
+        migrate.upgrade(shelf)
+        app = find_apps(shelf)[0]
+        off = with_apps(shelf)
+        migrate.upgrade(off)
+        assert migrate.check(off) == []
+        assert migrate.current(off, app=app) == "0001"
+
+    def test_taking_an_app_back_to_base_leaves_nothing(self, shelf: Settings):
+        migrate.upgrade(shelf)
+        migrate.downgrade(shelf, "base", app="shelf:APP")
+        assert migrate.current(shelf, app=find_apps(shelf)[0]) is None
+        migrate.upgrade(shelf)
+        assert migrate.check(shelf) == []
+
+    def test_a_server_that_is_not_ours_is_refused_until_it_is_upgraded(self, shelf: Settings):
+        from undercroft.server import preparation
+
+        secret = shelf.model_copy(update={"secret_key": SecretStr("s" * 40)})
+        with pytest.raises(SettingsInvalid, match="The app shelf is at no revision"):
+            preparation._check_revision(secret)
+
+
+async def test_the_data_api_does_not_show_an_apps_tables(app, service):
+    listed = (await service.get("/api/v1/tables?schema=catalog")).json()
+    assert listed.get("code") == "schema_not_found" or listed["items"] == []
+    assert (await service.get("/api/v1/tables/authors?schema=catalog")).status_code == 404
