@@ -59,7 +59,7 @@ from undercroft.identity.users import erasure
 from undercroft.identity.users import routes as user_routes
 from undercroft.identity.users import settings_routes as user_settings_routes
 from undercroft.identity.users.personal import PersonalData
-from undercroft.operations import health
+from undercroft.operations import activity, health
 from undercroft.operations.health.checks import VERSION
 from undercroft.realtime import jobs as realtime_jobs
 from undercroft.realtime.changes.reader import ChangeReader
@@ -90,6 +90,8 @@ CONTROL: tuple[Router, ...] = (
     feature_routes.organization_router,
     *tables.ROUTERS,
     webhook_routes.router,
+    activity.user_router,
+    activity.router,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root, docs_pages.router)
@@ -103,10 +105,15 @@ PERMISSIONS: tuple[Permission, ...] = (
     *tables.PERMISSIONS,
     *storage.PERMISSIONS,
     *webhook_routes.PERMISSIONS,
+    *activity.PERMISSIONS,
 )
 
 # A wing with tables that refer to accounts adds its own before those of the accounts.
-PERSONAL: tuple[PersonalData, ...] = (*webhook_personal.PERSONAL, *erasure.PERSONAL)
+PERSONAL: tuple[PersonalData, ...] = (
+    *webhook_personal.PERSONAL,
+    *activity.PERSONAL,
+    *erasure.PERSONAL,
+)
 
 JOBS: tuple[Job, ...] = (
     *notifications.JOBS,
@@ -116,6 +123,7 @@ JOBS: tuple[Job, ...] = (
     *realtime_jobs.JOBS,
     *storage.JOBS,
     *webhook_jobs.JOBS,
+    *activity.JOBS,
 )
 SCHEDULES: tuple[Schedule, ...] = (
     *notifications.SCHEDULES,
@@ -124,11 +132,13 @@ SCHEDULES: tuple[Schedule, ...] = (
     *realtime_jobs.SCHEDULES,
     *storage.SCHEDULES,
     *webhook_jobs.SCHEDULES,
+    *activity.SCHEDULES,
 )
 
 SUBSCRIPTIONS: tuple[Subscription | EventListener, ...] = (
     *organization_jobs.SUBSCRIPTIONS,
     *webhook_listener.SUBSCRIPTIONS,
+    *activity.SUBSCRIPTIONS,
 )
 
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."
@@ -161,8 +171,10 @@ def create_app(settings: Settings | None = None) -> Application:
     files = storage.Files(settings, parts.database)
     control = _control_plane(settings, parts, identity, rows, files)
     _join(control, apps, settings)
+    refusals = activity.Refusals(parts.database)
+    control.state.refusals = refusals
     control.state.end_telemetry = end_telemetry
-    hot = {ROWS_PREFIX: _rows_enveloped(rows, settings, parts)}
+    hot = {ROWS_PREFIX: _rows_enveloped(rows, settings, parts, refusals)}
     planes = Planes(_enveloped(control, settings), hot)
     return Application(_outer(planes, settings), parts, control, permissions_of(apps))
 
@@ -282,6 +294,8 @@ def _control_plane(
             stack.push_async_callback(parts.database.dispose)
             stack.callback(identity.passwords.close)
             stack.push_async_callback(files.close)
+            app.state.refusals.start()
+            stack.push_async_callback(app.state.refusals.stop)
             stack.push_async_callback(parts.listener.stop)
             stack.push_async_callback(rows.stop)
             await parts.listener.start()
@@ -346,16 +360,20 @@ def _enveloped(control: FastAPI, settings: Settings) -> ASGIApp:
         max_body_bytes=int(settings.http.max_body_bytes),
         larger_bodies={"/import": int(settings.http.max_import_bytes)},
         access_log=settings.observability.access_log,
+        on_refusal=control.state.refusals.note,
     )
 
 
-def _rows_enveloped(rows: RowsPlane, settings: Settings, parts: Foundation) -> ASGIApp:
+def _rows_enveloped(
+    rows: RowsPlane, settings: Settings, parts: Foundation, refusals: activity.Refusals
+) -> ASGIApp:
     limited = DefaultLimit(rows, parts.limiter, line="rows") if settings.rate_limits.rows else rows
     return Envelope(
         limited,
         settings,
         plane="rows",
         max_body_bytes=int(settings.http.max_rows_body_bytes),
+        on_refusal=refusals.note,
     )
 
 

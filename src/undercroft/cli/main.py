@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from undercroft.cli import (
+    activity,
     db,
     doctor,
     groups,
@@ -43,6 +44,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command("outbox")(outbox.show_outbox)
 app.add_typer(groups.app, name="groups")
 app.add_typer(storage.app, name="storage")
+app.add_typer(activity.app, name="activity")
 
 
 def _version(asked: bool) -> None:
@@ -64,6 +66,9 @@ def _root(
 
 def main() -> None:
     """Run the command line; wrong settings exit with 2, other refusals with 1."""
+    from undercroft.foundation.context import set_work
+
+    set_work(" ".join(["command line:", *sys.argv[1:3]]))
     try:
         app()
     except Exception as error:

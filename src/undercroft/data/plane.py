@@ -22,6 +22,7 @@ from undercroft.data.rest import (
 from undercroft.data.rest.query.sql import ident
 from undercroft.data.schema.cache import SchemaCache
 from undercroft.foundation.access import ANONYMOUS, Role
+from undercroft.foundation.context import current_request
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Listener, connect_options
 from undercroft.foundation.problems import Unauthorized
@@ -158,6 +159,8 @@ class RowsPlane:
                 details=str(refusal),
                 headers=[(b"www-authenticate", b'Bearer error="invalid_token"')],
             ) from refusal
+        if request := current_request():
+            request.actor = actor
         if actor is ANONYMOUS or actor.half:
             raise RestError(
                 401,

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from undercroft.foundation.http.context import request_id
+from undercroft.foundation.context import request_id
 from undercroft.foundation.settings import ObservabilitySettings
 
 

@@ -9,15 +9,19 @@ from undercroft.identity.features import models as features
 from undercroft.identity.organizations import models as organizations
 from undercroft.identity.users import models as users
 from undercroft.notifications import models as notifications
+from undercroft.operations.activity import models as activity
 from undercroft.realtime import models as realtime
 from undercroft.storage import models as storage
 from undercroft.webhooks import models as webhooks
 
-OUR_SCHEMAS = frozenset({"undercroft", "auth", "notifications", "realtime", "storage", "webhooks"})
+OUR_SCHEMAS = frozenset(
+    {"undercroft", "auth", "notifications", "operations", "realtime", "storage", "webhooks"}
+)
 
 __all__ = [
     "OUR_SCHEMAS",
     "access",
+    "activity",
     "auth",
     "codes",
     "factors",

@@ -6,13 +6,13 @@ headers out.
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count, repeat
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from undercroft.foundation.http.context import set_request_id
+from undercroft.foundation.context import RequestContext, set_request
 from undercroft.foundation.http.metrics import observe_request
 from undercroft.foundation.http.rendering import language_of, log_failure, problem_for, render
 from undercroft.foundation.ids import new_id
@@ -32,11 +32,15 @@ RELAXED = (
     "script-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'self'"
 )
 
+OnRefusal = Callable[[RequestContext], Awaitable[None]]
+REFUSALS = (401, 403)
+
 
 class Envelope:
     """Wraps one plane. `plane` is its name in metrics and logs.
 
     `larger_bodies` are limits for paths with these endings, whose routes stream what they read.
+    `on_refusal` hears of every 401 and 403 once it has been answered.
     """
 
     def __init__(
@@ -48,8 +52,10 @@ class Envelope:
         max_body_bytes: int,
         larger_bodies: Mapping[str, int] | None = None,
         access_log: bool = False,
+        on_refusal: OnRefusal | None = None,
     ) -> None:
         self.app = app
+        self.on_refusal = on_refusal
         self.plane = plane
         self.max_body_bytes = max_body_bytes
         self.larger_bodies = dict(larger_bodies or {})
@@ -65,9 +71,8 @@ class Envelope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = time.perf_counter()
         request_id = _given_request_id(scope) or next(self._request_ids)
-        set_request_id(request_id)
+        request = self._begin(scope, request_id)
         answer = _Answer(send, [*self.headers, (b"x-request-id", request_id.encode())])
         try:
             limit = self._body_limit(scope["path"])
@@ -76,7 +81,23 @@ class Envelope:
         except Exception as error:  # noqa: BLE001 - the last door: nothing may leave unrendered
             await self._fail(error, scope, receive, answer)
         finally:
-            self._observe(scope, answer.status, time.perf_counter() - started)
+            self._observe(scope, answer.status, time.perf_counter() - request.started)
+            if answer.status in REFUSALS and self.on_refusal:
+                request.status = answer.status
+                await self.on_refusal(request)
+
+    def _begin(self, scope: Scope, request_id: str) -> RequestContext:
+        client = scope.get("client")
+        request = RequestContext(
+            request_id,
+            self.plane,
+            scope["method"],
+            scope["path"],
+            client[0] if client else None,
+            scope["headers"],
+        )
+        set_request(request)
+        return request
 
     def _body_limit(self, path: str) -> int:
         for ending, limit in self.larger_bodies.items():

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from undercroft.foundation.http.context import request_id
+from undercroft.foundation.context import current_request, request_id
 from undercroft.foundation.languages import negotiate, translate_problem
 from undercroft.foundation.problems import (
     PROBLEM_TYPE,
@@ -57,6 +57,8 @@ def render(
     problem: Problem, accept_language: str | None = None, preferred: str | None = None
 ) -> Response:
     """`preferred` is the language of the caller's settings."""
+    if request := current_request():
+        request.problem = problem.code
     language = negotiate(accept_language, preferred)
     words = translate_problem(problem, language)
     body: dict[str, Any] = {

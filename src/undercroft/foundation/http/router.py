@@ -9,13 +9,17 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import ANONYMOUS, AccessRule, Actor, Public
+from undercroft.foundation.context import current_request
 from undercroft.foundation.http import idempotency
 from undercroft.foundation.http.dependencies import Foundation
+from undercroft.foundation.jobs import has_published, publish
 from undercroft.foundation.problems import Problem, Unauthorized
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -29,17 +33,29 @@ class Guard:
     """What a route declared about its callers. It travels on the endpoint function.
 
     A route that `streams` its body does not take Idempotency-Keys: their body must be compared.
+    `unrecorded` is the reason why calling it leaves no entry in the activity log.
     """
 
     access: AccessRule
     rate: str | None = None
     streams: bool = False
+    unrecorded: str | None = None
 
 
 def guard_of(endpoint: Endpoint) -> Guard | None:
     """The guard that `Router` put on `endpoint`, None for a route made without one."""
     guard: Guard | None = getattr(endpoint, "__guard__", None)
     return guard
+
+
+@dataclass(frozen=True, slots=True)
+class RouteCalled:
+    """A route that changes something was called; published where the domain published nothing."""
+
+    operation: str
+    module: str
+    path: Mapping[str, Any]
+    by: UUID | None
 
 
 class Door(APIRoute):
@@ -53,17 +69,47 @@ class Door(APIRoute):
 
         async def enter(request: Request) -> Response:
             parts: Foundation = request.app.state.parts
+            context = current_request()
+            if context:
+                context.route = self._template(request, parts.settings.prefix)
             if guard.rate:
                 await parts.limiter.hit(guard.rate, client_address(request))
             request.state.actor = await _authenticate(request, parts, guard.access)
+            if context:
+                context.actor = request.state.actor
             guard.access.check(request.state.actor)
             async with parts.database.unit_of_work() as session:
                 request.state.session = session
                 if _wants_once(request, guard):
-                    return await idempotency.run_once(request, session, parts, handle)
-                return await handle(request)
+                    return await idempotency.run_once(request, session, parts, recorded)
+                return await recorded(request)
+
+        async def recorded(request: Request) -> Response:
+            response = await handle(request)
+            if context := current_request():
+                context.status = response.status_code
+            if request.method in WRITES and not guard.unrecorded and response.status_code < 400:
+                self._record(request)
+            return response
 
         return enter
+
+    def _template(self, request: Request, prefix: str) -> str:
+        """The path with the names of its parameters; this route knows it without the prefix."""
+        below = request.url.path.startswith(f"{prefix}/")
+        return prefix + self.path if below else self.path
+
+    def _record(self, request: Request) -> None:
+        """What changed something and published nothing is announced as what it was: a call."""
+        session: AsyncSession = request.state.session
+        if not has_published(session):
+            call = RouteCalled(
+                self.operation_id or self.name,
+                self.endpoint.__module__,
+                dict(request.path_params),
+                by=request.state.actor.user_id,
+            )
+            publish(session, call)
 
 
 async def _authenticate(request: Request, parts: Foundation, access: AccessRule) -> Actor:
@@ -119,16 +165,20 @@ class Router:
         access: AccessRule,
         rate: str | None = None,
         streams: bool = False,
+        unrecorded: str | None = None,
         problems: Sequence[type[Problem]] = (),
         openapi: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> Callable[[Endpoint], Endpoint]:
-        """Declare a route. `problems` are the refusals it documents beside the usual ones."""
+        """Declare a route. `problems` are the refusals it documents beside the usual ones.
+
+        `unrecorded` says why a call that changes nothing worth knowing leaves no activity entry.
+        """
         extra = {"x-permission": described(access)} | dict(openapi or {})
         responses = _documented(access, rate, problems)
 
         def declare(endpoint: Endpoint) -> Endpoint:
-            endpoint.__guard__ = Guard(access, rate, streams)  # type: ignore[attr-defined]
+            endpoint.__guard__ = Guard(access, rate, streams, unrecorded)  # type: ignore[attr-defined]
             self.api.add_api_route(
                 path,
                 endpoint,

@@ -22,7 +22,7 @@ from undercroft.foundation.jobs.declaration import (
     schedule,
 )
 from undercroft.foundation.jobs.events import Listener, Subscription, listens, subscribes
-from undercroft.foundation.jobs.outbox import enqueue, outbox, publish
+from undercroft.foundation.jobs.outbox import OutboxSession, enqueue, has_published, outbox, publish
 from undercroft.foundation.jobs.payload import PayloadInvalid
 from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.jobs.tables import jobs_ddl
@@ -38,6 +38,7 @@ __all__ = [
     "JobRegistry",
     "Listener",
     "OpenWorkplace",
+    "OutboxSession",
     "PayloadInvalid",
     "Resident",
     "Schedule",
@@ -46,6 +47,7 @@ __all__ = [
     "Workplace",
     "discard_dead_job",
     "enqueue",
+    "has_published",
     "job",
     "jobs_ddl",
     "list_dead_jobs",

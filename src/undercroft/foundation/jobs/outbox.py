@@ -25,6 +25,7 @@ ENQUEUE = QueryQueueBuilder(NAMES).build_enqueue_query("skip")
 
 REGISTRY = "undercroft.jobs.registry"
 PENDING = "undercroft.jobs.pending"
+PUBLISHED = "undercroft.jobs.published"
 
 
 class OutboxSession(Session):
@@ -67,6 +68,12 @@ def publish(session: AsyncSession, event: object) -> None:
     transaction = sync_session.get_nested_transaction() or sync_session.get_transaction()
     pending = sync_session.info.setdefault(PENDING, [])
     pending.append((transaction or sync_session.begin(), event))
+    sync_session.info[PUBLISHED] = True
+
+
+def has_published(session: AsyncSession) -> bool:
+    """Whether anything was announced through this session."""
+    return PUBLISHED in session.sync_session.info
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import structlog
 from pgqueuer.domain.errors import RetryRequested
 from pgqueuer.domain.models import Job as ClaimedJob
 
+from undercroft.foundation.context import set_work
 from undercroft.foundation.jobs.declaration import GiveUp, Job, JobContext
 from undercroft.foundation.jobs.metrics import Outcome, count_try
 from undercroft.foundation.jobs.workplace import Workplace
@@ -103,6 +104,7 @@ class JobRunner:
 
 
 async def _call(job: Job, context: JobContext, arguments: dict[str, object]) -> None:
+    set_work(f"job {job.name}")
     await job(context, **arguments)
 
 

@@ -29,6 +29,12 @@ class JobSettings(SettingsGroup):
     )
 
 
+class ActivitySettings(SettingsGroup):
+    retention: timedelta = Field(
+        timedelta(days=400), ge=timedelta(days=1), description="Older entries are taken away."
+    )
+
+
 class ObservabilitySettings(SettingsGroup):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info")
     log_format: Literal["auto", "json", "console"] = Field(

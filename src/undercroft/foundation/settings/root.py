@@ -20,7 +20,11 @@ from undercroft.foundation.settings.engines import CacheSettings, DatabaseSettin
 from undercroft.foundation.settings.http import HttpSettings, RateLimitSettings
 from undercroft.foundation.settings.known_names import KnownNamesSource, dotenv_values
 from undercroft.foundation.settings.notifications import NotificationSettings
-from undercroft.foundation.settings.operations import JobSettings, ObservabilitySettings
+from undercroft.foundation.settings.operations import (
+    ActivitySettings,
+    JobSettings,
+    ObservabilitySettings,
+)
 from undercroft.foundation.settings.outbound import OutboundSettings
 from undercroft.foundation.settings.realtime import RealtimeSettings
 from undercroft.foundation.settings.storage import StorageSettings
@@ -76,6 +80,7 @@ class Settings(BaseSettings):
     outbound: OutboundSettings = OutboundSettings()
     webhooks: WebhookSettings = WebhookSettings()
     jobs: JobSettings = JobSettings()
+    activity: ActivitySettings = ActivitySettings()
     observability: ObservabilitySettings = ObservabilitySettings()
 
     @field_validator("mode")

@@ -129,6 +129,7 @@ for path, name in (("/refresh", "refresh"), ("/refresh-token", "refresh_token"))
         path,
         access=Public("the refresh token is the credential"),
         rate="refresh",
+        unrecorded="once an hour by every client; the session says when it was last used",
         operation_id=name,
         summary="Exchange a refresh token for new tokens",
         description="The same token shown again within 30 s gets the same successor; later it ends "

@@ -9,6 +9,7 @@ from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
+from undercroft.foundation.jobs import publish
 from undercroft.foundation.languages import negotiate
 from undercroft.identity.auth import lockout, sessions
 from undercroft.identity.auth.codes.errors import TooManyCodes
@@ -22,6 +23,7 @@ from undercroft.identity.auth.errors import (
     RegistrationClosed,
     WrongPassword,
 )
+from undercroft.identity.auth.events import SignInFailed
 from undercroft.identity.auth.notices import tell_owner
 from undercroft.identity.auth.schemas import Registration, TokenInfo
 from undercroft.identity.auth.sessions import SignIn
@@ -78,6 +80,7 @@ async def sign_in(
     if user is None or not right:
         async with identity.database.unit_of_work() as own:
             await lockout.count_failure(own, key, identity.settings, now)
+            publish(own, SignInFailed(user.id if user else None, "password"))
         raise InvalidCredentials
     if not UserStatus(user.status).may_sign_in:
         raise AccountNotActive(user.status)
@@ -128,6 +131,7 @@ async def check_own_password(
             await lockout.forget_failures(own, key)
         else:
             await lockout.count_failure(own, key, identity.settings, now)
+            publish(own, SignInFailed(actor.user_id, "password_check"))
     if not right:
         raise WrongPassword
     return user

@@ -20,7 +20,7 @@ from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
 from undercroft.identity.auth.devices import Device
 from undercroft.identity.auth.errors import InvalidToken, RefreshTokenReused, SessionNotFound
-from undercroft.identity.auth.events import SessionEnded, SessionStarted
+from undercroft.identity.auth.events import SessionEnded, SessionStarted, SignInProven
 from undercroft.identity.auth.gate import (
     FULL,
     HALF,
@@ -120,6 +120,7 @@ async def show_again(
     session.add(RefreshToken(token_hash=sha256(refresh), session_id=row.id, issued_at=now))
     await session.flush()
     await announce_session(session, session_id)
+    publish(session, SignInProven(row.user_id, row.id, method, by=row.user_id))
     user = await session.get_one(User, row.user_id)
     return await _mint(identity, _subject(identity, user, row, user.id, row.id), refresh, now)
 

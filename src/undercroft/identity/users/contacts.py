@@ -7,6 +7,8 @@ from sqlalchemy import case, func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.clock import utc_now
+from undercroft.foundation.jobs import publish
+from undercroft.identity.auth.events import ContactVerified
 from undercroft.identity.auth.gate import announce_user
 from undercroft.identity.auth.sessions import end_all_sessions
 from undercroft.identity.users.identifiers import Identifier
@@ -30,7 +32,10 @@ async def mark_verified(
     )
     # The account may be loaded already, and is asked about itself later.
     options = {"synchronize_session": False, "populate_existing": True}
-    return await session.scalar(statement, execution_options=options) is not None
+    if await session.scalar(statement, execution_options=options) is None:
+        return False
+    publish(session, ContactVerified(user_id, channel.value))
+    return True
 
 
 async def give_up_contact(session: AsyncSession, user: User, contact: Identifier) -> None:

@@ -14,12 +14,14 @@ from undercroft.foundation.clock import utc_now
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
 from undercroft.foundation.problems import Problem
+from undercroft.identity.access.events import UserGroupsChanged
 from undercroft.identity.access.models import EVERYBODY, SUPER_ADMIN, Group, UserGroup
 from undercroft.identity.access.queries import (
     has_other_superuser,
     lock_superusers,
     permissions_of_user,
 )
+from undercroft.identity.auth.events import PasswordChanged
 from undercroft.identity.auth.gate import announce_user
 from undercroft.identity.auth.sessions import end_all_sessions
 from undercroft.identity.organizations.queries import solely_owned
@@ -113,6 +115,7 @@ async def set_password(
     statement = update(User).where(User.id == user_id).values(password_hash=password_hash)
     await session.execute(statement)
     await end_all_sessions(session, user_id, reason="password_changed", but=but)
+    publish(session, PasswordChanged(user_id))
 
 
 async def set_first_password(session: AsyncSession, user_id: UUID, password_hash: str) -> bool:
@@ -123,7 +126,10 @@ async def set_first_password(session: AsyncSession, user_id: UUID, password_hash
         .values(password_hash=password_hash)
         .returning(User.id)
     )
-    return await session.scalar(statement) is not None
+    done = await session.scalar(statement) is not None
+    if done:
+        publish(session, PasswordChanged(user_id))
+    return done
 
 
 async def update_user(
@@ -191,6 +197,7 @@ async def promote(session: AsyncSession, user_id: UUID, *, by: UUID | None = Non
     statement = insert(UserGroup).values(user_id=user_id, group_id=group_id, assigned_by=by)
     await session.execute(statement.on_conflict_do_nothing())
     await announce_user(session, user_id)
+    publish(session, UserGroupsChanged(user_id, (SUPER_ADMIN,), (), by=by))
 
 
 async def check_may_change(session: AsyncSession, user: User, actor: Actor) -> None:

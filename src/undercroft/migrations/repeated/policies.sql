@@ -2,8 +2,8 @@
 
 CREATE OR REPLACE FUNCTION undercroft.is_exposed(schema_name text) RETURNS boolean
 LANGUAGE sql STABLE AS $$
-    SELECT schema_name NOT IN ('undercroft', 'auth', 'notifications', 'realtime', 'storage',
-                               'webhooks', 'extensions', 'information_schema')
+    SELECT schema_name NOT IN ('undercroft', 'auth', 'notifications', 'operations', 'realtime',
+                               'storage', 'webhooks', 'extensions', 'information_schema')
        AND schema_name NOT LIKE 'pg\_%'
        -- Apps answer for their own tables, by their own routes.
        AND NOT EXISTS (SELECT FROM undercroft.apps WHERE apps.name = schema_name)

@@ -59,6 +59,7 @@ async def send_one_time_password(
     "/verify-one-time-password",
     access=THE_CODE,
     rate="code_check",
+    unrecorded="looks and changes nothing",
     problems=(IdentifierInvalid, CodeInvalid),
 )
 async def verify_one_time_password(
@@ -122,6 +123,7 @@ async def verify_email_and_phone(
     "/check-user-availability",
     access=Public("before signing up"),
     rate="availability",
+    unrecorded="a question",
     problems=(IdentifierInvalid,),
 )
 async def check_user_availability(

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.crypto import same_secret
 from undercroft.foundation.ids import new_id
-from undercroft.foundation.jobs import enqueue
+from undercroft.foundation.jobs import enqueue, publish
 from undercroft.identity.auth.codes.delivery import TO_THE_IDENTIFIER, deliver_secret
 from undercroft.identity.auth.codes.errors import (
     ChannelMismatch,
@@ -20,6 +20,7 @@ from undercroft.identity.auth.codes.errors import (
 )
 from undercroft.identity.auth.codes.hashing import hash_code, hash_link
 from undercroft.identity.auth.codes.models import Form, OneTimeSecret, Purpose
+from undercroft.identity.auth.events import SignInFailed
 from undercroft.identity.parts import Identity
 from undercroft.identity.users.identifiers import Identifier
 from undercroft.notifications import Channel
@@ -98,6 +99,8 @@ async def prove_code(
     async with identity.database.unit_of_work() as own:
         row = await _claim_try(own, identity, ask, now)
     if row is None or not _fits(identity, row, code) or row.recipient is None:
+        async with identity.database.unit_of_work() as own:
+            publish(own, SignInFailed(row.user_id if row else None, f"otp:{ask.purpose.value}"))
         raise CodeInvalid
     if keep_tries:
         async with identity.database.unit_of_work() as own:

@@ -11,6 +11,8 @@ from sqlalchemy import delete, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.crypto import Keyring
+from undercroft.foundation.jobs import publish
+from undercroft.identity.auth.events import RecoveryCodesReplaced
 from undercroft.identity.auth.factors.models import RecoveryCode
 
 COUNT = 10
@@ -25,6 +27,7 @@ async def replace_codes(session: AsyncSession, keyring: Keyring, user_id: UUID) 
         RecoveryCode(code_hash=_hash(keyring, user_id, code), user_id=user_id) for code in codes
     )
     await session.flush()
+    publish(session, RecoveryCodesReplaced(user_id))
     return codes
 
 

@@ -28,6 +28,8 @@ from undercroft.identity.auth.service import check_own_password
 from undercroft.identity.parts import IdentityParts
 from undercroft.identity.users.errors import AboveYou, UserNotFound
 
+CHALLENGE = "a challenge; what is done with it is recorded"
+
 router = Router("/auth", tag="identity")
 users_router = Router("/users", tag="identity")
 
@@ -78,6 +80,7 @@ async def confirm_totp(
 @router.post(
     "/factors/passkeys/options",
     access=SteppedUp(),
+    unrecorded=CHALLENGE,
     problems=(TooManyFactors, StepUpRequired),
 )
 async def begin_passkey(
@@ -160,7 +163,7 @@ async def show_second_factor(
     return await tokens_read(session, signed_in)
 
 
-@router.post("/second-factor/passkey/options", access=HalfSignedIn())
+@router.post("/second-factor/passkey/options", access=HalfSignedIn(), unrecorded=CHALLENGE)
 async def begin_showing_passkey(
     session: Session, actor: CurrentActor, identity: IdentityParts
 ) -> schemas.PasskeyOptions:
@@ -185,7 +188,7 @@ async def show_passkey(
     return await tokens_read(session, signed_in)
 
 
-@router.post("/passkeys/options", access=Public("sign-in"), rate="login")
+@router.post("/passkeys/options", access=Public("sign-in"), rate="login", unrecorded=CHALLENGE)
 async def begin_passkey_sign_in(
     session: Session, identity: IdentityParts
 ) -> schemas.PasskeyOptions:

@@ -12,9 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
 from undercroft.foundation.ids import new_id
+from undercroft.foundation.jobs import publish
 from undercroft.identity.auth import lockout, sessions
 from undercroft.identity.auth.devices import Device
 from undercroft.identity.auth.errors import AccountNotActive
+from undercroft.identity.auth.events import (
+    FactorAdded,
+    FactorRemoved,
+    FactorsReset,
+    SignInFailed,
+)
 from undercroft.identity.auth.factors import passkeys, recovery_codes, totp
 from undercroft.identity.auth.factors.errors import (
     FactorNotFound,
@@ -172,6 +179,7 @@ async def show_code(
             await lockout.forget_failures(own, key)
         else:
             await lockout.count_failure(own, key, identity.settings, now)
+            publish(own, SignInFailed(me.user_id, "second_factor"))
     if method is None:
         raise SecondFactorInvalid
     return await sessions.show_again(session, identity, me.session_id, method=method, now=now)
@@ -241,6 +249,7 @@ async def remove_factor(
     await announce_user(session, user_id)
     user = await queries.get_user(session, user_id)
     await tell_owner(session, identity, user, Kind.SECOND_FACTOR_REMOVED)
+    publish(session, FactorRemoved(factor_id, user_id))
 
 
 async def replace_recovery_codes(
@@ -267,6 +276,7 @@ async def remove_all_factors(
     await recovery_codes.forget_codes(session, user_id)
     await sessions.end_all_sessions(session, user_id, reason="factors_reset")
     await tell_owner(session, identity, user, Kind.SECOND_FACTOR_REMOVED)
+    publish(session, FactorsReset(user_id, by=actor.user_id))
 
 
 async def _match(
@@ -302,6 +312,7 @@ async def _add(
     user = await queries.get_user(session, me.user_id)
     values = {"factor": factor.name}
     await tell_owner(session, identity, user, Kind.SECOND_FACTOR_ADDED, values)
+    publish(session, FactorAdded(factor.id, me.user_id, method))
     signed_in = await sessions.show_again(session, identity, me.session_id, method=method, now=now)
     return Added(factor, codes, signed_in)
 

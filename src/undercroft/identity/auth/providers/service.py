@@ -15,9 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.crypto import new_secret, same_secret, sha256
 from undercroft.foundation.ids import new_id
+from undercroft.foundation.jobs import publish
 from undercroft.identity.auth import sessions
 from undercroft.identity.auth.devices import Device
 from undercroft.identity.auth.errors import AccountNotActive, RegistrationClosed
+from undercroft.identity.auth.events import IdentityLinked, IdentityUnlinked
 from undercroft.identity.auth.providers.client import Profile, Trip
 from undercroft.identity.auth.providers.errors import (
     AccountExists,
@@ -201,6 +203,7 @@ async def link_identity(
     }
     statement = insert(LinkedIdentity).values(values).on_conflict_do_nothing()
     if await session.scalar(statement.returning(LinkedIdentity.id)) is not None:
+        publish(session, IdentityLinked(user_id, provider))
         return
     owner = select(LinkedIdentity.user_id).where(
         LinkedIdentity.provider == provider, LinkedIdentity.subject == profile.subject
@@ -290,6 +293,7 @@ async def unlink_identity(session: AsyncSession, user_id: UUID, identity_id: UUI
     )
     if not any(other_ways):
         raise LastWayIn
+    publish(session, IdentityUnlinked(identity_id, user_id))
 
 
 async def _find_linked(

@@ -1,0 +1,120 @@
+"""Every SELECT on the log. None without a time window or somebody's id."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from undercroft.foundation.db import PageRequest, paginate
+from undercroft.operations.activity.entries import time_of
+from undercroft.operations.activity.errors import ActivityNotFound, WindowEmpty, WindowTooWide
+from undercroft.operations.activity.models import ActorType, Entry, Level
+
+# The partitions of a quarter, walked along the key: what a question without an index may cost.
+WIDEST = timedelta(days=92)
+USUAL = timedelta(days=30)
+OLDEST = timedelta(days=36_500)
+MOST_FREQUENT = 10
+
+
+COMPARED = (
+    "level",
+    "action",
+    "module",
+    "user_id",
+    "target_id",
+    "address",
+    "api_key_id",
+    "actor_type",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityFilter:
+    """What entries must match; `since` is the first moment, `until` the first one after."""
+
+    since: datetime
+    until: datetime
+    level: Level | None = None
+    action: str | None = None
+    module: str | None = None
+    user_id: UUID | None = None
+    target_id: str | None = None
+    address: str | None = None
+    api_key_id: UUID | None = None
+    actor_type: ActorType | None = None
+
+    @property
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found = [Entry.created_at >= self.since, Entry.created_at < self.until]
+        for name in COMPARED:
+            value = getattr(self, name)
+            if value is not None:
+                found.append(getattr(Entry, name) == value)
+        return found
+
+
+def bounded(
+    given: ActivityFilter, since: datetime | None, until: datetime | None, *, now: datetime
+) -> ActivityFilter:
+    """The filter within its window; raises `WindowTooWide` for one that would scan everything."""
+    indexed = given.user_id is not None or given.target_id is not None
+    until = until or now + timedelta(minutes=1)
+    since = since or until - (OLDEST if indexed else USUAL)
+    if since >= until:
+        raise WindowEmpty
+    if not indexed and until - since > WIDEST:
+        raise WindowTooWide(WIDEST.days)
+    return replace(given, since=since, until=until)
+
+
+def _matching(wanted: ActivityFilter) -> Select[Any]:
+    return select(Entry).where(and_(*wanted.conditions))
+
+
+async def list_entries(
+    session: AsyncSession, wanted: ActivityFilter, page: PageRequest
+) -> tuple[list[Entry], str | None, int | None]:
+    """Newest first."""
+    keys = (Entry.created_at, Entry.id)
+    return await paginate(session, _matching(wanted), page, keys=keys)
+
+
+async def next_entries(
+    session: AsyncSession, wanted: ActivityFilter, after: Entry | None, limit: int
+) -> Sequence[Entry]:
+    """Oldest first, those after `after`: exports and scripts walk along the key."""
+    statement = _matching(wanted).order_by(Entry.created_at, Entry.id).limit(limit)
+    if after:
+        position = tuple_(Entry.created_at, Entry.id)
+        statement = statement.where(position > tuple_(after.created_at, after.id))
+    return (await session.scalars(statement)).all()
+
+
+async def get_entry(session: AsyncSession, entry_id: UUID) -> Entry:
+    """Raises `ActivityNotFound`, also for what cannot be an id of ours."""
+    if entry_id.version != 7:
+        raise ActivityNotFound
+    found = await session.get(Entry, (time_of(entry_id), entry_id))
+    if found is None:
+        raise ActivityNotFound
+    return found
+
+
+async def count_by(
+    session: AsyncSession, wanted: ActivityFilter, column: Any, *, most: int = MOST_FREQUENT
+) -> list[tuple[str, int]]:
+    """(value, entries) of the most frequent values."""
+    count = func.count()
+    statement = (
+        select(column, count)
+        .where(and_(*wanted.conditions))
+        .group_by(column)
+        .order_by(count.desc(), column)
+        .limit(most)
+    )
+    return [(row[0], row[1]) for row in await session.execute(statement)]
