@@ -315,7 +315,7 @@ def _control_plane(
     )
     app.state.parts = parts
     app.state.identity = identity
-    app.state.data = Data()
+    app.state.data = Data(rows)
     app.state.files = files
     add_problem_handlers(app)
     for router in CONTROL:

@@ -1,5 +1,6 @@
 """The README's first five minutes, word for word on a real server with two workers."""
 
+import gzip
 import http.client
 import json
 import os
@@ -165,3 +166,21 @@ def test_import_refuses_with_the_line(server: Served, tmp_path: Path):
     assert outcome.returncode == 1
     assert "Line 3" in outcome.stdout + outcome.stderr
     assert os.linesep in outcome.stdout + outcome.stderr
+
+
+def test_export_writes_what_was_imported(server: Served, tmp_path: Path):
+    table = {"name": "ports", "columns": [{"name": n, "type": TEXT} for n in ("faa", "name")]}
+    with api(server, signed_in(server, SUPERUSER)["access_token"]) as operator:
+        assert operator.post("/tables", json=table).status_code == 201
+    content = "faa,name\nJFK,John F Kennedy Intl\nLAX,Los Angeles Intl\n"
+    source = tmp_path / "ports.csv"
+    source.write_text(content)
+    assert undercroft(server, "import", str(source)).returncode == 0
+    assert undercroft(server, "export", "ports").stdout == content
+    target = tmp_path / "ports.ndjson.gz"
+    outcome = undercroft(server, "export", "ports", str(target), "--columns", "faa")
+    assert outcome.returncode == 0, outcome.stderr
+    assert gzip.decompress(target.read_bytes()) == b'{"faa":"JFK"}\n{"faa":"LAX"}\n'
+    refused = undercroft(server, "export", "nowhere", str(tmp_path / "x.csv"))
+    assert (refused.returncode, "No such table" in refused.stderr) == (1, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ports.csv", "ports.ndjson.gz"]

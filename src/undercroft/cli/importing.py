@@ -1,14 +1,22 @@
 """`undercroft import`: a file into a table, over the HTTP API of a running server."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+from urllib.parse import quote
 
 import typer
 
 from undercroft.cli.options import HomeOption, JsonOption
+from undercroft.cli.remote import (
+    DEFAULT_URL,
+    KeyOption,
+    UrlOption,
+    address,
+    bearer,
+    unreachable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,17 +36,8 @@ def import_file(
     table: Annotated[str | None, typer.Option(help="Default: the file's name.")] = None,
     schema: Annotated[str, typer.Option(help="Schema of the table.")] = "public",
     null: Annotated[str, typer.Option(help="Text that stands for NULL in CSV.")] = "",
-    url: Annotated[
-        str, typer.Option(envvar="UNDERCROFT_URL", help="A running server.")
-    ] = "http://127.0.0.1:8000",
-    key: Annotated[
-        str | None,
-        typer.Option(
-            envvar="UNDERCROFT_KEY",
-            help="Service key or access token. Default: the service key of the home.",
-            show_default=False,
-        ),
-    ] = None,
+    url: UrlOption = DEFAULT_URL,
+    key: KeyOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -47,25 +46,21 @@ def import_file(
 
     import httpx
 
-    from undercroft.foundation.settings import load_settings
-
     kind = _kind(file)
     target = table or _stem(file)
-    address = f"{url.rstrip('/')}{load_settings().prefix}/tables/{target}/import"
-    headers = {"Authorization": f"Bearer {key or _service_key(home)}", "Content-Type": kind}
+    path = f"/tables/{quote(target, safe='')}/import"
+    headers = bearer(key, home, "import") | {"Content-Type": kind}
     with _open(file) as (stream, size), _progress(target, size, hidden=as_json) as advance:
         try:
             response = httpx.post(
-                address,
+                address(url, path),
                 params={"schema": schema, "null": null},
                 headers=headers,
                 content=_chunks(stream, advance),
                 timeout=httpx.Timeout(30, read=3600, write=3600),
             )
-        except httpx.ConnectError as error:
-            _fail(f"Nothing answers at {url}. Is `undercroft serve` running?", error)
         except httpx.TransportError as error:
-            _fail(f"The connection to {url} broke; nothing was imported.", error)
+            unreachable(url, error, "nothing was imported")
     body = response.json()
     if response.is_error:
         print(json.dumps(body) if as_json else f"{file}: {body['title']}. {body['detail']}")
@@ -73,21 +68,6 @@ def import_file(
     rate = body["rows"] / max(body["seconds"], 0.001)
     line = f"{target}: {body['rows']:,} rows in {body['seconds']:.1f} s ({rate:,.0f} rows/s)"
     print(json.dumps(body) if as_json else line)
-
-
-def _fail(sentence: str, cause: Exception) -> NoReturn:
-    print(f"undercroft: {sentence}", file=sys.stderr)
-    raise typer.Exit(1) from cause
-
-
-def _service_key(home: Path | None) -> str:
-    from undercroft.cli.identity import with_identity
-    from undercroft.identity.bootstrap import role_keys
-
-    async def read(session: Any, identity: Any) -> str:
-        return (await role_keys(session, identity.keyring))["service_role"]
-
-    return with_identity(home, "import", read)
 
 
 def _stem(file: Path) -> str:

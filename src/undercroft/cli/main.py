@@ -9,6 +9,7 @@ from undercroft.cli import (
     activity,
     db,
     doctor,
+    exporting,
     groups,
     importing,
     jobs,
@@ -35,6 +36,7 @@ app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("rest")(rest.rest)
 app.command("import")(importing.import_file)
+app.command("export")(exporting.export_table)
 app.command("doctor")(doctor.doctor)
 app.add_typer(db.app, name="db")
 app.add_typer(settings.app, name="settings")

@@ -6,13 +6,18 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from undercroft.data.plane import RowsPlane
+
 # Each import takes a connection of its own; more at once would only share the same disk.
 MOST_IMPORTS = 4
+MOST_EXPORTS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
+    rows: RowsPlane
     imports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_IMPORTS))
+    exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_EXPORTS))
 
 
 def get_data(request: Request) -> Data:

@@ -1,7 +1,7 @@
 """The rows API on the platform: PostgREST's engine behind our own gate."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +20,8 @@ from undercroft.data.rest import (
     RestError,
 )
 from undercroft.data.rest.query.sql import ident
+from undercroft.data.rest.request import Head, HttpRequest
+from undercroft.data.rest.response import Response
 from undercroft.data.schema.cache import SchemaCache
 from undercroft.foundation.access import ANONYMOUS, Role
 from undercroft.foundation.context import current_request
@@ -67,6 +69,7 @@ class RowsPlane:
         if settings.database.pooled:
             session = {}
         options["server_settings"] |= session
+        self.connect = connect
         self._gate = gate
         self._listener = listener
         self._pool = Pool(
@@ -107,6 +110,35 @@ class RowsPlane:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
+
+    @property
+    def schemas(self) -> tuple[str, ...]:
+        return self._schemas.schemas
+
+    async def ask(
+        self,
+        method: str,
+        schema: str,
+        table: str,
+        query: bytes,
+        caller: Caller,
+        *,
+        prefer: str = "",
+        body: bytes = b"",
+    ) -> Response:
+        """Answer for other parts of this process as if asked over HTTP. Raises RestError."""
+        head = {"accept": "application/json", "content-type": "application/json"}
+        head |= {"prefer": prefer, "accept-profile": schema, "content-profile": schema}
+        request = HttpRequest(method, f"/{table}", query, Head(head, "{}", "{}"))
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> MutableMapping[str, Any]:
+            if messages:
+                return messages.pop()
+            await asyncio.Event().wait()  # nobody leaves
+            raise AssertionError
+
+        return await self._app.answer(request, receive, caller)
 
     async def start(self) -> None:
         """Read the schema once before the first request, if the database answers."""

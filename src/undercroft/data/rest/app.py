@@ -139,6 +139,10 @@ class RestApp:
         around = Around(self._config.prefix, request.query, profile, wanted.window.offset)
         return respond(wanted.intent, compiled, result, around)
 
+    async def answer(self, request: HttpRequest, receive: Receive, caller: Caller) -> Response:
+        """Answer a request of a caller who is known already. Raises RestError."""
+        return await self._answer(request, receive, caller, NOT_TIMED)
+
     async def _answer_batch(
         self, batch: Batch, request: HttpRequest, receive: Receive, caller: Caller
     ) -> Response:

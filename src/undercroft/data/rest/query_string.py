@@ -102,6 +102,16 @@ def _requoted(text: str) -> str:
     return text if _PLAIN.fullmatch(text) else quote(_unquote(text), safe="")
 
 
+def quoted_name(name: str) -> str:
+    """A name that is nothing but a name: no path, no embed, no reserved word."""
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def encoded(text: str) -> str:
+    """A text as part of a query string."""
+    return quote(text, safe="", errors="replace")
+
+
 def read_query(pairs: Pairs, *, calls_function: bool = False) -> QueryString:
     """Sort the parameters. With `calls_function`, those that are no filters are arguments."""
     named: dict[str, str] = {}

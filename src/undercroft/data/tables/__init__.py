@@ -6,6 +6,7 @@ from undercroft.data.tables.indexes.jobs import build_index
 from undercroft.data.tables.policies import routes as policy_routes
 from undercroft.data.tables.routes import PERMISSIONS as TABLE_PERMISSIONS
 from undercroft.data.tables.routes import router
+from undercroft.data.tables.rows import routes as row_routes
 from undercroft.data.tables.transfer import routes as transfer_routes
 
 ROUTERS = (
@@ -14,11 +15,13 @@ ROUTERS = (
     index_routes.router,
     constraint_routes.router,
     transfer_routes.router,
+    row_routes.router,
 )
 PERMISSIONS = (
     *TABLE_PERMISSIONS,
     *policy_routes.PERMISSIONS,
     *transfer_routes.PERMISSIONS,
+    *row_routes.PERMISSIONS,
 )
 JOBS = (build_index,)
 

@@ -7,8 +7,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from undercroft.data.json_text import loads
 from undercroft.data.rest.batch.errors import unresolved
-from undercroft.data.rest.batch.steps import REF, dump, parse_result
+from undercroft.data.rest.batch.steps import REF, dump
 
 Results = Mapping[str, bytes]
 
@@ -41,7 +42,7 @@ def resolve_where(where: Any, results: Results) -> Any:
 
 def _look_up(path: str, results: Results) -> Any:
     name, _, rest = path.partition(".")
-    rows = parse_result(results[name])
+    rows = loads(results[name])
     if isinstance(rows, dict):
         rows = [rows]
     if not isinstance(rows, list):

@@ -8,9 +8,11 @@ import string
 from typing import Any
 from urllib.parse import quote
 
+from undercroft.data.json_text import Numeral
 from undercroft.data.rest import media
-from undercroft.data.rest.batch.steps import Numeral, Step, dump
+from undercroft.data.rest.batch.steps import Step, dump
 from undercroft.data.rest.errors import RestError
+from undercroft.data.rest.query_string import encoded, quoted_name
 from undercroft.data.rest.request import Head, HttpRequest, Resource
 from undercroft.data.rest.syntax.filters import array_literal
 
@@ -76,10 +78,10 @@ def _query(step: Step) -> bytes:
         if number is not None
     ]
     if step.on_conflict:
-        pairs.append(("on_conflict", ",".join(_quoted(name) for name in step.on_conflict)))
+        pairs.append(("on_conflict", ",".join(quoted_name(name) for name in step.on_conflict)))
     if isinstance(step.where, dict):
-        pairs += [(_quoted(name), _filter(name, value)) for name, value in _filters(step.where)]
-    parts = [f"{_encoded(key)}={_encoded(value)}" for key, value in pairs]
+        pairs += [(quoted_name(name), _filter(name, value)) for name, value in _filters(step.where)]
+    parts = [f"{encoded(key)}={encoded(value)}" for key, value in pairs]
     if isinstance(step.where, str) and step.where:
         parts.append(quote(step.where, safe=string.printable))
     return "&".join(parts).encode("latin-1")
@@ -127,15 +129,6 @@ def _text(value: Any) -> str:
         case Numeral() | str():
             return str(value)
     return dump(value).decode()
-
-
-def _quoted(name: str) -> str:
-    """A name that is nothing but a name: no path, no embed, no reserved word."""
-    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _encoded(text: str) -> str:
-    return quote(text, safe="", errors="replace")
 
 
 def _bad_filter(name: str, what: str) -> RestError:

@@ -1,27 +1,19 @@
 """Reads the body of a batch into steps, refusing whatever can be refused before anything runs."""
 
-import json
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NoReturn, get_args
+from typing import Annotated, Any, Literal
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from undercroft.data import json_text
 from undercroft.data.rest.batch.errors import malformed, step_error
 from undercroft.data.rest.errors import RestError
 
 MOST_STEPS = 1000
 REF = "$ref"
 Op = Literal["insert", "upsert", "update", "delete", "select", "call"]
-OPS = get_args(Op)
 Columns = Annotated[list[Annotated[str, Field(min_length=1, max_length=63)]], Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1, max_length=63)]
-
-
-class Numeral(str):
-    """A number as it was written: a float would lose digits that `numeric` keeps."""
-
-    __slots__ = ()
 
 
 class Step(BaseModel):
@@ -80,14 +72,9 @@ def read_steps(raw: bytes) -> list[Step]:
 def dump(value: Any) -> bytes:
     """JSON of a value that came from `read_steps`."""
     try:
-        return orjson.dumps(value, default=_numeral, option=orjson.OPT_PASSTHROUGH_SUBCLASS)
+        return json_text.dumps(value)
     except (TypeError, RecursionError) as error:
         raise malformed("A value is nested too deeply or is not text.") from error
-
-
-def parse_result(raw: bytes) -> Any:
-    """What a step gave, its numbers with all their digits."""
-    return json.loads(raw, parse_float=Numeral, parse_int=_integer)
 
 
 def references(value: Any) -> Iterator[str]:
@@ -103,28 +90,11 @@ def references(value: Any) -> Iterator[str]:
                 yield from references(inner)
 
 
-def _numeral(value: Any) -> Any:
-    if isinstance(value, Numeral):
-        return orjson.Fragment(str(value))
-    raise TypeError(type(value).__name__)
-
-
 def _parse(raw: bytes) -> Any:
     try:
-        return json.loads(
-            raw, parse_float=Numeral, parse_int=_integer, parse_constant=_not_a_number
-        )
+        return json_text.loads(raw)
     except (ValueError, RecursionError) as error:
         raise malformed("Empty or invalid json") from error
-
-
-def _integer(text: str) -> int | Numeral:
-    # orjson writes 64 bits; more digits are kept as they stand.
-    return int(text) if len(text) < 19 else Numeral(text)
-
-
-def _not_a_number(word: str) -> NoReturn:
-    raise ValueError(word)
 
 
 def _step(item: Any, number: int) -> Step:

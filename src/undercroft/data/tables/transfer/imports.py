@@ -6,13 +6,13 @@ The table's owner copies, so row security does not apply: importing needs its ow
 import csv
 import io
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import asyncpg
-import orjson
 
+from undercroft.data.json_text import dumps, loads
 from undercroft.data.tables.errors import ImportRefused
 from undercroft.data.tables.queries import Table
 from undercroft.foundation.db import Database
@@ -41,7 +41,7 @@ async def import_rows(
     database: Database,
     settings: DataSettings,
     table: Table,
-    known: Sequence[str],
+    known: Mapping[str, str],
     body: Counted,
     *,
     kind: Format,
@@ -49,7 +49,7 @@ async def import_rows(
 ) -> int:
     """Copy `body` into `table` in one transaction and return the number of rows.
 
-    `known` are the table's columns, `null` the text that stands for NULL in CSV. Raises
+    `known` are the types of its columns, `null` the text that stands for NULL in CSV. Raises
     `ImportRefused`; nothing is kept then.
     """
     source = _csv(body, known) if kind == "csv" else _ndjson(body, known)
@@ -100,7 +100,7 @@ def _refusal(error: asyncpg.PostgresError) -> ImportRefused:
     return ImportRefused(line, str(error.args[0]), found[2] if found else None)
 
 
-async def _csv(body: Counted, known: Sequence[str]) -> AsyncIterator[Any]:
+async def _csv(body: Counted, known: Mapping[str, str]) -> AsyncIterator[Any]:
     """Yield the column names of the header, then the file as it is, header included."""
     chunks = aiter(body)
     head = b""
@@ -120,7 +120,7 @@ async def _csv(body: Counted, known: Sequence[str]) -> AsyncIterator[Any]:
         yield chunk
 
 
-def _check_columns(columns: Sequence[str], known: Sequence[str]) -> None:
+def _check_columns(columns: Sequence[str], known: Mapping[str, str]) -> None:
     if not columns:
         raise ImportRefused(1, "The first line must name the columns.")
     for name in columns:
@@ -130,7 +130,7 @@ def _check_columns(columns: Sequence[str], known: Sequence[str]) -> None:
         raise ImportRefused(1, "A column is named twice.")
 
 
-async def _ndjson(body: Counted, known: Sequence[str]) -> AsyncIterator[Any]:
+async def _ndjson(body: Counted, known: Mapping[str, str]) -> AsyncIterator[Any]:
     """Yield the column names of the first object, then COPY's text format for every object."""
     columns: list[str] | None = None
     pending = bytearray()
@@ -142,7 +142,7 @@ async def _ndjson(body: Counted, known: Sequence[str]) -> AsyncIterator[Any]:
             columns = list(row)
             _check_columns(columns, known)
             yield columns
-        pending += _text_row(row, columns, number)
+        pending += _text_row(row, columns, known, number)
         if len(pending) > BATCH_BYTES:
             yield bytes(pending)
             pending.clear()
@@ -166,8 +166,8 @@ async def _lines(body: Counted) -> AsyncIterator[tuple[int, bytes]]:
 
 def _object(line: bytes, number: int) -> dict[str, Any]:
     try:
-        row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
+        row = loads(line)
+    except (ValueError, RecursionError) as error:
         raise ImportRefused(number, "This is not JSON.") from error
     if not isinstance(row, dict):
         raise ImportRefused(number, "This is not a JSON object.")
@@ -177,21 +177,46 @@ def _object(line: bytes, number: int) -> dict[str, Any]:
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def _text_row(row: dict[str, Any], columns: Sequence[str], number: int) -> bytes:
+def _text_row(
+    row: dict[str, Any], columns: Sequence[str], types: Mapping[str, str], number: int
+) -> bytes:
     if extra := next((name for name in row if name not in columns), None):
         raise ImportRefused(number, f"The first line did not name '{extra}'.", extra)
-    cells = (_cell(row.get(name)) for name in columns)
-    return "\t".join(cells).encode() + b"\n"
+    try:
+        cells = [_cell(row.get(name), types[name]) for name in columns]
+        return "\t".join(cells).encode() + b"\n"
+    except (TypeError, UnicodeEncodeError, RecursionError) as error:
+        raise ImportRefused(number, "A value is not text, or nested too deeply.") from error
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, kind: str) -> str:
     """One value in COPY's text format."""
+    if value is None:
+        return "\\N"
+    if kind in ("json", "jsonb"):
+        return dumps(value).decode().translate(ESCAPES)
+    if isinstance(value, list) and kind.endswith("[]"):
+        return _array(value).translate(ESCAPES)
+    return _plain(value).translate(ESCAPES)
+
+
+def _plain(value: Any) -> str:
     match value:
-        case None:
-            return "\\N"
         case str():
-            return value.translate(ESCAPES)
+            return value
         case bool():
             return "t" if value else "f"
-        case _:
-            return orjson.dumps(value).decode().translate(ESCAPES)
+    return dumps(value).decode()
+
+
+def _array(items: list[Any]) -> str:
+    return "{" + ",".join(_element(item) for item in items) + "}"
+
+
+def _element(item: Any) -> str:
+    match item:
+        case None:
+            return "NULL"
+        case list():
+            return _array(item)
+    return '"' + _plain(item).replace("\\", "\\\\").replace('"', '\\"') + '"'

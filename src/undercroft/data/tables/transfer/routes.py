@@ -1,22 +1,54 @@
 """`/tables/{table}/import` and `/export`: HTTP in and out."""
 
+import csv
 import time
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Path, Query, Request
 from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from undercroft.data.parts import DataParts
 from undercroft.data.tables import queries
 from undercroft.data.tables.access import SchemaName
-from undercroft.data.tables.errors import ImportRefused, ImportsBusy, TableNotFound
+from undercroft.data.tables.errors import (
+    ColumnNotFound,
+    ExportsBusy,
+    ImportRefused,
+    ImportsBusy,
+    StatementRefused,
+    TableBusy,
+    TableNotFound,
+)
+from undercroft.data.tables.transfer.exports import Export, RunningExport
+from undercroft.data.tables.transfer.exports import Format as ExportFormat
 from undercroft.data.tables.transfer.imports import Counted, Format, import_rows
 from undercroft.data.tables.transfer.schemas import Imported
 from undercroft.foundation.access import Needs, Permission
-from undercroft.foundation.http import Parts, Router
+from undercroft.foundation.http import CurrentActor, Parts, Router
 from undercroft.foundation.problems import ClientGone, UnsupportedMediaType
 
-PERMISSIONS = (Permission("tables:import", "Fill tables from files, past row security."),)
+PERMISSIONS = (
+    Permission("tables:import", "Fill tables from files, past row security."),
+    Permission("tables:export", "Copy whole tables into files, past row security."),
+)
+EXPORT_TYPES: dict[ExportFormat, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "ndjson": "application/x-ndjson",
+}
+EXPORT_BODY = {
+    "responses": {
+        "200": {
+            "description": "The rows, streamed; the connection breaks where a copy does.",
+            "content": {
+                kind.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
+                for kind in EXPORT_TYPES.values()
+            },
+        }
+    }
+}
 MEDIA_TYPES: dict[str, Format] = {
     "text/csv": "csv",
     "application/csv": "csv",
@@ -62,7 +94,8 @@ async def import_table(
     # The copy takes hours if it must: no transaction of the request stays open meanwhile.
     async with parts.database.unit_of_work() as session:
         found = await queries.get_table(session, schema, table)
-        known = [row["name"] for row in await queries.list_columns(session, found)]
+        columns = await queries.list_columns(session, found)
+    known = {row["name"]: row["type"] for row in columns if row["generated"] is None}
     started = time.perf_counter()
     body = Counted(request.stream())
     async with data.imports:
@@ -74,3 +107,71 @@ async def import_table(
             raise ClientGone from error
     seconds = round(time.perf_counter() - started, 3)
     return Imported(table=found.name, rows=rows, bytes=body.size, seconds=seconds)
+
+
+@router.get(
+    "/export",
+    access=Needs("tables:export"),
+    openapi=EXPORT_BODY,
+    response_class=StreamingResponse,
+    problems=(TableNotFound, ColumnNotFound, ExportsBusy, TableBusy, StatementRefused),
+)
+async def export_table(
+    request: Request,
+    table: Annotated[str, Path(max_length=63)],
+    parts: Parts,
+    data: DataParts,
+    actor: CurrentActor,
+    schema: SchemaName = "public",
+    kind: Annotated[ExportFormat, Query(alias="format")] = "csv",
+    columns: Annotated[
+        str, Query(max_length=10_000, description="Names, comma-separated. Default: all.")
+    ] = "",
+    as_caller: Annotated[bool, Query(description="Only rows that your policies show you.")] = False,
+) -> StreamingResponse:
+    """Copy a table into CSV with a header line, or NDJSON; compressed where gzip is accepted."""
+    async with parts.database.unit_of_work() as session:
+        found = await queries.get_table(session, schema, table)
+        known = [row["name"] for row in await queries.list_columns(session, found)]
+    gzip = "gzip" in request.headers.get("accept-encoding", "")
+    export = Export(
+        table=found,
+        columns=_chosen(columns, known),
+        kind=kind,
+        gzip=gzip,
+        actor=actor if as_caller else None,
+        milliseconds=int(parts.settings.data.import_timeout.total_seconds() * 1000),
+    )
+    connect = data.rows.connect if as_caller else parts.database.connector("export")
+    running = await RunningExport.start(data.exports, connect, export)
+    headers = {"Content-Disposition": _attachment(found.name, kind), "Vary": "Accept-Encoding"}
+    if gzip:
+        headers["Content-Encoding"] = "gzip"
+    return Exported(running, media_type=EXPORT_TYPES[kind], headers=headers)
+
+
+class Exported(StreamingResponse):
+    """Ends the copy with the response, however that ends."""
+
+    def __init__(self, running: RunningExport, **options: Any) -> None:
+        super().__init__(running.pieces(), **options)
+        self._running = running
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._running.close()
+
+
+def _chosen(columns: str, known: list[str]) -> list[str]:
+    """The columns asked for, in that order."""
+    asked = next(csv.reader([columns]), []) if columns else known
+    for name in asked:
+        if name not in known:
+            raise ColumnNotFound(name)
+    return asked
+
+
+def _attachment(name: str, kind: str) -> str:
+    return f"attachment; filename*=UTF-8''{quote(f'{name}.{kind}', safe='')}"

@@ -1,0 +1,80 @@
+"""What commands that ask a running server have in common: where it is and who asks."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    import httpx
+
+UrlOption = Annotated[str, typer.Option(envvar="UNDERCROFT_URL", help="A running server.")]
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="UNDERCROFT_KEY",
+        help="Service key or access token. Default: the service key of the home.",
+        show_default=False,
+    ),
+]
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+def fail(sentence: str, cause: Exception | None = None) -> NoReturn:
+    print(f"undercroft: {sentence}", file=sys.stderr)
+    raise typer.Exit(1) from cause
+
+
+def unreachable(url: str, error: "httpx.TransportError", consequence: str) -> NoReturn:
+    import httpx
+
+    if isinstance(error, httpx.ConnectError):
+        fail(f"Nothing answers at {url}. Is `undercroft serve` running?", error)
+    fail(f"The connection to {url} broke; {consequence}.", error)
+
+
+def address(url: str, path: str) -> str:
+    """The address of a path of the control plane."""
+    from undercroft.foundation.settings import load_settings
+
+    return f"{url.rstrip('/')}{load_settings().prefix}{path}"
+
+
+def bearer(key: str | None, home: Path | None, command: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key or _service_key(home, command)}"}
+
+
+def get(
+    path: str, *, url: str, key: str | None, home: Path | None, command: str, **params: Any
+) -> "httpx.Response":
+    """Ask the control plane; a refusal ends the command with its sentence."""
+    import httpx
+
+    headers = bearer(key, home, command)
+    try:
+        response = httpx.get(address(url, path), headers=headers, params=params, timeout=60)
+    except httpx.TransportError as error:
+        unreachable(url, error, "nothing was read")
+    if response.is_error:
+        fail(sentence_of(response))
+    return response
+
+
+def sentence_of(response: "httpx.Response") -> str:
+    """A problem in one line; anything else that answered, by its status."""
+    try:
+        body = response.json()
+        return f"{body['title']}. {body['detail']}".strip()
+    except (ValueError, KeyError, TypeError):
+        return f"The server answered {response.status_code}."
+
+
+def _service_key(home: Path | None, command: str) -> str:
+    from undercroft.cli.identity import with_identity
+    from undercroft.identity.bootstrap import role_keys
+
+    async def read(session: Any, identity: Any) -> str:
+        return (await role_keys(session, identity.keyring))["service_role"]
+
+    return with_identity(home, command, read)

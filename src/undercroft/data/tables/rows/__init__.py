@@ -1,0 +1,1 @@
+"""A table's rows as a simple grid, by the engine of `/rest/v1`."""
