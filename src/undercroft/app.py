@@ -67,6 +67,7 @@ from undercroft.webhooks import jobs as webhook_jobs
 from undercroft.webhooks import listener as webhook_listener
 from undercroft.webhooks import personal as webhook_personal
 from undercroft.webhooks import routes as webhook_routes
+from undercroft.webhooks.feed import ChangeFeed
 from undercroft.webhooks.pump import Sender
 
 CONTROL: tuple[Router, ...] = (
@@ -204,7 +205,12 @@ async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
     parts, identity = build_parts(settings)
     apps = find_apps(settings)
     residents = (
-        (ChangeReader(parts.database, parts.cache).run,) if settings.realtime.enabled else ()
+        (
+            ChangeReader(parts.database, parts.cache).run,
+            ChangeFeed(parts.database, parts.listener, settings.webhooks).run,
+        )
+        if settings.realtime.enabled
+        else ()
     )
     await parts.listener.start()
     files = storage.Files(settings, parts.database)

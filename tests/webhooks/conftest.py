@@ -75,10 +75,11 @@ async def an_office(settings: Settings) -> AsyncIterator[Office]:
         make_client(app) as client,
         open_workplace(settings) as workplace,
     ):
-        working = asyncio.create_task(work(settings, workplace, stop))
+        working = [asyncio.create_task(work(settings, workplace, stop))]
+        working += [asyncio.ensure_future(resident(stop)) for resident in workplace.residents]
         yield Office(app, settings, client, await sign_in(client, SUPERUSER))
         stop.set()
-        await working
+        await asyncio.gather(*working)
 
 
 def office_settings(engines: EngineAddresses, database: str, hooks: WebhookSettings) -> Settings:

@@ -390,9 +390,9 @@ class TestReplay:
             await office.admin.patch(path, json={"is_enabled": True})
             replayed = await office.admin.post(f"{path}/replay", json=since)
             assert replayed.status_code == 202
-            assert replayed.json()["replayed"] >= len(missed)
-            for person in people:
-                await about(server, "user_id", person.id)
+            assert replayed.json()["replayed"] == len(missed)
+            heard = [json.loads((await server.next()).body)["data"] for _ in missed]
+            assert {person.id for person in people} == {entry["user_id"] for entry in heard}
 
     async def test_a_time_without_a_zone_is_refused(self, office: Office):
         made = await office.webhook("https://hooks.example.com/in")

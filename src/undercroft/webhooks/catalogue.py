@@ -15,6 +15,8 @@ from undercroft.identity.auth import events as auth
 from undercroft.identity.features import events as features
 from undercroft.identity.organizations import events as organizations
 from undercroft.identity.users import events as users
+from undercroft.storage import events as storage
+from undercroft.storage.names import SYSTEM_PREFIX
 from undercroft.webhooks import events as own
 
 PING = "webhook.ping"
@@ -47,8 +49,12 @@ NAMES: Mapping[type, str] = {
     access.GroupPermissionsChanged: "group.permissions_changed",
     access.ApiKeyCreated: "api_key.created",
     access.ApiKeyRevoked: "api_key.revoked",
+    storage.ObjectUploaded: "object.uploaded",
+    storage.ObjectMoved: "object.moved",
+    storage.ObjectRemoved: "object.removed",
     own.WebhookDisabled: "webhook.disabled",
 }
+# `webhook.ping` comes to whoever is pinged, and changes of tables to who asks for the table.
 EVENT_TYPES = frozenset(NAMES.values()) | frozenset(BY_STATUS.values()) | {PING}
 
 for _event in (*NAMES, users.UserStatusChanged):
@@ -87,6 +93,9 @@ def fields_of(name: str) -> list[str]:
 
 
 def _name_of(event: Any) -> str | None:
+    # Files that a wing keeps for itself; it has facts of its own to tell.
+    if str(getattr(event, "bucket", "")).startswith(SYSTEM_PREFIX):
+        return None
     if isinstance(event, users.UserStatusChanged):
         return BY_STATUS.get(event.status)
     return NAMES.get(type(event))

@@ -32,6 +32,27 @@ class WebhookOrganizationUnknown(Invalid):
     detail = "Or none that this key acts in."
 
 
+class WatchedTableUnknown(Invalid):
+    title = "There is no such table"
+    detail = "No table {table} is open to the API."
+
+    def __init__(self, table: str) -> None:
+        super().__init__(table=table)
+
+
+class TableNotWatchable(Conflict):
+    title = "The table cannot be watched"
+    detail = "{table} is locked, unlogged or somebody else's."
+
+    def __init__(self, table: str) -> None:
+        super().__init__(table=table)
+
+
+class ChangesNotOfOrganization(Invalid):
+    title = "Changes of tables belong to no organization"
+    detail = "Leave out the organization or the changes."
+
+
 class TooManyWebhooks(Conflict):
     title = "There are enough webhooks"
     detail = "At most {most} are kept for one organization."

@@ -8,12 +8,14 @@ takes a few deliveries of each webhook at a time, so they do not keep each other
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import func, select, text
+from sqlalchemy import Text, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.crypto import Keyring
@@ -32,6 +34,7 @@ LEASE = timedelta(seconds=30)
 # Then another job goes on, so that a worker that is told to stop waits no longer than this.
 SLICE = 20.0
 LOOK_AGAIN = 0.5
+STAY = 10.0
 EXCERPT_BYTES = 1024
 EXCERPT_PATIENCE = timedelta(seconds=2)
 LONGEST_RETRY_AFTER = timedelta(hours=1)
@@ -86,6 +89,8 @@ class Sender:
     settings: WebhookSettings
     keyring: Keyring
     outbound: Outbound
+    # Set by jobs of this process that found another one pumping.
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,7 @@ class Parcel:
     delivery: Delivery
     event: Event
     webhook: Webhook
+    data: str
 
 
 class Pump:
@@ -118,6 +124,7 @@ class Pump:
             due = await self._next_due()
             if due is None or due > utc_now() or self._is_over():
                 return due
+        self._sender.news.set()
         return None
 
     async def _drain(self) -> None:
@@ -131,10 +138,26 @@ class Pump:
             for parcel in await self._claim():
                 self._running.add(asyncio.create_task(self._deliver(parcel)))
             if not self._running:
-                return
+                if not await self._stay():
+                    return
+                continue
             _, self._running = await asyncio.wait(
                 self._running, timeout=LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
             )
+
+    async def _stay(self) -> bool:
+        """Wait for what is due soon: the queue looks for delayed jobs every few seconds only."""
+        due = await self._next_due()
+        if due is None or self._is_over():
+            return False
+        wait = (due - utc_now()).total_seconds()
+        if wait > STAY:
+            return False
+        self._sender.news.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(min(wait, LOOK_AGAIN), 0)):
+                await self._sender.news.wait()
+        return True
 
     async def _stop(self) -> None:
         """Only a cancelled pump has calls left; they are made again when their claim is over."""
@@ -180,7 +203,7 @@ class Pump:
 
     async def _call(self, parcel: Parcel) -> Outcome:
         started_at, started = utc_now(), time.monotonic()
-        body = body_of(parcel.event)
+        body = body_of(parcel.event, parcel.data)
         keys = keys_of(parcel.webhook, self._sender.keyring, now=started_at)
         headers = {
             "content-type": "application/json",
@@ -215,7 +238,8 @@ class Pump:
 
 async def _load(session: AsyncSession, ids: Sequence[object]) -> list[Parcel]:
     statement = (
-        select(Delivery, Event, Webhook)
+        select(Delivery, Event, Webhook, cast(Event.data, Text))
+        .options(defer(Event.data))
         .join(Event, Event.id == Delivery.event_id)
         .join(Webhook, Webhook.id == Delivery.webhook_id)
         .where(Delivery.id.in_(ids))

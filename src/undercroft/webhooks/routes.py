@@ -19,9 +19,12 @@ from undercroft.webhooks.access import (
 from undercroft.webhooks.body import payload_of
 from undercroft.webhooks.catalogue import EVENT_TYPES, fields_of
 from undercroft.webhooks.errors import (
+    ChangesNotOfOrganization,
     DeliveryNotFound,
+    TableNotWatchable,
     TooManyWebhooks,
     UnknownEventTypes,
+    WatchedTableUnknown,
     WebhookDisabledNow,
     WebhookNotFound,
     WebhookOrganizationUnknown,
@@ -30,7 +33,8 @@ from undercroft.webhooks.errors import (
 
 PERMISSIONS = (
     Permission(
-        "webhooks:manage", "Send what happens here to other servers, and see what was sent."
+        "webhooks:manage",
+        "Send what happens here, rows of any table included, to other servers; see what was sent.",
     ),
 )
 MANAGE = Needs("webhooks:manage")
@@ -66,6 +70,9 @@ async def list_event_types() -> schemas.EventTypeList:
         WebhookTargetRefused,
         UnknownEventTypes,
         WebhookOrganizationUnknown,
+        WatchedTableUnknown,
+        TableNotWatchable,
+        ChangesNotOfOrganization,
         TooManyWebhooks,
     ),
 )
@@ -87,7 +94,14 @@ async def get_webhook(webhook: WebhookToRead) -> schemas.WebhookRead:
 @router.patch(
     "/{webhook_id}",
     access=MANAGE,
-    problems=(WebhookNotFound, WebhookTargetRefused, UnknownEventTypes),
+    problems=(
+        WebhookNotFound,
+        WebhookTargetRefused,
+        UnknownEventTypes,
+        WatchedTableUnknown,
+        TableNotWatchable,
+        ChangesNotOfOrganization,
+    ),
 )
 async def update_webhook(
     change: schemas.WebhookUpdate,
@@ -97,7 +111,7 @@ async def update_webhook(
     actor: CurrentActor,
 ) -> schemas.WebhookRead:
     """Change a webhook, or switch it off and on."""
-    changes = change.model_dump(exclude_unset=True)
+    changes = change.model_dump(exclude_unset=True, mode="json")
     changed = await service.update_webhook(session, desk, webhook, changes, actor=actor)
     return schemas.WebhookRead.model_validate(changed)
 

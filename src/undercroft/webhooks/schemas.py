@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
+from undercroft.webhooks.changes import TableChanges
+
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Url = Annotated[str, StringConstraints(min_length=8, max_length=2048)]
 EventPattern = Annotated[str, StringConstraints(min_length=1, max_length=100)]
@@ -17,6 +19,13 @@ Events = Annotated[
         examples=[["user.created", "organization.*"]],
     ),
 ]
+Changes = Annotated[
+    list[TableChanges],
+    Field(
+        max_length=50,
+        description="Tables whose changes are told, whole rows, whoever may see them.",
+    ),
+]
 State = Literal["pending", "delivered", "dead", "skipped"]
 
 
@@ -26,6 +35,7 @@ class WebhookCreate(BaseModel):
     name: Name = Field(examples=["CRM"])
     url: Url = Field(examples=["https://crm.example.com/hooks/undercroft"])
     events: Events = []
+    changes: Changes = []
     organization_id: UUID | None = Field(
         None, description="Only what happens in this organization. Left out: the whole platform."
     )
@@ -40,6 +50,7 @@ class WebhookUpdate(BaseModel):
     name: Name = ""
     url: Url = ""
     events: Events = []
+    changes: Changes = []
     is_enabled: bool = Field(default=True, description="True ends a pause and forgets failures.")
 
 
@@ -50,6 +61,7 @@ class WebhookRead(BaseModel):
     name: str
     url: str
     events: list[str]
+    changes: list[TableChanges]
     organization_id: UUID | None
     is_enabled: bool
     disabled_reason: str | None = Field(

@@ -1,6 +1,6 @@
 """The verbs on webhooks: make, change, rotate, delete, try, send again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,9 @@ from undercroft.foundation.outbound import Rules, TargetRefused
 from undercroft.foundation.settings import WebhookSettings
 from undercroft.webhooks import queries, signing
 from undercroft.webhooks.catalogue import EVENT_TYPES, PING
+from undercroft.webhooks.changes import TableChanges, unwatch, watch
 from undercroft.webhooks.errors import (
+    ChangesNotOfOrganization,
     TooManyWebhooks,
     UnknownEventTypes,
     WebhookDisabledNow,
@@ -50,10 +52,11 @@ async def create_webhook(
     _check_target(desk, new.url)
     _check_events(new.events)
     organization_id = await _organization(session, new.organization_id, actor)
+    await _watch(session, organization_id, new.changes)
     await _check_room(session, desk, organization_id)
     secret = signing.new_secret()
     webhook = Webhook(
-        **new.model_dump(exclude={"organization_id"}),
+        **new.model_dump(exclude={"organization_id"}, mode="json"),
         organization_id=organization_id,
         sealed_secret=desk.keyring.seal(signing.SEAL, secret),
         created_by=actor.user_id,
@@ -72,6 +75,9 @@ async def update_webhook(
     if "url" in changes:
         _check_target(desk, changes["url"])
     _check_events(changes.get("events", ()))
+    before = _asked(webhook)
+    if "changes" in changes:
+        await _watch(session, webhook.organization_id, _parsed(changes["changes"]))
     for name, value in changes.items():
         setattr(webhook, name, value)
     if changes.get("is_enabled") or "url" in changes:
@@ -82,6 +88,8 @@ async def update_webhook(
     await session.refresh(webhook)
     if not webhook.is_enabled:
         await skip_pending(session, webhook.id)
+    if "changes" in changes:
+        await unwatch(session, before)
     await enqueue(session, deliver)
     publish(session, WebhookUpdated(webhook.id, tuple(sorted(changes)), by=actor.user_id))
     return webhook
@@ -105,8 +113,10 @@ async def rotate_secret(
 
 async def delete_webhook(session: AsyncSession, webhook: Webhook, *, actor: Actor) -> None:
     """Nothing more is sent to it; a job removes its deliveries."""
+    left = _asked(webhook)
     await session.delete(webhook)
     await session.flush()
+    await unwatch(session, left)
     await enqueue(session, forget_webhook, webhook_id=webhook.id)
     publish(session, WebhookDeleted(webhook.id, by=actor.user_id))
 
@@ -183,6 +193,22 @@ def _check_target(desk: Desk, url: str) -> None:
 def _check_events(events: Iterable[str]) -> None:
     if unknown := set(events) - EVENT_TYPES - KINDS:
         raise UnknownEventTypes(unknown)
+
+
+async def _watch(
+    session: AsyncSession, organization_id: UUID | None, asked: Sequence[TableChanges]
+) -> None:
+    if asked and organization_id:
+        raise ChangesNotOfOrganization
+    await watch(session, asked)
+
+
+def _asked(webhook: Webhook) -> list[TableChanges]:
+    return _parsed(webhook.changes)
+
+
+def _parsed(changes: Iterable[Mapping[str, Any]]) -> list[TableChanges]:
+    return [TableChanges.model_validate(entry) for entry in changes]
 
 
 async def _organization(
