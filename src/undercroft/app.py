@@ -63,6 +63,8 @@ from undercroft.operations import activity, health
 from undercroft.operations.health.checks import VERSION
 from undercroft.realtime import jobs as realtime_jobs
 from undercroft.realtime.changes.reader import ChangeReader
+from undercroft.realtime.sockets.plane import PREFIX as REALTIME_PREFIX
+from undercroft.realtime.sockets.plane import RealtimePlane
 from undercroft.webhooks import jobs as webhook_jobs
 from undercroft.webhooks import listener as webhook_listener
 from undercroft.webhooks import personal as webhook_personal
@@ -170,12 +172,23 @@ def create_app(settings: Settings | None = None) -> Application:
         settings, authenticator_url(settings), identity.gate, parts.listener, parts.keyring
     )
     files = storage.Files(settings, parts.database)
-    control = _control_plane(settings, parts, identity, rows, files)
+    realtime = RealtimePlane(
+        settings,
+        authenticator_url(settings),
+        identity.gate,
+        parts.database,
+        parts.cache,
+        parts.listener,
+    )
+    control = _control_plane(settings, parts, identity, rows, files, realtime)
     _join(control, apps, settings)
     refusals = activity.Refusals(parts.database)
     control.state.refusals = refusals
     control.state.end_telemetry = end_telemetry
-    hot = {ROWS_PREFIX: _rows_enveloped(rows, settings, parts, refusals)}
+    hot = {
+        ROWS_PREFIX: _rows_enveloped(rows, settings, parts, refusals),
+        REALTIME_PREFIX: _realtime_enveloped(realtime, settings, parts),
+    }
     planes = Planes(_enveloped(control, settings), hot)
     return Application(_outer(planes, settings), parts, control, permissions_of(apps))
 
@@ -291,6 +304,7 @@ def _control_plane(
     identity: Identity,
     rows: RowsPlane,
     files: storage.Files,
+    realtime: RealtimePlane,
 ) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -304,8 +318,10 @@ def _control_plane(
             stack.push_async_callback(app.state.refusals.stop)
             stack.push_async_callback(parts.listener.stop)
             stack.push_async_callback(rows.stop)
+            stack.push_async_callback(realtime.stop)
             await parts.listener.start()
             await rows.start()
+            realtime.start()
             yield
             parts.stopping = True
 
@@ -380,6 +396,15 @@ def _rows_enveloped(
         plane="rows",
         max_body_bytes=int(settings.http.max_rows_body_bytes),
         on_refusal=refusals.note,
+    )
+
+
+def _realtime_enveloped(realtime: RealtimePlane, settings: Settings, parts: Foundation) -> ASGIApp:
+    return Envelope(
+        DefaultLimit(realtime, parts.limiter, line="broadcasts"),
+        settings,
+        plane="realtime",
+        max_body_bytes=int(settings.realtime.max_message_size),
     )
 
 

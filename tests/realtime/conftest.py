@@ -1,5 +1,5 @@
 """What only the tests of live changes use."""
 
-from tests.fixtures.live import owner, reader
+from tests.fixtures.live import line, live, owner, reader
 
-__all__ = ["owner", "reader"]
+__all__ = ["line", "live", "owner", "reader"]

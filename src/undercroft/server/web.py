@@ -135,6 +135,10 @@ def _configured(app: Application, settings: Settings) -> uvicorn.Config:
         app,
         loop="uvloop",
         http=bounded_protocol(int(settings.http.max_header_bytes)),
+        ws="websockets-sansio",
+        ws_max_size=int(settings.realtime.max_message_size),
+        ws_ping_interval=None,  # clients send heartbeats, and one sweep looks for the silent
+        ws_per_message_deflate=False,  # a compressor for each idle socket outweighs the socket
         lifespan="on",
         log_config=None,  # the application configures logs, requests included
         access_log=False,

@@ -37,6 +37,21 @@ class Cache:
         except self.ERRORS:
             return False
 
+    def messenger(self) -> Any:
+        """A client for PUBLISH and SUBSCRIBE; close it. A cluster passes messages on by itself."""
+        parts = urlsplit(self.url)
+        if not parts.scheme.endswith("+cluster"):
+            return _connect(self.url, self.timeout)
+        host, port = addresses(self.url, SERVER_PORT)[0]
+        return Valkey(
+            host=host,
+            port=port,
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+            socket_timeout=self.timeout,
+            socket_connect_timeout=self.timeout,
+        )
+
     async def close(self) -> None:
         await self.client.aclose()
 

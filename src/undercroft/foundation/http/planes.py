@@ -13,7 +13,7 @@ class Planes:
         self._hot = tuple((prefix, f"{prefix}/", plane) for prefix, plane in hot.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in {"http", "websocket"}:
             path = scope["path"]
             for exact, below, plane in self._hot:
                 if path.startswith(below) or path == exact:

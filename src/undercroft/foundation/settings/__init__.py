@@ -11,6 +11,7 @@ from undercroft.foundation.settings.http import HttpSettings, RateLimitSettings
 from undercroft.foundation.settings.notifications import NotificationSettings
 from undercroft.foundation.settings.operations import JobSettings, ObservabilitySettings
 from undercroft.foundation.settings.outbound import OutboundSettings
+from undercroft.foundation.settings.realtime import RealtimeSettings
 from undercroft.foundation.settings.root import Environment, Settings, load_settings
 from undercroft.foundation.settings.storage import StorageSettings
 from undercroft.foundation.settings.webhooks import WebhookSettings
@@ -29,6 +30,7 @@ __all__ = [
     "PasswordSettings",
     "ProviderSettings",
     "RateLimitSettings",
+    "RealtimeSettings",
     "Settings",
     "StorageSettings",
     "WebhookSettings",

@@ -71,6 +71,7 @@ class RateLimitSettings(SettingsGroup):
 
     enabled: bool = Field(True, description="Off: nothing is limited.")
     default: Rate = Field("200/minute", description="Control plane, per address.")
+    broadcasts: Rate = Field("", description="Broadcasts by HTTP, per address.")
     rows: Rate = Field("", description="/rest/v1, per address.")
     storage: Rate = Field("", description="/storage/v1, per address.")
     registration: Rate = Field("5/minute", description="Making an account, per address.")

@@ -81,3 +81,32 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER announce_message AFTER INSERT ON realtime.messages
     FOR EACH ROW EXECUTE FUNCTION realtime.announce_message();
+
+-- Which of `rows`, the text of a JSON array, each caller passes. `statement` selects (place, test)
+-- from $1 and runs as the caller, a role with claims. A caller for whom it fails passes nothing,
+-- unless `strict`. The role ends with the transaction.
+DROP FUNCTION IF EXISTS undercroft.judge_rows;
+CREATE FUNCTION undercroft.judge_rows(
+    roles text[], claims text[], topic text, statement text, rows text, strict boolean)
+RETURNS TABLE (caller integer, place bigint, test integer)
+LANGUAGE plpgsql AS $$
+DECLARE
+    number integer;
+    question text;
+BEGIN
+    PERFORM set_config('realtime.topic', topic, true);
+    FOR number IN 1 .. cardinality(roles) LOOP
+        question := format('SELECT %s, found.* FROM (%s) AS found', number, statement);
+        PERFORM set_config('request.jwt.claims', claims[number], true),
+                set_config('role', roles[number], true);
+        IF strict THEN
+            RETURN QUERY EXECUTE question USING rows;
+        ELSE
+            BEGIN
+                RETURN QUERY EXECUTE question USING rows;
+            EXCEPTION WHEN OTHERS THEN
+                NULL;  -- this caller's claims do not suit the policy
+            END;
+        END IF;
+    END LOOP;
+END $$;

@@ -171,7 +171,7 @@ class Decoder:
         # Without a primary key the whole row is what tells it from others.
         names = set(key or [column.name for column in relation.columns])
         columns = tuple(
-            TableColumn(column.name, types[column.type_oid].name, column.name in names)
+            TableColumn(column.name, types[column.type_oid].label, column.name in names)
             for column in relation.columns
         )
         shape = TableShape(relation.schema, relation.name, columns, relation.identity == "f")

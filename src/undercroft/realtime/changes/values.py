@@ -24,6 +24,7 @@ TYPES = """
          WHERE t.typtype = 'd'
     )
     SELECT base.asked, t.oid, format_type(base.asked, NULL) AS name,
+           (SELECT typname::text FROM pg_type WHERE oid = base.asked) AS label,
            t.typcategory = 'A' OR t.typtype = 'c' OR EXISTS (
                SELECT FROM pg_cast c
                 WHERE c.castsource = t.oid AND c.casttarget = 'json'::regtype
@@ -36,10 +37,14 @@ KEPT_TEXT = 25
 
 @dataclass(frozen=True, slots=True)
 class ValueType:
-    """`base` decides how a value is written; `name` is the type as SQL calls it."""
+    """`base` decides how a value is written; `name` is the type as SQL calls it.
+
+    `label` is the catalogue's own name for it (`int8`), by which clients know it.
+    """
 
     base: int
     name: str
+    label: str
     asks: bool = False
 
 
@@ -48,8 +53,10 @@ async def read_types(
 ) -> dict[int, ValueType]:
     """The types with these oids; one that is gone meanwhile counts as text."""
     rows = await connection.fetch(TYPES, list(oids))
-    found = {row["asked"]: ValueType(row["oid"], row["name"], row["asks"]) for row in rows}
-    return {oid: found.get(oid, ValueType(KEPT_TEXT, "text")) for oid in oids}
+    found = {
+        row["asked"]: ValueType(row["oid"], row["name"], row["label"], row["asks"]) for row in rows
+    }
+    return {oid: found.get(oid, ValueType(KEPT_TEXT, "text", "text")) for oid in oids}
 
 
 def as_json_text(value: str | None, base: int) -> str:

@@ -1,0 +1,1 @@
+"""`/realtime/v1`: Phoenix channels as realtime-js and realtime-py speak them."""

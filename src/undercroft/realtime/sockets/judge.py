@@ -1,0 +1,134 @@
+"""Asks Postgres which rows pass a rule, for each of many callers and as each of them.
+
+The rule runs on the rows as they were logged, not on what the table holds by now: nobody gets an
+old version of a row that only its newest version lets them see.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import structlog
+
+from undercroft.foundation.db import connect_options
+from undercroft.foundation.db.quoting import quote_name
+from undercroft.foundation.settings import Settings
+from undercroft.realtime.sockets.catalog import TableInfo
+
+log = structlog.get_logger()
+
+STATEMENT_SECONDS = 5.0
+ROWS = (
+    "pg_catalog.jsonb_array_elements($1::pg_catalog.jsonb) WITH ORDINALITY"
+    " AS _undercroft_rows (_undercroft_row, _undercroft_place)"
+)
+CALL = "SELECT * FROM undercroft.judge_rows($1, $2, $3, $4, $5, $6)"
+# Callers of one call, so that a crowd of them uses several connections and no time limit.
+MOST_CALLERS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A role with the claims that policies see."""
+
+    role: str
+    claims: str
+
+
+SERVICE = Caller("service_role", '{"role":"service_role"}')
+
+
+class Judge:
+    """A few connections of the login that may become the API's roles and nothing else."""
+
+    ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+    def __init__(self, settings: Settings, url: str) -> None:
+        self._url = url
+        self._options = connect_options(settings.database, application="realtime")
+        server = self._options["server_settings"]
+        if not settings.database.pooled:
+            server["statement_timeout"] = str(int(STATEMENT_SECONDS * 1000))
+        self._size = settings.realtime.pool_size
+        self._pool: asyncpg.Pool[Any] | None = None
+        self._opening = asyncio.Lock()
+
+    async def passing(
+        self, callers: Sequence[Caller], statement: str, rows: bytes, topic: str = ""
+    ) -> list[tuple[int, int, int]]:
+        """(caller, place, test) of what passes, from 0. Raises one of `ERRORS`.
+
+        `statement` selects place and test from `ROWS`; a caller for whom it fails passes nothing.
+        """
+        starts = range(0, len(callers), MOST_CALLERS)
+        answers = await asyncio.gather(
+            *(
+                self._call(callers[start : start + MOST_CALLERS], topic, statement, rows)
+                for start in starts
+            )
+        )
+        return [
+            (start + caller, place, test)
+            for start, answer in zip(starts, answers, strict=True)
+            for caller, place, test in answer
+        ]
+
+    async def matching(self, statement: str, rows: bytes) -> list[tuple[int, int]]:
+        """(place, test) of what matches, whoever asks. Raises one of `ERRORS`."""
+        found = await self._call([SERVICE], "", statement, rows, strict=True)
+        return [(place, test) for _, place, test in found]
+
+    async def refusal(self, statement: str) -> str | None:
+        """Why Postgres does not take a statement, None when it does."""
+        try:
+            await self.matching(statement, b"[{}]")
+        except asyncpg.PostgresError as error:
+            return str(error)
+        return None
+
+    async def _call(
+        self,
+        callers: Sequence[Caller],
+        topic: str,
+        statement: str,
+        rows: bytes,
+        *,
+        strict: bool = False,
+    ) -> list[tuple[int, int, int]]:
+        pool = await self._connected()
+        records = await pool.fetch(
+            CALL,
+            [caller.role for caller in callers],
+            [caller.claims for caller in callers],
+            topic,
+            statement,
+            rows.decode(),
+            strict,
+        )
+        return [(row[0] - 1, row[1] - 1, row[2]) for row in records]
+
+    async def stop(self) -> None:
+        if self._pool is not None:
+            with suppress(*self.ERRORS):
+                async with asyncio.timeout(1):
+                    await self._pool.close()
+
+    async def _connected(self) -> "asyncpg.Pool[Any]":
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._url, min_size=0, max_size=self._size, **self._options
+                )
+        return self._pool
+
+
+def select_rows(table: TableInfo, what: str, where: str, joins: str = "") -> str:
+    """A statement over the given rows as rows of `table`, under the name that its policies use."""
+    record = (
+        f"pg_catalog.jsonb_populate_record(NULL::{table.quoted}, _undercroft_row)"
+        f" AS {quote_name(table.name)}"
+    )
+    return f"SELECT {what} FROM {ROWS} CROSS JOIN LATERAL {record} {joins} WHERE {where}"  # noqa: S608 - quoted names and policies

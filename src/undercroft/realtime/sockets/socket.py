@@ -1,0 +1,112 @@
+"""One client's connection: its channels, and a bounded queue to it."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from undercroft.foundation.access import Actor
+from undercroft.realtime import metrics
+from undercroft.realtime.sockets.protocol import AsgiMessage, Outgoing, Version
+
+if TYPE_CHECKING:
+    from undercroft.realtime.sockets.channel import Channel
+
+TOO_SLOW, POLICY, TRY_AGAIN = 4008, 1008, 1013
+# What a message costs beside its text.
+OVERHEAD_BYTES = 200
+
+
+class Socket:
+    """`push` never waits: what a client does not take piles up to a limit, then it is dropped."""
+
+    __slots__ = (
+        "_draining",
+        "_most_bytes",
+        "_queue",
+        "_queued_bytes",
+        "_send",
+        "actor",
+        "address",
+        "api_key",
+        "channels",
+        "closing",
+        "heard_at",
+        "origin",
+        "version",
+    )
+
+    def __init__(
+        self,
+        send: Callable[[AsgiMessage], Awaitable[None]],
+        *,
+        version: Version,
+        actor: Actor,
+        api_key: str,
+        address: str,
+        origin: str | None,
+        most_bytes: int,
+    ) -> None:
+        self.version: Version = version
+        self.actor = actor
+        self.api_key = api_key
+        self.address = address
+        self.origin = origin
+        self.channels: dict[str, Channel] = {}
+        self.closing = False
+        self.heard_at = time.monotonic()
+        self._send = send
+        self._most_bytes = most_bytes
+        self._queue: deque[AsgiMessage] = deque()
+        self._queued_bytes = 0
+        self._draining: asyncio.Task[None] | None = None
+
+    def push(self, message: Outgoing) -> None:
+        if (encoded := message.encoded(self.version)) is not None:
+            self.put(encoded)
+
+    def put(self, message: AsgiMessage) -> None:
+        if self.closing:
+            return
+        self._queue.append(message)
+        self._queued_bytes += _size(message)
+        if self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
+        elif self._queued_bytes > self._most_bytes:
+            metrics.DROPPED.labels("slow").inc()
+            self.close(TOO_SLOW, "This client does not read as fast as messages come.")
+
+    def close(self, code: int, reason: str) -> None:
+        """Tell the client why and end; what still waits for it is forgotten."""
+        if self.closing:
+            return
+        self.closing = True
+        self._queue.clear()
+        self._queue.append({"type": "websocket.close", "code": code, "reason": reason})
+        self._queued_bytes = 0
+        if self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    def abandon(self) -> None:
+        """The connection is gone."""
+        self.closing = True
+        self._queue.clear()
+        if self._draining is not None:
+            self._draining.cancel()
+
+    async def _drain(self) -> None:
+        try:
+            while self._queue:
+                message = self._queue.popleft()
+                self._queued_bytes -= _size(message)
+                await self._send(message)
+        except (OSError, RuntimeError):
+            self.closing = True  # the connection ended under our hands; its reader cleans up
+        finally:
+            self._draining = None
+
+
+def _size(message: AsgiMessage) -> int:
+    content = message.get("text") or message.get("bytes") or ""
+    return len(content) + OVERHEAD_BYTES
