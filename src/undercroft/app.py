@@ -20,6 +20,7 @@ from undercroft.data import tables
 from undercroft.data.parts import Data
 from undercroft.data.plane import PREFIX as ROWS_PREFIX
 from undercroft.data.plane import RowsPlane
+from undercroft.data.schema.advisor import routes as advisor_routes
 from undercroft.foundation import languages
 from undercroft.foundation.access import Actor, Permission
 from undercroft.foundation.apps import App, AppSettings, find_apps
@@ -92,6 +93,7 @@ CONTROL: tuple[Router, ...] = (
     feature_routes.router,
     feature_routes.organization_router,
     *tables.ROUTERS,
+    advisor_routes.router,
     webhook_routes.router,
     activity.user_router,
     activity.router,
@@ -106,6 +108,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *organization_routes.PERMISSIONS,
     *feature_routes.PERMISSIONS,
     *tables.PERMISSIONS,
+    *advisor_routes.PERMISSIONS,
     *storage.PERMISSIONS,
     *webhook_routes.PERMISSIONS,
     *activity.PERMISSIONS,

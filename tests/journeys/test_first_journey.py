@@ -184,3 +184,16 @@ def test_export_writes_what_was_imported(server: Served, tmp_path: Path):
     refused = undercroft(server, "export", "nowhere", str(tmp_path / "x.csv"))
     assert (refused.returncode, "No such table" in refused.stderr) == (1, True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ports.csv", "ports.ndjson.gz"]
+
+
+def test_advise_fails_a_pipeline_where_asked(server: Served):
+    table = {"name": "loose", "columns": [{"name": "id", "type": INT, "primary_key": True}]}
+    with api(server, signed_in(server, SUPERUSER)["access_token"]) as operator:
+        assert operator.post("/tables", json=table).status_code == 201
+        policy = {"name": "anything", "using": "true"}
+        assert operator.post("/tables/loose/policies", json=policy).status_code == 201
+    outcome = undercroft(server, "advise", "--fail-on", "error", "--severity", "error")
+    assert outcome.returncode == 1
+    assert "policy_always_true  public.loose anything" in outcome.stdout
+    script = undercroft(server, "advise", "--fix", "--severity", "error").stdout
+    assert "DROP POLICY anything ON public.loose;" in script

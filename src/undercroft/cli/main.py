@@ -7,6 +7,7 @@ import typer
 
 from undercroft.cli import (
     activity,
+    advise,
     db,
     doctor,
     exporting,
@@ -37,6 +38,7 @@ app.command("worker")(worker.worker)
 app.command("rest")(rest.rest)
 app.command("import")(importing.import_file)
 app.command("export")(exporting.export_table)
+app.command("advise")(advise.advise)
 app.command("doctor")(doctor.doctor)
 app.add_typer(db.app, name="db")
 app.add_typer(settings.app, name="settings")

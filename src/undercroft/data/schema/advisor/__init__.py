@@ -1,0 +1,1 @@
+"""Looks over the customer's schemas and says what is open, slow or about to break, and the fix."""
