@@ -63,7 +63,7 @@ def measure(
         script.flush()
         if warm_up:
             _run(request, script.name, warm_up, connections)
-        return _read(_run(request, script.name, seconds, connections))
+        return read(_run(request, script.name, seconds, connections))
 
 
 def start(request: Request, *, seconds: int, connections: int) -> "subprocess.Popen[str]":
@@ -77,7 +77,7 @@ def start(request: Request, *, seconds: int, connections: int) -> "subprocess.Po
 
 def finish(process: "subprocess.Popen[str]") -> Measured:
     output, _ = process.communicate()
-    return _read(output)
+    return read(output)
 
 
 def _command(request: Request, script: str, seconds: int, connections: int) -> list[str]:
@@ -113,7 +113,7 @@ def _q(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def _read(output: str) -> Measured:
+def read(output: str) -> Measured:
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1])  # type: ignore[index]
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)", output)
     errors = re.search(

@@ -124,6 +124,11 @@ class Undercroft:
         command = [str(POSTGRES_BIN_PATH / "psql"), "-qX", "-c", statement, self._database_url()]
         subprocess.run(command, check=True, capture_output=True)
 
+    def run_sql_file(self, file: Path) -> None:
+        command = [str(POSTGRES_BIN_PATH / "psql"), "-qX", "-v", "ON_ERROR_STOP=1"]
+        command += ["-f", str(file), self._database_url()]
+        subprocess.run(command, check=True, capture_output=True)
+
     def _database_url(self) -> str:
         engines = EmbeddedEngines(Home(self.home), load_settings(home=self.home))
         assert engines.postgres

@@ -1,5 +1,7 @@
 """What every route declares, so that none can be added without."""
 
+from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
+
 from tests.fixtures.routes import entries, routes_of
 from undercroft.app import Application
 from undercroft.foundation.access import Needs, names
@@ -13,6 +15,15 @@ def test_there_are_routes(app: Application):
 def test_all_are_doors(app: Application):
     for route in routes_of(app):
         assert isinstance(route.original_route, Door), route.path
+
+
+def test_dependencies_do_not_go_through_a_thread(app: Application):
+    """The framework runs plain functions in its thread pool: two switches per request for each."""
+    for entry in entries(app):
+        for call in entry.dependencies():
+            function = call if isfunction(call) else type(call).__call__
+            is_async = iscoroutinefunction(function) or isasyncgenfunction(function)
+            assert is_async, f"{entry.path}: make {call} async"
 
 
 def test_operation_ids_are_unique(app: Application):

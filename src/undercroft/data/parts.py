@@ -20,7 +20,7 @@ class Data:
     exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_EXPORTS))
 
 
-def get_data(request: Request) -> Data:
+async def get_data(request: Request) -> Data:
     data: Data = request.app.state.data
     return data
 

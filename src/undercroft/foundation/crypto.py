@@ -34,6 +34,7 @@ class Keyring:
     def __init__(self, secret_key: str) -> None:
         self._secret = secret_key.encode()
         self._fernets: dict[str, Fernet] = {}
+        self._derived: dict[str, bytes] = {}
 
     def derive(self, purpose: str) -> str:
         """A stable secret for `purpose`, 64 hexadecimal digits."""
@@ -48,8 +49,11 @@ class Keyring:
         return self._fernet(purpose).decrypt(sealed)
 
     def _derive(self, purpose: str) -> bytes:
-        kdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=f"undercroft:{purpose}".encode())
-        return kdf.derive(self._secret)
+        if purpose not in self._derived:
+            info = f"undercroft:{purpose}".encode()
+            kdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=info)
+            self._derived[purpose] = kdf.derive(self._secret)
+        return self._derived[purpose]
 
     def _fernet(self, purpose: str) -> Fernet:
         if purpose not in self._fernets:

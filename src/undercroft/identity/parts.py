@@ -69,7 +69,7 @@ def callback_base(settings: Settings) -> str:
     return f"{base}{settings.prefix}/auth/callback"
 
 
-def get_identity(request: Request) -> Identity:
+async def get_identity(request: Request) -> Identity:
     identity: Identity = request.app.state.identity
     return identity
 

@@ -34,7 +34,7 @@ async def _delivery_to_change(
     return await queries.get_delivery(session, webhook.id, delivery_id, lock=True)
 
 
-def _desk(parts: Parts) -> Desk:
+async def _desk(parts: Parts) -> Desk:
     return Desk(parts.settings.webhooks, parts.keyring, Rules(parts.settings.outbound))
 
 

@@ -1,20 +1,27 @@
 """The control plane's engine and its unit of work."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
+from sqlalchemy import Dialect, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
     async_sessionmaker,
     create_async_engine,
 )
-from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import DatabaseSettings
+
+RETURNED_AT = "returned_at"
+ASK_AFTER_SECONDS = 2.0
 
 
 def connect_options(settings: DatabaseSettings, *, application: str) -> dict[str, Any]:
@@ -81,15 +88,39 @@ class Database:
 
     def _create_engine(self) -> AsyncEngine:
         cache = {"prepared_statement_cache_size": 0} if self.settings.pooled else {}
-        return create_async_engine(
+        engine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self.connector("control"),
             poolclass=AsyncAdaptedQueuePool,
             pool_size=self.settings.pool_size,
             max_overflow=self.settings.pool_overflow,
             pool_timeout=self.settings.pool_timeout.total_seconds(),
-            # A restarted Postgres must not cost the first caller of every pooled connection.
-            pool_pre_ping=True,
             pool_use_lifo=True,
             connect_args=cache,
         )
+        event.listen(engine.sync_engine, "checkin", _note_time)
+        event.listen(engine.sync_engine, "checkout", partial(_check_alive, engine.dialect))
+        return engine
+
+
+def _note_time(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info[RETURNED_AT] = time.monotonic()
+
+
+def _check_alive(
+    dialect: Dialect, connection: Any, record: ConnectionPoolEntry, _proxy: Any
+) -> None:
+    """A restarted Postgres must not cost the first caller of every pooled connection.
+
+    A server that stopped has said so, which the driver knows; only after a rest does it take
+    asking, which costs three round trips. `DisconnectionError` makes the pool take another.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+    rested = time.monotonic() - record.info.get(RETURNED_AT, time.monotonic())
+    if rested < ASK_AFTER_SECONDS:
+        return
+    try:
+        dialect.do_ping(connection)
+    except Exception as error:
+        raise DisconnectionError from error

@@ -33,18 +33,18 @@ class Foundation:
     stopping: bool = False
 
 
-def get_parts(request: Request) -> Foundation:
+async def get_parts(request: Request) -> Foundation:
     parts: Foundation = request.app.state.parts
     return parts
 
 
-def get_session(request: Request) -> AsyncSession:
+async def get_session(request: Request) -> AsyncSession:
     """The request's one transaction; `Door` opens it and commits before the answer leaves."""
     session: AsyncSession = request.state.session
     return session
 
 
-def get_actor(request: Request) -> Actor:
+async def get_actor(request: Request) -> Actor:
     actor: Actor = request.state.actor
     return actor
 

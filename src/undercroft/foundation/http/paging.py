@@ -7,7 +7,7 @@ from fastapi import Depends, Query
 from undercroft.foundation.db import PageRequest
 
 
-def _page_request(
+async def _page_request(
     limit: Annotated[int, Query(ge=1, le=100, description="Most items to return.")] = 20,
     cursor: Annotated[
         str | None, Query(max_length=1024, description="`next_cursor` of the previous page.")

@@ -18,16 +18,20 @@ def device_of(request: Request) -> Device:
     return read_device(headers.get("user-agent"), client_address(request), headers.get("origin"))
 
 
-def _accept_language(request: Request) -> str | None:
+async def _accept_language(request: Request) -> str | None:
     return request.headers.get("accept-language")
 
 
-CallersDevice = Annotated[Device, Depends(device_of)]
+async def _device(request: Request) -> Device:
+    return device_of(request)
+
+
+CallersDevice = Annotated[Device, Depends(_device)]
 AcceptLanguage = Annotated[str | None, Depends(_accept_language)]
 
 
 async def tokens_read(session: AsyncSession, signed_in: SignIn) -> schemas.TokensRead:
-    user = await queries.get_user(session, signed_in.user_id)
+    user = signed_in.user or await queries.get_user(session, signed_in.user_id)
     return schemas.TokensRead(
         access_token=signed_in.access_token,
         session_token=signed_in.session_token,

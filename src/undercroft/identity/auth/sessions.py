@@ -7,7 +7,7 @@ one token get the same successor without any token being stored.
 import base64
 import hashlib
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -48,6 +48,8 @@ class SignIn:
     expires_in: int
     user_id: UUID
     second_factors: tuple[str, ...] = ()
+    # A row with what callers see of the account, where it was read anyway.
+    user: Any = None
 
 
 async def start_session(
@@ -125,25 +127,37 @@ async def show_again(
     return await _mint(identity, _subject(identity, user, row, user.id, row.id), refresh, now)
 
 
-FIND_REFRESH = text("""
-    SELECT t.used_at, s.id AS session_id, s.aal, s.amr, s.origin, s.ended_at, s.expires_at,
-           u.id AS user_id, u.status, u.email, u.phone, u.app_metadata, u.user_metadata,
-           ARRAY(SELECT DISTINCT f.type FROM auth.factors f
-                  WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL ORDER BY 1) AS factors
-      FROM auth.refresh_tokens t
-      JOIN auth.sessions s ON s.id = t.session_id
-      JOIN auth.users u ON u.id = s.user_id
-     WHERE t.token_hash = :hash
-       FOR UPDATE OF t
-""")
+# One statement, because this is what clients call most: who waited for a racing refresh of the same
+# token sees it used, and changes nothing.
 ROTATE = text("""
-    WITH used AS (
-        UPDATE auth.refresh_tokens SET used_at = :now WHERE token_hash = :hash
+    WITH found AS (
+        SELECT t.used_at, t.token_hash, s.id AS session_id, s.aal, s.amr, s.origin, s.ended_at,
+               s.expires_at, u.id, u.status, u.email, u.phone, u.username, u.app_metadata,
+               u.user_metadata, u.first_name, u.middle_name, u.last_name, u.display_name,
+               u.picture_url, u.language, u.user_type, u.email_verified_at, u.phone_verified_at,
+               u.last_sign_in_at, u.created_at, u.updated_at,
+               ARRAY(SELECT DISTINCT f.type FROM auth.factors f
+                      WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL ORDER BY 1) AS factors
+          FROM auth.refresh_tokens t
+          JOIN auth.sessions s ON s.id = t.session_id
+          JOIN auth.users u ON u.id = s.user_id
+         WHERE t.token_hash = :hash
+           FOR UPDATE OF t
+    ), live AS (
+        SELECT * FROM found
+         WHERE used_at IS NULL AND ended_at IS NULL AND expires_at > :now
+           AND status IN ('active', 'unverified')
+    ), used AS (
+        UPDATE auth.refresh_tokens t SET used_at = :now
+          FROM live WHERE t.token_hash = live.token_hash
     ), issued AS (
         INSERT INTO auth.refresh_tokens (token_hash, session_id, issued_at)
-        VALUES (:successor, :session_id, :now)
+        SELECT :successor, session_id, :now FROM live
+    ), seen AS (
+        UPDATE auth.sessions s SET last_used_at = :now, expires_at = :until
+          FROM live WHERE s.id = live.session_id
     )
-    UPDATE auth.sessions SET last_used_at = :now, expires_at = :expires_at WHERE id = :session_id
+    SELECT * FROM found
 """)
 
 
@@ -155,30 +169,22 @@ async def refresh_session(
     Shown again within the replay window it gives the same successor: clients race, and a race is
     no theft. Later it ends the session. Raises `InvalidToken`, `RefreshTokenReused`.
     """
-    found = (await session.execute(FIND_REFRESH, {"hash": sha256(refresh)})).one_or_none()
+    successor = _successor(identity, refresh)
+    values = {
+        "hash": sha256(refresh),
+        "successor": sha256(successor),
+        "now": now,
+        "until": now + identity.settings.refresh_token_lifetime,
+    }
+    found = (await session.execute(ROTATE, values)).one_or_none()
     if found is None or not _is_live(found, now):
         raise InvalidToken
-    successor = _successor(identity, refresh)
-    if found.used_at is None:
-        values = {
-            "hash": sha256(refresh),
-            "successor": sha256(successor),
-            "session_id": found.session_id,
-            "now": now,
-            "expires_at": now + identity.settings.refresh_token_lifetime,
-        }
-        await session.execute(ROTATE, values)
-    elif now - found.used_at > identity.settings.refresh_replay_window:
+    if found.used_at and now - found.used_at > identity.settings.refresh_replay_window:
         await _end_stolen(identity, found.session_id)
         raise RefreshTokenReused
     factors = () if found.aal == FULL else tuple(found.factors)
-    return await _mint(
-        identity,
-        _subject(identity, found, found, found.user_id, found.session_id),
-        successor,
-        now,
-        factors,
-    )
+    subject = _subject(identity, found, found, found.id, found.session_id)
+    return replace(await _mint(identity, subject, successor, now, factors), user=found)
 
 
 async def end_session(

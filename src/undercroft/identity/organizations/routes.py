@@ -42,14 +42,26 @@ CHANGED = (*SEEN, errors.OrganizationInactive)
 class Which:
     """Which organizations a list shows."""
 
-    search: Annotated[str | None, Query(max_length=100, description="Part of name or slug.")] = None
-    is_active: bool | None = None
-    all: Annotated[bool, Query(description="Not only yours. Needs organizations:manage.")] = False
+    search: str | None
+    is_active: bool | None
+    all: bool
+
+
+async def _which(
+    search: Annotated[
+        str | None, Query(max_length=100, description="Part of name or slug.")
+    ] = None,
+    is_active: bool | None = None,
+    every: Annotated[
+        bool, Query(alias="all", description="Not only yours. Needs organizations:manage.")
+    ] = False,
+) -> Which:
+    return Which(search, is_active, every)
 
 
 @router.get("", access=Authenticated(), problems=(MissingPermission,))
 async def list_organizations(
-    session: Session, page: PageQuery, which: Annotated[Which, Depends()], actor: CurrentActor
+    session: Session, page: PageQuery, which: Annotated[Which, Depends(_which)], actor: CurrentActor
 ) -> Page[schemas.OrganizationRead]:
     """Your organizations, newest first."""
     everyone = which.all or actor.user_id is None
