@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, null, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -44,19 +44,21 @@ async def paginate(
     descending: bool = True,
 ) -> tuple[list[Any], str | None, int | None]:
     """Return (rows, next cursor, total). `keys` must order uniquely; end them with the id."""
-    total = None
-    if page.count:
-        total = await session.scalar(select(func.count()).select_from(statement.subquery()))
+    counted = select(func.count()).select_from(statement.order_by(None).subquery())
+    total = counted.scalar_subquery() if page.count else null()
     position = tuple_(*keys)
     ordered = statement.order_by(*(key.desc() if descending else key.asc() for key in keys))
     if page.cursor:
         after = tuple_(*_decode(page.cursor, keys))
         ordered = ordered.where(position < after if descending else position > after)
-    found = (await session.execute(ordered.add_columns(*keys).limit(page.limit + 1))).all()
+    ordered = ordered.add_columns(total, *keys).limit(page.limit + 1)
+    found = (await session.execute(ordered)).all()
     rows = [row[0] for row in found[: page.limit]]
     more = len(found) > page.limit
     cursor = _encode(found[page.limit - 1][-len(keys) :]) if more else None
-    return rows, cursor, total
+    if found:
+        return rows, cursor, found[0][-len(keys) - 1]
+    return rows, cursor, await session.scalar(counted) if page.count else None
 
 
 def _encode(values: Sequence[Any]) -> str:
