@@ -38,6 +38,9 @@ async def get_parts(request: Request) -> Foundation:
     return parts
 
 
+Parts = Annotated[Foundation, Depends(get_parts)]
+
+
 async def get_session(request: Request) -> AsyncSession:
     """The request's one transaction; `Door` opens it and commits before the answer leaves."""
     session: AsyncSession = request.state.session
@@ -49,11 +52,10 @@ async def get_actor(request: Request) -> Actor:
     return actor
 
 
-def get_cached_reads(request: Request) -> CachedReads:
-    return get_parts(request).cached_reads
+async def get_cached_reads(parts: Parts) -> CachedReads:
+    return parts.cached_reads
 
 
-Parts = Annotated[Foundation, Depends(get_parts)]
 Session = Annotated[AsyncSession, Depends(get_session)]
 CurrentActor = Annotated[Actor, Depends(get_actor)]
 Reads = Annotated[CachedReads, Depends(get_cached_reads)]

@@ -46,7 +46,7 @@ Until = Annotated[datetime | None, Query(description=LATEST)]
 UserId = Annotated[UUID | None, Query(description="Who acted.")]
 
 
-def _filter(
+async def _filter(
     since: Since = None,
     until: Until = None,
     level: Level | None = None,
@@ -160,4 +160,4 @@ async def list_activity_of_user(
     user_id: UUID, session: Session, page: PageQuery, since: Since = None, until: Until = None
 ) -> Page[ActivityRead]:
     """What one person did, newest first; also of an account that is gone."""
-    return await _page(session, _filter(since, until, user_id=user_id), page)
+    return await _page(session, await _filter(since, until, user_id=user_id), page)
