@@ -1,10 +1,12 @@
 """`undercroft db` and `undercroft doctor`, on a home of their own."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.engines import SECRET_KEY, DatabaseFactory, EngineAddresses
 from tests.fixtures.served import command, serving
 
 
@@ -60,6 +62,40 @@ class TestCopies:
             assert output("db", "current", home=home)
 
 
+class TestServerOfOnesOwn:
+    def test_a_dump_is_made_although_the_first_pg_dump_is_too_old(
+        self, engines: EngineAddresses, make_database: DatabaseFactory, tmp_path: Path
+    ):
+        old = tmp_path / "bin"
+        old.mkdir()
+        (old / "pg_dump").write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6'\n")
+        (old / "pg_dump").chmod(0o755)
+        elsewhere = self._elsewhere(engines, make_database())
+        path = f"{old}:{os.environ['PATH']}"
+        copy = tmp_path / "copy"
+        output("db", "dump", str(copy), home=tmp_path, PATH=path, **elsewhere)
+        assert copy.read_bytes().startswith(b"PGDMP")
+
+    def test_event_triggers_are_installed_by_a_superuser(
+        self, engines: EngineAddresses, make_database: DatabaseFactory, tmp_path: Path
+    ):
+        name = make_database()
+        elsewhere = self._elsewhere(engines, name)
+        url = engines.superuser_database_url(name)
+        said = output("db", "triggers", home=tmp_path, SUPERUSER_DATABASE_URL=url, **elsewhere)
+        assert "installed" in said
+        as_owner = engines.database_url(name)
+        refused = output("db", "triggers", "--url", as_owner, home=tmp_path, status=1, **elsewhere)
+        assert "superuser" in refused or "owner" in refused
+
+    def _elsewhere(self, engines: EngineAddresses, name: str) -> dict[str, str]:
+        return {
+            "DATABASE_URL": engines.database_url(name),
+            "REDIS_URL": engines.cache_url,
+            "SECRET_KEY": SECRET_KEY,
+        }
+
+
 class TestDoctor:
     def test_finds_nothing_wrong_with_a_served_home(self, home: Path):
         findings = json.loads(output("doctor", "--port", "0", "--json", home=home))
@@ -79,3 +115,5 @@ class TestDoctor:
         }
         report = output("doctor", home=tmp_path, status=1, **elsewhere)
         assert "Check DATABASE_URL" in report
+        assert "Set SECRET_KEY" in report
+        assert "made at the first start" not in report

@@ -54,3 +54,16 @@ def test_the_last_superuser_stays(shell: Shell):
 def test_unknown_groups_are_told(shell: Shell):
     with pytest.raises(Problem):
         shell("groups", "members", "kings")
+
+
+def test_a_refusal_says_what_is_wrong_and_what_to_do(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from undercroft.cli.main import main
+
+    weak = ["undercroft", "users", "create", f"{unique('weak')}@example.com", "--password", "x"]
+    monkeypatch.setattr("sys.argv", weak)
+    with pytest.raises(SystemExit, match="1"):
+        main()
+    said = capsys.readouterr().err
+    assert "The password is not accepted. Use at least 12 characters" in said

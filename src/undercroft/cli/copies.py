@@ -1,6 +1,7 @@
 """Copies of a database by pg_dump and pg_restore."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,6 +36,11 @@ def restore(settings: "Settings", engine: "PostgresEngine | None", file: Path) -
     _sql(maintenance, engine, f'ALTER DATABASE "{fresh}" RENAME TO "{name}"')
 
 
+def run_script(url: str, script: str) -> None:
+    """Run SQL at `url` as one transaction."""
+    _run("psql", url, None, "-Xq", "--single-transaction", "--set=ON_ERROR_STOP=1", script=script)
+
+
 def _url(settings: "Settings", engine: "PostgresEngine | None") -> str:
     # Extensions and event triggers belong to the superuser, where there is one to ask.
     if engine:
@@ -52,10 +58,14 @@ def _sql(url: str, engine: "PostgresEngine | None", statement: str) -> None:
     _run("psql", url, engine, "-Xq", "--set=ON_ERROR_STOP=1", f"--command={statement}")
 
 
-def _run(name: str, url: str, engine: "PostgresEngine | None", *options: str) -> None:
+def _run(
+    name: str, url: str, engine: "PostgresEngine | None", *options: str, script: str | None = None
+) -> str:
+    """Run one of PostgreSQL's programs; return what it prints. Raises `EngineFailed`."""
     address, password = _without_password(url)
     outcome = subprocess.run(
-        [_program(name, engine), *options, f"--dbname={address}"],
+        [_program(name, url, engine), *options, f"--dbname={address}"],
+        input=script,
         capture_output=True,
         text=True,
         check=False,
@@ -63,6 +73,7 @@ def _run(name: str, url: str, engine: "PostgresEngine | None", *options: str) ->
     )
     if outcome.returncode != 0:
         raise EngineFailed(f"{name} failed: {outcome.stderr.strip()}")
+    return outcome.stdout
 
 
 def _without_password(url: str) -> tuple[str, str | None]:
@@ -74,9 +85,27 @@ def _without_password(url: str) -> tuple[str, str | None]:
     return address, unquote(parts.password) if parts.password else None
 
 
-def _program(name: str, engine: "PostgresEngine | None") -> str:
-    """The bundled one for the bundled server; elsewhere the system's, which can speak TLS."""
+def _program(name: str, url: str, engine: "PostgresEngine | None") -> str:
+    """The bundled one for the bundled server; elsewhere the system's, which can speak TLS.
+
+    The system's may be older than the server, which pg_dump refuses: then the bundled one.
+    """
     from undercroft.foundation.embedded.programs import postgres_programs
 
     bundled = str(postgres_programs() / name)
-    return bundled if engine else shutil.which(name) or bundled
+    found = None if engine else shutil.which(name)
+    if found is None or (name == "pg_dump" and _major(found) < _server_major(url)):
+        return bundled
+    return found
+
+
+def _major(program: str) -> int:
+    """18 for `pg_dump (PostgreSQL) 18.1 (Debian …)`; 0 for what does not say."""
+    command = [program, "--version"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found = re.search(r"\(PostgreSQL\) (\d+)", said)
+    return int(found[1]) if found else 0
+
+
+def _server_major(url: str) -> int:
+    return int(_run("psql", url, None, "-XAt", "--command=SHOW server_version_num")) // 10_000

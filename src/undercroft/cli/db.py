@@ -95,6 +95,28 @@ def check(home: HomeOption = None) -> None:
     print("The schema is what the models say.")
 
 
+@app.command("triggers")
+def triggers(
+    url: Annotated[
+        str,
+        typer.Option(envvar="SUPERUSER_DATABASE_URL", help="The same database, as a superuser."),
+    ],
+    home: HomeOption = None,
+) -> None:
+    """Install the event triggers in a database of your own, which takes a superuser once.
+
+    With them the rows API sees every schema change at once, and tables made by any tool start
+    closed. An embedded database has them already.
+    """
+    from undercroft.cli import copies
+    from undercroft.foundation.db import migrate
+
+    with _database(home, "db triggers") as (_settings, engine):
+        if engine is None:
+            copies.run_script(url, migrate.superuser_script())
+    print("The event triggers are installed.")
+
+
 @app.command("dump")
 def dump(
     file: Annotated[Path, typer.Argument(help="Where to write it.", dir_okay=False)],

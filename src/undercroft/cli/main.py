@@ -79,8 +79,17 @@ def main() -> None:
         status = _status(error)
         if status is None:
             raise
-        print(f"undercroft: {error}", file=sys.stderr)
+        print(f"undercroft: {_words(error)}", file=sys.stderr)
         sys.exit(status)
+
+
+def _words(error: Exception) -> str:
+    """A problem says what is wrong in its title, and in its detail what to do about it."""
+    from undercroft.foundation.problems import Problem
+
+    if not isinstance(error, Problem):
+        return str(error)
+    return ". ".join(part for part in (error.title, error.sentence()) if part)
 
 
 def _status(error: Exception) -> int | None:

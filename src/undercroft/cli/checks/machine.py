@@ -79,6 +79,9 @@ def _home(home: Home, settings: Settings) -> Iterator[Finding]:
 def _secrets(home: Home, settings: Settings) -> Finding:
     if settings.secret_key:
         return Finding("Secret key", Level.OK, "set by SECRET_KEY")
+    if settings.database.url is not None and settings.cache.url is not None:
+        advice = "Set SECRET_KEY: with servers of your own there is no home to keep one in."
+        return Finding("Secret key", Level.FAIL, "not set", advice)
     if not home.secrets_file.exists():
         return Finding("Secret key", Level.OK, "made at the first start, in the home")
     mode = stat.S_IMODE(home.secrets_file.stat().st_mode)
