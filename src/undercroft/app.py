@@ -5,6 +5,7 @@
 
 import asyncio
 import re
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ from undercroft.realtime import jobs as realtime_jobs
 from undercroft.realtime.changes.reader import ChangeReader
 from undercroft.realtime.sockets.plane import PREFIX as REALTIME_PREFIX
 from undercroft.realtime.sockets.plane import RealtimePlane
+from undercroft.storage.plane import PREFIX as FILES_PREFIX
+from undercroft.storage.plane import StoragePlane
 from undercroft.webhooks import jobs as webhook_jobs
 from undercroft.webhooks import listener as webhook_listener
 from undercroft.webhooks import personal as webhook_personal
@@ -148,7 +151,24 @@ SUBSCRIPTIONS: tuple[Subscription | EventListener, ...] = (
 )
 
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."
-EXPOSED_HEADERS = ("Content-Range", "Location", "Retry-After", "X-Request-Id", "Content-Location")
+EXPOSED_HEADERS = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Location",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "Tus-Extension",
+    "Tus-Max-Size",
+    "Tus-Resumable",
+    "Tus-Version",
+    "Upload-Expires",
+    "Upload-Length",
+    "Upload-Metadata",
+    "Upload-Offset",
+    "X-Request-Id",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +208,10 @@ def create_app(settings: Settings | None = None) -> Application:
     refusals = activity.Refusals(parts.database)
     control.state.refusals = refusals
     control.state.end_telemetry = end_telemetry
+    plane = StoragePlane(settings, files, identity.gate, parts.keyring)
     hot = {
         ROWS_PREFIX: _rows_enveloped(rows, settings, parts, refusals),
+        FILES_PREFIX: _files_enveloped(plane, settings, parts),
         REALTIME_PREFIX: _realtime_enveloped(realtime, settings, parts),
     }
     planes = Planes(_enveloped(control, settings), hot)
@@ -409,6 +431,13 @@ def _realtime_enveloped(realtime: RealtimePlane, settings: Settings, parts: Foun
         plane="realtime",
         max_body_bytes=int(settings.realtime.max_message_size),
     )
+
+
+def _files_enveloped(plane: StoragePlane, settings: Settings, parts: Foundation) -> ASGIApp:
+    limits = settings.rate_limits
+    limited = DefaultLimit(plane, parts.limiter, line="storage") if limits.storage else plane
+    # Buckets set the limit, which the plane counts while it reads.
+    return Envelope(limited, settings, plane="storage", max_body_bytes=sys.maxsize)
 
 
 def _outer(app: ASGIApp, settings: Settings) -> ASGIApp:

@@ -21,4 +21,14 @@ async def _load(
     return await queries.get_table(session, schema, table)
 
 
+async def _load_for_policies(
+    session: Session,
+    table: Annotated[str, Path(max_length=63)],
+    schema: SchemaName = "public",
+) -> Table:
+    return await queries.get_table_for_policies(session, schema, table)
+
+
 ExistingTable = Annotated[Table, Depends(_load)]
+# `storage.objects` and `storage.buckets` too: their policies are the customers', all else is ours.
+ProtectedTable = Annotated[Table, Depends(_load_for_policies)]

@@ -35,6 +35,13 @@ FIND = text("""
      WHERE c.relkind IN ('r', 'p') AND undercroft.is_exposed(n.nspname)
        AND n.nspname = :schema AND c.relname = :name
 """)
+FIND_FOR_POLICIES = text("""
+    SELECT c.oid, n.nspname AS schema_name, c.relname AS name
+      FROM pg_class c
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p') AND undercroft.takes_policies(n.nspname, c.relname)
+       AND n.nspname = :schema AND c.relname = :name
+""")
 COLUMNS = text("""
     SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
            NOT a.attnotnull AS nullable,
@@ -83,6 +90,15 @@ async def check_schema(session: AsyncSession, schema: str) -> None:
 
 async def get_table(session: AsyncSession, schema: str, name: str) -> Table:
     row = (await session.execute(FIND, {"schema": schema, "name": name})).one_or_none()
+    if row is None:
+        raise TableNotFound(name)
+    return Table(row.oid, row.schema_name, row.name)
+
+
+async def get_table_for_policies(session: AsyncSession, schema: str, name: str) -> Table:
+    """As `get_table`; also the tables of ours that customers' policies open."""
+    values = {"schema": schema, "name": name}
+    row = (await session.execute(FIND_FOR_POLICIES, values)).one_or_none()
     if row is None:
         raise TableNotFound(name)
     return Table(row.oid, row.schema_name, row.name)

@@ -9,6 +9,13 @@ LANGUAGE sql STABLE AS $$
        AND NOT EXISTS (SELECT FROM undercroft.apps WHERE apps.name = schema_name)
 $$;
 
+-- Tables that row security opens: customers' own, and those of ours that are made for it.
+CREATE OR REPLACE FUNCTION undercroft.takes_policies(schema_name text, table_name text)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT undercroft.is_exposed(schema_name)
+        OR (schema_name, table_name) IN (('storage', 'objects'), ('storage', 'buckets'))
+$$;
+
 -- Give each API role the privileges that some policy of `relation` lets it use. A policy for
 -- PUBLIC counts for anon and authenticated; service_role passes row security and holds everything.
 -- Nothing is taken away, and where somebody granted single columns the table is left at that.

@@ -1,7 +1,7 @@
 """`/tables/{table}/policies`: HTTP in and out."""
 
 from undercroft.data.sql_text import ExpressionInvalid
-from undercroft.data.tables.access import ExistingTable
+from undercroft.data.tables.access import ProtectedTable
 from undercroft.data.tables.errors import (
     ColumnNotFound,
     NameTaken,
@@ -28,7 +28,7 @@ router = Router("/tables/{table}/policies", tag="data")
 
 
 @router.get("", access=Needs("tables:read"), problems=(TableNotFound,))
-async def list_policies(table: ExistingTable, session: Session) -> list[PolicyRead]:
+async def list_policies(table: ProtectedTable, session: Session) -> list[PolicyRead]:
     """Who may do what with which rows."""
     return [PolicyRead.model_validate(row) for row in await queries.list_policies(session, table)]
 
@@ -39,7 +39,7 @@ async def list_policies(table: ExistingTable, session: Session) -> list[PolicyRe
     status_code=201,
     problems=(*PROBLEMS, ColumnNotFound, TemplateUnfit),
 )
-async def create_policy(new: PolicyCreate, table: ExistingTable, session: Session) -> PolicyMade:
+async def create_policy(new: PolicyCreate, table: ProtectedTable, session: Session) -> PolicyMade:
     """Add a policy, written out or by template. Its roles get the privileges that it needs."""
     index = await service.create_policy(session, table, new)
     return PolicyMade(**await queries.get_policy(session, table, new.name), needs_index=index)
@@ -47,7 +47,7 @@ async def create_policy(new: PolicyCreate, table: ExistingTable, session: Sessio
 
 @router.patch("/{policy}", access=Needs("policies:manage"), problems=(*PROBLEMS, PolicyNotFound))
 async def change_policy(
-    policy: str, change: PolicyUpdate, table: ExistingTable, session: Session
+    policy: str, change: PolicyUpdate, table: ProtectedTable, session: Session
 ) -> PolicyRead:
     """Rename a policy or change whom it is for and what it allows."""
     name = await service.change_policy(session, table, policy, change)
@@ -60,6 +60,6 @@ async def change_policy(
     status_code=204,
     problems=(TableNotFound, PolicyNotFound, TableBusy),
 )
-async def drop_policy(policy: str, table: ExistingTable, session: Session) -> None:
+async def drop_policy(policy: str, table: ProtectedTable, session: Session) -> None:
     """Remove a policy; what only it allowed is closed at once."""
     await service.drop_policy(session, table, policy)

@@ -15,7 +15,7 @@ from undercroft.data.tables.policies.schemas import (
     PublicRead,
 )
 from undercroft.data.tables.policies.templates import condition, indexed_column
-from undercroft.data.tables.queries import Table, list_columns
+from undercroft.data.tables.queries import Table, is_exposed, list_columns
 
 GRANT = text("SELECT undercroft.grant_by_policies(:oid)")
 
@@ -73,7 +73,7 @@ async def _index(session: AsyncSession, table: Table, new: PolicyCreate) -> Need
         return None
     sql = f"CREATE INDEX ON {table.quoted} ({quote(column)})"
     exists = await queries.has_index(session, table, column)
-    if new.create_index and not exists:
+    if new.create_index and not exists and await is_exposed(session, table.schema):
         await run_ddl(session, [sql], schema=table.schema)
         exists = True
     return NeededIndex(column=column, exists=exists, sql=sql)

@@ -1,0 +1,1 @@
+"""Containers of files: who may keep what in them."""

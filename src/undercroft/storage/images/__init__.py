@@ -1,0 +1,1 @@
+"""Images in other sizes, at a bounded cost."""

@@ -1,0 +1,1 @@
+"""Files: read, written, listed, moved, copied, removed, signed."""
