@@ -22,7 +22,7 @@ COLUMNS = [
     {"name": "id", "type": "bigint", "primary_key": True, "identity": True},
     {"name": "owner", "type": "uuid", "nullable": False},
     {"name": "name", "type": "text", "nullable": False},
-    {"name": "amount", "type": "numeric", "nullable": False},
+    {"name": "amount", "type": "integer", "nullable": False},
     {"name": "note", "type": "text", "nullable": False},
     {"name": "maker", "type": "bigint", "default": "1", "references": {"table": "makers"}},
 ]
