@@ -60,6 +60,11 @@ RULES = (
         "Two indexes are the same; every write pays for both.",
     ),
     Rule(
+        "index_behind_policy",
+        Severity.WARNING,
+        "Row security keeps callers' filters from using an index, whose comparisons may leak.",
+    ),
+    Rule(
         "unused_index",
         Severity.INFO,
         "An index of some size was not used since statistics began.",
