@@ -21,6 +21,7 @@ from undercroft.data import tables
 from undercroft.data.parts import Data
 from undercroft.data.plane import PREFIX as ROWS_PREFIX
 from undercroft.data.plane import RowsPlane
+from undercroft.data.schema import routes as schema_routes
 from undercroft.data.schema.advisor import routes as advisor_routes
 from undercroft.foundation import languages
 from undercroft.foundation.access import Actor, Permission
@@ -96,6 +97,7 @@ CONTROL: tuple[Router, ...] = (
     feature_routes.router,
     feature_routes.organization_router,
     *tables.ROUTERS,
+    schema_routes.router,
     advisor_routes.router,
     webhook_routes.router,
     activity.user_router,

@@ -20,6 +20,7 @@ from undercroft.cli import (
     serve,
     settings,
     storage,
+    types,
     users,
     worker,
 )
@@ -39,6 +40,7 @@ app.command("rest")(rest.rest)
 app.command("import")(importing.import_file)
 app.command("export")(exporting.export_table)
 app.command("advise")(advise.advise)
+app.command("types")(types.types)
 app.command("doctor")(doctor.doctor)
 app.add_typer(db.app, name="db")
 app.add_typer(settings.app, name="settings")

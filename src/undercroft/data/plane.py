@@ -23,6 +23,7 @@ from undercroft.data.rest.query.sql import ident
 from undercroft.data.rest.request import Head, HttpRequest
 from undercroft.data.rest.response import Response
 from undercroft.data.schema.cache import SchemaCache
+from undercroft.data.schema.model import Catalog
 from undercroft.foundation.access import ANONYMOUS, Role
 from undercroft.foundation.context import current_request
 from undercroft.foundation.crypto import Keyring
@@ -114,6 +115,11 @@ class RowsPlane:
     @property
     def schemas(self) -> tuple[str, ...]:
         return self._schemas.schemas
+
+    async def catalog(self) -> Catalog:
+        """What is known of the schema, with every change committed before now."""
+        await self.catch_up()
+        return self._schemas.current
 
     async def ask(
         self,

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Query
+from starlette.responses import PlainTextResponse
 
 from undercroft.data.sql_text import ExpressionInvalid, TypeInvalid
 from undercroft.data.tables import columns, queries, service
@@ -25,6 +26,7 @@ from undercroft.data.tables.schemas import (
     TableSummary,
     TableUpdate,
 )
+from undercroft.data.tables.script import write_script
 from undercroft.foundation.access import Needs, Permission
 from undercroft.foundation.db import Page
 from undercroft.foundation.http import CurrentActor, Router, Session
@@ -80,6 +82,17 @@ async def create_table(
 async def get_table(table: ExistingTable, session: Session) -> TableRead:
     """A table with its columns, keys, constraints, indexes and policies."""
     return await read_table(session, table)
+
+
+@router.get(
+    "/{table}/sql",
+    access=Needs("tables:read"),
+    response_class=PlainTextResponse,
+    problems=(TableNotFound,),
+)
+async def get_table_sql(table: ExistingTable, session: Session) -> PlainTextResponse:
+    """The SQL that makes the table again: columns, keys, indexes, policies, grants, triggers."""
+    return PlainTextResponse(await write_script(session, table))
 
 
 @router.patch(

@@ -1,0 +1,1 @@
+"""Types for clients, written from the schema."""
