@@ -197,3 +197,33 @@ def test_advise_fails_a_pipeline_where_asked(server: Served):
     assert "policy_always_true  public.loose anything" in outcome.stdout
     script = undercroft(server, "advise", "--fix", "--severity", "error").stdout
     assert "DROP POLICY anything ON public.loose;" in script
+
+
+def test_types_are_written_and_found_stale(server: Served, tmp_path: Path):
+    target = tmp_path / "database.ts"
+    outcome = undercroft(server, "types", str(target))
+    assert outcome.returncode == 0, outcome.stderr
+    assert "export type Database = {" in target.read_text()
+    assert undercroft(server, "types", str(target), "--check").returncode == 0
+    table = {"name": "later", "columns": [{"name": "id", "type": INT, "primary_key": True}]}
+    with api(server, signed_in(server, SUPERUSER)["access_token"]) as operator:
+        assert operator.post("/tables", json=table).status_code == 201
+    stale = undercroft(server, "types", str(target), "--check")
+    assert (stale.returncode, "Run `undercroft types` again" in stale.stdout) == (1, True)
+
+
+def test_every_worker_knows_a_change_of_the_schema_at_once(server: Served):
+    keys = json.loads(undercroft(server, "keys", "show", "--json").stdout)
+    connections = [http.client.HTTPConnection("127.0.0.1", server.port) for _ in range(4)]
+    headers = {"Authorization": f"Bearer {keys['service']}"}
+    with api(server, keys["service"]) as operator:
+        for number in range(3):
+            column = {"name": "id", "type": INT, "primary_key": True}
+            table = {"name": f"fresh{number}", "columns": [column]}
+            assert operator.post("/tables", json=table).status_code == 201
+            for connection in connections:
+                connection.request("GET", f"/rest/v1/fresh{number}", headers=headers)
+                answer = connection.getresponse()
+                assert (answer.status, answer.read()) == (200, b"[]")
+    for connection in connections:
+        connection.close()
