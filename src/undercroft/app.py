@@ -84,6 +84,7 @@ CONTROL: tuple[Router, ...] = (
     factor_routes.users_router,
     provider_routes.router,
     auth_routes.session_router,
+    auth_routes.users_router,
     access_routes.user_router,
     user_routes.router,
     user_settings_routes.router,
@@ -108,6 +109,7 @@ ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root, docs_pages.rout
 
 PERMISSIONS: tuple[Permission, ...] = (
     *user_routes.PERMISSIONS,
+    *auth_routes.PERMISSIONS,
     *access_routes.PERMISSIONS,
     *api_key_routes.PERMISSIONS,
     *organization_routes.PERMISSIONS,

@@ -182,6 +182,34 @@ class TestAdministration:
         assert (answer.status_code, answer.json()["code"]) == (409, "not_yourself")
 
 
+class TestSessionsOfOthers:
+    async def test_are_seen_and_ended_by_who_may(
+        self, client: httpx.AsyncClient, admin: Caller, member: Caller, outsider: Caller
+    ):
+        path = f"{API}/users/{member.id}/sessions"
+        for refused in (await outsider.get(path), await outsider.delete(path)):
+            assert refused.status_code == 403
+        assert (await admin.delete(f"{API}/users/{uuid4()}/sessions")).status_code == 404
+        await sign_in(client, member.identifier)
+        assert len((await admin.get(path)).json()) == 2
+        assert (await admin.delete(path)).json()["sessions_revoked"] == 2
+
+        async def ended() -> bool:
+            return (await member.get(f"{API}/users/me")).status_code == 401
+
+        assert await settled(ended)
+        await sign_in(client, member.identifier)
+
+    async def test_of_a_superuser_only_by_another(self, admin: Caller, outsider: Caller):
+        await promoted(admin, outsider, await make_group(admin, "sessions:terminate"))
+
+        async def refused() -> bool:
+            answer = await outsider.delete(f"{API}/users/{admin.id}/sessions")
+            return bool(answer.json()["code"] == "above_you")
+
+        assert await settled(refused)
+
+
 class TestBulk:
     async def test_reports_each(
         self, client: httpx.AsyncClient, clerk: Caller, admin: Caller, member: Caller

@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import text
 
 from tests.fixtures.actors import Caller, register, sign_in
-from tests.fixtures.app import PASSWORD
-from undercroft.app import Application
+from tests.fixtures.app import PASSWORD, make_client, running
+from tests.fixtures.engines import EngineAddresses
+from undercroft.app import Application, create_app
+from undercroft.foundation.settings import Settings
 
 ME = "/api/v1/users/me"
 ROWS = "/rest/v1/anything"
@@ -244,3 +246,26 @@ async def test_weak_passwords_are_refused_with_the_reason(
     answer = await client.post("/api/v1/auth/register", json=body)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["code"] == code
+
+
+async def test_tokens_bound_to_an_origin_work_from_there_only(
+    engines: EngineAddresses, database: str, settings: Settings, member: Caller
+):
+    bound = settings.auth.model_copy(update={"bind_origin": True})
+    app = create_app(engines.settings(database, auth=bound))
+    body = {"identifier": member.identifier, "password": member.password}
+    home, elsewhere = {"Origin": "https://app.example.com"}, {"Origin": "https://evil.example.com"}
+    async with running(app), make_client(app) as client:
+        tokens = (await client.post("/api/v1/auth/login", json=body, headers=home)).json()
+        for name, header in (("access_token", "Authorization"), ("session_token", None)):
+            credential = (
+                {header: f"Bearer {tokens[name]}"} if header else {"X-Session-Token": tokens[name]}
+            )
+            for origin, status in ((home, 200), (elsewhere, 401), ({}, 401)):
+                answer = await client.get("/api/v1/users/me", headers=credential | origin)
+                assert answer.status_code == status, (name, origin)
+        refresh = {"refresh_token": tokens["refresh_token"]}
+        fresh = (await client.post("/api/v1/auth/refresh", json=refresh, headers=elsewhere)).json()
+        stolen = {"Authorization": f"Bearer {fresh['access_token']}"}
+        answer = await client.get("/api/v1/users/me", headers=stolen | elsewhere)
+        assert answer.status_code == 401

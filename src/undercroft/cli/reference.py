@@ -108,11 +108,40 @@ def settings_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def permissions_page() -> str:
+    """Every permission with its sentence, and the groups that hold it from the start."""
+    from undercroft.app import PERMISSIONS
+    from undercroft.identity.access.catalogue import (
+        DEFAULTS,
+        EARLIER,
+        SYSTEM_GROUPS,
+        every_permission,
+    )
+
+    lines = ["# Permissions and groups", "", INTRODUCTION, ""]
+    lines += ["| Group | Meaning |", "| --- | --- |"]
+    lines += [f"| `{codename}` | {meaning} |" for codename, meaning in SYSTEM_GROUPS.items()]
+    lines += [
+        "",
+        "`super_admin` and `admin` hold every permission of the platform. Those that no route of",
+        "ours asks for are there for apps and policies: `(select auth.has('contents:publish'))`.",
+        "",
+        "| Permission | Meaning | Also in | Earlier names |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, sentence in sorted(every_permission(PERMISSIONS).items()):
+        groups = ", ".join(f"`{group}`" for group, held in DEFAULTS.items() if name in held)
+        earlier = ", ".join(f"`{old}`" for old, new in EARLIER.items() if new == name)
+        lines.append(f"| `{name}` | {sentence} | {groups} | {earlier} |")
+    return "\n".join(lines) + "\n"
+
+
 def pages() -> dict[Path, str]:
     """What is generated, by its place in the repository."""
     return {
         Path(".env.example"): env_example(),
         Path("docs/reference/settings.md"): settings_page(),
+        Path("docs/reference/permissions.md"): permissions_page(),
     }
 
 

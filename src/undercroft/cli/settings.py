@@ -32,7 +32,7 @@ def show(home: HomeOption = None, as_json: JsonOption = False) -> None:
 @app.command("reference")
 def reference(
     write: Annotated[
-        bool, typer.Option("--write", help="Update .env.example and docs/reference/settings.md.")
+        bool, typer.Option("--write", help="Update .env.example and docs/reference.")
     ] = False,
 ) -> None:
     """Describe every setting."""

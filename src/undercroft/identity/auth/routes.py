@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
-from undercroft.foundation.access import Public, SignedIn, StepUpRequired
+from undercroft.foundation.access import Needs, Permission, Public, SignedIn, StepUpRequired
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.http import CurrentActor, Router, Session
 from undercroft.foundation.problems import UnsupportedMediaType
@@ -26,10 +26,19 @@ from undercroft.identity.auth.errors import (
     WrongPassword,
 )
 from undercroft.identity.parts import IdentityParts
+from undercroft.identity.users.errors import AboveYou, UserNotFound
 from undercroft.identity.users.identifiers import IdentifierInvalid
+from undercroft.identity.users.queries import get_user
 from undercroft.identity.users.schemas import PasswordChange
+from undercroft.identity.users.service import check_may_change
+
+PERMISSIONS = (
+    Permission("sessions:read", "See where others are signed in."),
+    Permission("sessions:terminate", "Sign others out."),
+)
 
 router = Router("/auth", tag="identity")
+users_router = Router("/users", tag="identity")
 session_router = Router("/sessions", tag="identity")
 well_known = Router("/.well-known", tag="identity")
 
@@ -209,6 +218,26 @@ async def end_session(session_id: UUID, session: Session, actor: CurrentActor) -
     """Sign a device of yours out."""
     assert actor.user_id
     await sessions.end_own_session(session, actor.user_id, session_id)
+
+
+@users_router.get("/{user_id}/sessions", access=Needs("sessions:read"), problems=(UserNotFound,))
+async def list_sessions_of_user(user_id: UUID, session: Session) -> list[schemas.SessionRead]:
+    """Where somebody is signed in, newest use first."""
+    await get_user(session, user_id)
+    rows = await sessions.list_sessions(session, user_id)
+    return [schemas.SessionRead.model_validate(row) for row in rows]
+
+
+@users_router.delete(
+    "/{user_id}/sessions", access=Needs("sessions:terminate"), problems=(UserNotFound, AboveYou)
+)
+async def end_sessions_of_user(
+    user_id: UUID, session: Session, actor: CurrentActor
+) -> schemas.Ended:
+    """Sign somebody out everywhere. They may sign in again: to keep them out, suspend them."""
+    await check_may_change(session, await get_user(session, user_id), actor)
+    ended = await sessions.end_all_sessions(session, user_id, reason="terminated")
+    return schemas.Ended(sessions_revoked=len(ended), session_ids=ended)
 
 
 @well_known.get("/jwks.json", access=Public("keys to verify our tokens with"))
