@@ -36,7 +36,7 @@ SELECT o.id, u.id, 'member'
          WHERE slug LIKE 'organization-%') o
   JOIN (SELECT id, row_number() OVER (ORDER BY id) AS n FROM auth.users
          WHERE username LIKE 'person%') u
-    ON u.n BETWEEN (o.n - 1) * {members} + 1 AND o.n * {members}
+    ON (u.n - 1) / {members} = o.n - 1
 ON CONFLICT DO NOTHING;
 """
 Call = Callable[[], httpx.Response]
