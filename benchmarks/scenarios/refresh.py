@@ -10,6 +10,7 @@ import secrets
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -98,10 +99,11 @@ def _cpu(ours: Undercroft) -> tuple[float, float]:
     parent = psutil.Process(ours.process.pid)
     python = postgres = 0.0
     for process in [parent, *parent.children(recursive=True)]:
-        times = process.cpu_times()
-        used = times.user + times.system
-        if "postgres" in process.name():
-            postgres += used + times.children_user + times.children_system
-        elif "valkey" not in process.name():
-            python += used
+        with suppress(psutil.NoSuchProcess):  # a backend that ended; Postgres counts it as its own
+            times, name = process.cpu_times(), process.name()
+            used = times.user + times.system
+            if "postgres" in name:
+                postgres += used + times.children_user + times.children_system
+            elif "valkey" not in name:
+                python += used
     return python, postgres
