@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from undercroft import notifications, storage
-from undercroft.data import tables
+from undercroft.data import sql, tables
+from undercroft.data.developer import Developer
 from undercroft.data.parts import Data
 from undercroft.data.plane import PREFIX as ROWS_PREFIX
 from undercroft.data.plane import RowsPlane
@@ -29,7 +30,7 @@ from undercroft.foundation.apps import App, AppSettings, find_apps
 from undercroft.foundation.cache import Cache, CachedReads, RateLimiter
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
-from undercroft.foundation.db.migrate import authenticator_url
+from undercroft.foundation.db.logins import authenticator_url
 from undercroft.foundation.http import Foundation, Router, docs_pages
 from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
@@ -103,6 +104,7 @@ CONTROL: tuple[Router, ...] = (
     webhook_routes.router,
     activity.user_router,
     activity.router,
+    sql.router,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root, docs_pages.router)
@@ -119,12 +121,14 @@ PERMISSIONS: tuple[Permission, ...] = (
     *storage.PERMISSIONS,
     *webhook_routes.PERMISSIONS,
     *activity.PERMISSIONS,
+    *sql.PERMISSIONS,
 )
 
 # A wing with tables that refer to accounts adds its own before those of the accounts.
 PERSONAL: tuple[PersonalData, ...] = (
     *webhook_personal.PERSONAL,
     *activity.PERSONAL,
+    *sql.PERSONAL,
     *erasure.PERSONAL,
 )
 
@@ -137,6 +141,7 @@ JOBS: tuple[Job, ...] = (
     *storage.JOBS,
     *webhook_jobs.JOBS,
     *activity.JOBS,
+    *sql.JOBS,
 )
 SCHEDULES: tuple[Schedule, ...] = (
     *notifications.SCHEDULES,
@@ -146,6 +151,7 @@ SCHEDULES: tuple[Schedule, ...] = (
     *storage.SCHEDULES,
     *webhook_jobs.SCHEDULES,
     *activity.SCHEDULES,
+    *sql.SCHEDULES,
 )
 
 SUBSCRIPTIONS: tuple[Subscription | EventListener, ...] = (
@@ -366,8 +372,12 @@ def _control_plane(
     )
     app.state.parts = parts
     app.state.identity = identity
-    app.state.data = Data(rows)
     app.state.files = files
+    app.state.data = Data(
+        rows=rows,
+        developer=Developer(settings, parts.database),
+        scripts=asyncio.Semaphore(settings.sql.concurrency),
+    )
     add_problem_handlers(app)
     for router in CONTROL:
         app.include_router(router.api, prefix=settings.prefix)

@@ -71,7 +71,7 @@ async def linger(context: JobContext) -> None:
 @job("test.write")
 async def write(context: JobContext, user_id: UUID) -> None:
     async with context.unit_of_work() as session:
-        await session.execute(text("INSERT INTO written VALUES (:id)"), {"id": user_id})
+        await session.execute(text("INSERT INTO public.written VALUES (:id)"), {"id": user_id})
         await enqueue(session, greet, name="written")
 
 
@@ -103,12 +103,14 @@ class TestWork:
         assert queue.seen == ["Ada"]
 
     async def test_a_job_has_a_unit_of_work_and_may_enqueue(self, queue: Queue):
-        await queue.fetch("CREATE TABLE written (id uuid)")
+        await queue.fetch("CREATE TABLE public.written (id uuid)")
         user_id = UUID(int=7)
         await put(queue, write, user_id=user_id)
         async with queue.worker(REGISTRY):
             await eventually(lambda: saw(queue, "written"))
-        assert [row["id"] for row in await queue.fetch("SELECT id FROM written")] == [user_id]
+        assert [row["id"] for row in await queue.fetch("SELECT id FROM public.written")] == [
+            user_id
+        ]
 
     async def test_two_workers_share_and_do_nothing_twice(self, queue: Queue):
         names = [f"guest {number}" for number in range(200)]

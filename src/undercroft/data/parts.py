@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from undercroft.data.developer import Developer
 from undercroft.data.plane import RowsPlane
 
 # Each import takes a connection of its own; more at once would only share the same disk.
@@ -16,6 +17,8 @@ MOST_EXPORTS = 4
 @dataclass(frozen=True, slots=True)
 class Data:
     rows: RowsPlane
+    developer: Developer
+    scripts: asyncio.Semaphore
     imports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_IMPORTS))
     exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MOST_EXPORTS))
 

@@ -1,5 +1,6 @@
 """Every model, imported so that the metadata is complete, and the schemas that are ours."""
 
+from undercroft.data.sql import models as sql
 from undercroft.identity.access import models as access
 from undercroft.identity.auth import models as auth
 from undercroft.identity.auth.codes import models as codes
@@ -30,6 +31,7 @@ __all__ = [
     "organizations",
     "providers",
     "realtime",
+    "sql",
     "storage",
     "users",
     "webhooks",

@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from undercroft.data.developer import run_as_developer
 from undercroft.data.sql_text import quote
 from undercroft.data.tables.errors import NameTaken, StatementRefused, TableBusy, TableExists
 from undercroft.foundation.db import notify
@@ -75,9 +76,8 @@ async def _run(session: AsyncSession, statements: Sequence[str], schema: str) ->
         {"wait": LONGEST_WAIT},
     )
     await _set_path(session, search_path(schema))
-    connection = await session.connection()
     for statement in statements:
-        await connection.exec_driver_sql(statement)
+        await run_as_developer(session, statement)
     await _set_path(session, str(before))
 
 

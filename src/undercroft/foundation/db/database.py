@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Dialect, event
+from sqlalchemy import Connection, Dialect, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -22,6 +22,7 @@ from undercroft.foundation.settings import DatabaseSettings
 
 RETURNED_AT = "returned_at"
 ASK_AFTER_SECONDS = 2.0
+SEARCH_PATH = "pg_catalog"
 
 
 def connect_options(settings: DatabaseSettings, *, application: str) -> dict[str, Any]:
@@ -34,6 +35,8 @@ def connect_options(settings: DatabaseSettings, *, application: str) -> dict[str
             "timezone": "UTC",
             "statement_timeout": str(milliseconds),
             "idle_in_transaction_session_timeout": "60000",
+            # Whoever may create functions in `public` must not have them picked by our statements.
+            "search_path": SEARCH_PATH,
             # JIT costs more than any statement of ours runs.
             "jit": "off",
         },
@@ -100,7 +103,14 @@ class Database:
         )
         event.listen(engine.sync_engine, "checkin", _note_time)
         event.listen(engine.sync_engine, "checkout", partial(_check_alive, engine.dialect))
+        if self.settings.pooled:
+            # A pooler drops what connections are opened with; see `connect_options`.
+            event.listen(engine.sync_engine, "begin", _set_search_path)
         return engine
+
+
+def _set_search_path(connection: Connection) -> None:
+    connection.exec_driver_sql(f"SET LOCAL search_path = {SEARCH_PATH}")
 
 
 def _note_time(_connection: Any, record: ConnectionPoolEntry) -> None:

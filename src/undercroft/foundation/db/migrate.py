@@ -17,11 +17,9 @@ from sqlalchemy.schema import CreateSchema, DropSchema
 
 from undercroft.foundation.apps import App, find_apps, load_app
 from undercroft.foundation.clock import utc_now
-from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db.base import Base
 from undercroft.foundation.db.database import Database
-from undercroft.foundation.db.scripts import run_script
-from undercroft.foundation.problems import SettingsInvalid
+from undercroft.foundation.db.logins import ensure_authenticator, ensure_developer, quoted
 from undercroft.foundation.settings import DatabaseSettings, Settings
 
 SCRIPTS = Path(__file__).parents[2] / "migrations"
@@ -31,7 +29,7 @@ _LONG = timedelta(days=1)
 
 
 def upgrade(settings: Settings, revision: str = "head") -> None:
-    """Bring the database to `revision` and the rows API's login role up to date.
+    """Bring the database to `revision` and the logins beside ours up to date.
 
     At `head` the apps that are switched on follow, in their order. Other nodes that start at the
     same moment wait, then find nothing to do.
@@ -43,7 +41,8 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
         command.upgrade(config, revision)
         if revision == "head":
             connection = config.attributes["connection"]
-            _ensure_authenticator(connection, settings)
+            ensure_authenticator(connection, settings)
+            ensure_developer(connection, settings)
             connection.commit()
             for app in apps:
                 _upgrade_app(connection, app)
@@ -154,9 +153,9 @@ def _upgrade_app(connection: Connection, app: App) -> None:
 def _forget_app(connection: Connection, app: App) -> None:
     """Leave the schema where somebody put something else into it."""
     connection.execute(text("DELETE FROM undercroft.apps WHERE name = :name"), {"name": app.name})
-    connection.execute(text(f"DROP TABLE {_quoted(app.schema)}.alembic_version"))
+    connection.execute(text(f"DROP TABLE {quoted(app.schema)}.alembic_version"))
     others = "SELECT true FROM pg_class WHERE relnamespace = to_regnamespace(:name) LIMIT 1"
-    if not connection.scalar(text(others), {"name": _quoted(app.schema)}):
+    if not connection.scalar(text(others), {"name": quoted(app.schema)}):
         connection.execute(DropSchema(app.schema))
     connection.commit()
 
@@ -173,54 +172,6 @@ def _differences(config: Config) -> list[str]:
     with EnvironmentContext(config, script, fn=compare):
         script.run_env()
     return found
-
-
-def authenticator_url(settings: Settings) -> str:
-    """URL of the rows API's login: as set, or `database.url` with the derived role."""
-    database = settings.database
-    if database.authenticator_url:
-        return database.authenticator_url.get_secret_value()
-    if database.url is None or settings.secret_key is None:
-        raise SettingsInvalid("DATABASE_URL and SECRET_KEY are needed for the rows API's login.")
-    return _with_login(
-        database.url.get_secret_value(),
-        database.authenticator_role,
-        _authenticator_password(settings),
-    )
-
-
-def _ensure_authenticator(connection: Connection, settings: Settings) -> None:
-    """Make the login of the rows API: it owns nothing and may only become the API's roles."""
-    if settings.database.authenticator_url or settings.secret_key is None:
-        return
-    password = _authenticator_password(settings)  # hexadecimal: needs no escaping
-    role = _quoted(settings.database.authenticator_role)
-    script = f"""
-        DO $do$ BEGIN
-            CREATE ROLE {role} LOGIN NOINHERIT;
-        EXCEPTION WHEN duplicate_object THEN NULL;
-        END $do$;
-        ALTER ROLE {role} WITH LOGIN NOINHERIT PASSWORD '{password}';
-        GRANT anon, authenticated, service_role TO {role};
-        GRANT USAGE ON SCHEMA undercroft TO {role};
-    """
-    run_script(connection, script)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _with_login(url: str, user: str, password: str) -> str:
-    scheme, _, rest = url.partition("://")
-    authority, slash, tail = rest.partition("/")
-    host = authority.rpartition("@")[2]
-    return f"{scheme}://{user}:{password}@{host}{slash}{tail}"
-
-
-def _authenticator_password(settings: Settings) -> str:
-    assert settings.secret_key
-    return Keyring(settings.secret_key.get_secret_value()).derive("authenticator")
 
 
 def _with_connection(settings: Settings, work: Callable[[Config], Any]) -> None:

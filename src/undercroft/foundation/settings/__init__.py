@@ -13,6 +13,7 @@ from undercroft.foundation.settings.operations import JobSettings, Observability
 from undercroft.foundation.settings.outbound import OutboundSettings
 from undercroft.foundation.settings.realtime import RealtimeSettings
 from undercroft.foundation.settings.root import Environment, Settings, load_settings
+from undercroft.foundation.settings.sql import SqlSettings
 from undercroft.foundation.settings.storage import StorageSettings
 from undercroft.foundation.settings.webhooks import WebhookSettings
 
@@ -32,6 +33,7 @@ __all__ = [
     "RateLimitSettings",
     "RealtimeSettings",
     "Settings",
+    "SqlSettings",
     "StorageSettings",
     "WebhookSettings",
     "load_settings",

@@ -23,6 +23,14 @@ class DatabaseSettings(SettingsGroup):
     authenticator_role: str = Field(
         "undercroft_authenticator", description="Name of that role when it is derived."
     )
+    developer_url: SecretStr | None = Field(
+        None,
+        description="Login that owns customers' tables and functions and runs the SQL console. "
+        "Unset: derived from `url`, with a role that migrations create.",
+    )
+    developer_role: str = Field(
+        "undercroft_developer", description="Name of that role when it is derived."
+    )
     pool_size: int = Field(5, ge=1, description="Control-plane connections a worker keeps.")
     pool_overflow: int = Field(10, ge=0, description="Further ones it may open under load.")
     pool_timeout: timedelta = Field(

@@ -27,6 +27,7 @@ from undercroft.foundation.settings.operations import (
 )
 from undercroft.foundation.settings.outbound import OutboundSettings
 from undercroft.foundation.settings.realtime import RealtimeSettings
+from undercroft.foundation.settings.sql import SqlSettings
 from undercroft.foundation.settings.storage import StorageSettings
 from undercroft.foundation.settings.webhooks import WebhookSettings
 
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     data: DataSettings = DataSettings()
     realtime: RealtimeSettings = RealtimeSettings()
     storage: StorageSettings = StorageSettings()
+    sql: SqlSettings = SqlSettings()
     notifications: NotificationSettings = NotificationSettings()
     outbound: OutboundSettings = OutboundSettings()
     webhooks: WebhookSettings = WebhookSettings()

@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 import asyncpg
 
+from undercroft.data.developer import Developer
 from undercroft.data.json_text import dumps, loads
 from undercroft.data.tables.errors import ImportRefused
 from undercroft.data.tables.queries import Table
-from undercroft.foundation.db import Database
 from undercroft.foundation.settings import DataSettings
 
 Format = Literal["csv", "ndjson"]
@@ -38,7 +38,7 @@ class Counted:
 
 
 async def import_rows(
-    database: Database,
+    developer: Developer,
     settings: DataSettings,
     table: Table,
     known: Mapping[str, str],
@@ -54,16 +54,13 @@ async def import_rows(
     """
     source = _csv(body, known) if kind == "csv" else _ndjson(body, known)
     columns = await anext(source)
-    connection = await database.connector("import")()
-    try:
+    milliseconds = str(int(settings.import_timeout.total_seconds() * 1000))
+    # As the developer, since the table's triggers and defaults are customers' code.
+    async with developer.session("import", statement_timeout=milliseconds) as connection:
         async with connection.transaction():
-            milliseconds = int(settings.import_timeout.total_seconds() * 1000)
-            await connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")
             status = await _copy(connection, table, columns, source, kind=kind, null=null)
         # Without statistics the first reads of a freshly filled table are planned blindly.
         await connection.execute(f"ANALYZE {table.quoted}")
-    finally:
-        await connection.close(timeout=5)
     return int(status.rpartition(" ")[2])
 
 
