@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from undercroft import notifications, storage
-from undercroft.data import sql, tables
+from undercroft.data import functions, sql, tables
 from undercroft.data.developer import Developer
 from undercroft.data.parts import Data
 from undercroft.data.plane import PREFIX as ROWS_PREFIX
@@ -105,6 +105,7 @@ CONTROL: tuple[Router, ...] = (
     activity.user_router,
     activity.router,
     sql.router,
+    *functions.ROUTERS,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root, docs_pages.router)
@@ -122,6 +123,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *webhook_routes.PERMISSIONS,
     *activity.PERMISSIONS,
     *sql.PERMISSIONS,
+    *functions.PERMISSIONS,
 )
 
 # A wing with tables that refer to accounts adds its own before those of the accounts.
@@ -129,6 +131,7 @@ PERSONAL: tuple[PersonalData, ...] = (
     *webhook_personal.PERSONAL,
     *activity.PERSONAL,
     *sql.PERSONAL,
+    *functions.PERSONAL,
     *erasure.PERSONAL,
 )
 

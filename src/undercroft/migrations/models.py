@@ -1,5 +1,6 @@
 """Every model, imported so that the metadata is complete, and the schemas that are ours."""
 
+from undercroft.data.functions import models as functions
 from undercroft.data.sql import models as sql
 from undercroft.identity.access import models as access
 from undercroft.identity.auth import models as auth
@@ -27,6 +28,7 @@ __all__ = [
     "codes",
     "factors",
     "features",
+    "functions",
     "notifications",
     "organizations",
     "providers",

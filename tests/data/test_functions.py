@@ -1,0 +1,236 @@
+"""Functions and triggers in versions, over HTTP."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.data.test_sql import run, value
+from tests.fixtures.actors import Caller, unique
+
+FUNCTIONS = "/api/v1/functions"
+TRIGGERS = "/api/v1/triggers"
+
+
+def body_of(name: str, result: str = "'one'", arguments: str = "") -> str:
+    return f"create function {name}({arguments}) returns text language sql as $$ select {result} $$"
+
+
+async def make(
+    admin: Caller, definition: str, *roles: str, path: str = FUNCTIONS
+) -> dict[str, Any]:
+    answer = await admin.post(path, json={"definition": definition, "roles": roles})
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+class TestFunctions:
+    async def test_are_called_by_whom_their_definition_names(
+        self,
+        admin: Caller,
+        member: Caller,
+        service: Caller,
+        client: httpx.AsyncClient,
+        api_keys: dict[str, str],
+    ):
+        name = unique("f")
+        made = await make(admin, body_of(name), "authenticated")
+        assert (made["version"], made["drifted"]) == (1, False)
+        assert (await member.post(f"/rest/v1/rpc/{name}")).json() == "one"
+        assert (await service.post(f"/rest/v1/rpc/{name}")).json() == "one"
+        anonymous = await client.post(f"/rest/v1/rpc/{name}", headers={"apikey": api_keys["anon"]})
+        assert anonymous.status_code in {401, 403, 404}, anonymous.text
+
+    async def test_are_closed_unless_somebody_is_named(self, admin: Caller, member: Caller):
+        name = unique("f")
+        await make(admin, body_of(name))
+        assert (await member.post(f"/rest/v1/rpc/{name}")).status_code in {401, 403, 404}
+
+    async def test_change_is_a_new_version_and_restore_another(self, admin: Caller):
+        name = unique("f")
+        path = f"{FUNCTIONS}/{(await make(admin, body_of(name)))['id']}"
+        changed = await admin.put(path, json={"definition": body_of(name, "'two'"), "version": 1})
+        assert changed.status_code == 200, changed.text
+        assert await value(admin, f"select {name}()") == "two"
+        restored = await admin.post(f"{path}/restore", json={"version": 1})
+        assert restored.json()["version"] == 3
+        assert await value(admin, f"select {name}()") == "one"
+        versions = (await admin.get(f"{path}/versions")).json()["items"]
+        assert [one["version"] for one in versions] == [3, 2, 1]
+        assert {one["created_by"] for one in versions} == {admin.id}
+        assert (await admin.post(f"{path}/restore", json={"version": 9})).status_code == 404
+
+    async def test_a_stale_version_is_refused(self, admin: Caller):
+        name = unique("f")
+        path = f"{FUNCTIONS}/{(await make(admin, body_of(name)))['id']}"
+        answers = await asyncio.gather(
+            *(
+                admin.put(path, json={"definition": body_of(name, f"'{n}'"), "version": 1})
+                for n in range(20)
+            )
+        )
+        assert sorted(answer.status_code for answer in answers) == [200] + [412] * 19
+        headers = {"If-Match": '"1"'}
+        late = await admin.put(path, json={"definition": body_of(name)}, headers=headers)
+        assert late.status_code == 412
+
+    async def test_twenty_creations_at_once_make_one(self, admin: Caller):
+        name = unique("f")
+        answers = await asyncio.gather(
+            *(admin.post(FUNCTIONS, json={"definition": body_of(name)}) for _ in range(20))
+        )
+        assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
+
+    async def test_arguments_and_results_may_change(self, admin: Caller):
+        name = unique("f")
+        path = f"{FUNCTIONS}/{(await make(admin, body_of(name)))['id']}"
+        for definition, call, expected in (
+            (body_of(name, "x", "x text"), f"{name}('a')", "a"),
+            (
+                f"create function {name}(x text) returns int language sql as 'select 7'",
+                f"{name}('a')",
+                7,
+            ),
+        ):
+            changed = await admin.put(path, json={"definition": definition})
+            assert changed.status_code == 200, changed.text
+            assert await value(admin, f"select {call}") == expected
+        assert await value(admin, f"select count(*) from pg_proc where proname = '{name}'") == "1"
+
+    async def test_what_depends_on_it_is_named_and_keeps_it(self, admin: Caller):
+        name = unique("f")
+        path = f"{FUNCTIONS}/{(await make(admin, body_of(name)))['id']}"
+        await run(
+            admin,
+            f"create view {name}_v as select {name}() as v; create function {name}_c() returns text"
+            f" language plpgsql as 'begin return {name}(); end'",
+        )
+        dependents = (await admin.get(path)).json()["dependents"]
+        assert any(f"{name}_v" in line for line in dependents)
+        assert any(f"{name}_c" in line for line in dependents)
+        for answer in (
+            await admin.delete(path),
+            await admin.put(path, json={"definition": body_of(name, "x", "x text")}),
+        ):
+            assert answer.status_code == 409, answer.text
+            assert answer.json()["dependents"]
+        assert await value(admin, f"select {name}()") == "one"
+
+    async def test_a_change_in_sql_is_noticed(self, admin: Caller):
+        name = unique("f")
+        path = f"{FUNCTIONS}/{(await make(admin, body_of(name)))['id']}"
+        await run(admin, body_of(name, "'elsewhere'").replace("create", "create or replace", 1))
+        found = (await admin.get(path)).json()
+        assert found["drifted"] is True
+        assert "elsewhere" in found["live"]
+        await run(admin, f"drop function {name}()")
+        gone = (await admin.get(path)).json()
+        assert (gone["drifted"], gone["live"]) == (True, None)
+        back = await admin.post(f"{path}/restore", json={"version": 1})
+        assert back.json()["drifted"] is False
+        assert (await admin.delete(path)).status_code == 204
+        assert (await admin.get(path)).status_code == 404
+
+    @pytest.mark.parametrize(
+        "definition",
+        [
+            "select 1",
+            "create function {n}() returns int language sql as 'select 1'; drop table x",
+            "create procedure {n}() language sql as 'select 1'",
+            "create function auth.{n}() returns int language sql as 'select 1'",
+            "create function undercroft.{n}() returns int language sql as 'select 1'",
+            "create function pg_catalog.{n}() returns int language sql as 'select 1'",
+            "create function {n}() returns int language c as 'x', 'y'",
+            "create function {n}() returns int language internal as 'pg_backend_pid'",
+            "create function {n}() returns int language sql security definer as 'select 1'",
+            "create function {n}() returns int language plpgsql as 'begin retrun 1; end'",
+            "create function {n}() returns int language sql as 'select nothing'",
+            "create function {n}() returns nonsense language sql as 'select 1'",
+            "create function {n}(a int default 1"
+            + "+1" * 20_000
+            + ") returns int language sql as ''",
+            "create table {n} ()",
+            "",
+            "create function {n}() returns text language sql as 'select ''a\u0000'''",
+        ],
+    )
+    async def test_what_is_no_function_of_a_customer_is_refused(
+        self, admin: Caller, definition: str
+    ):
+        name = unique("f")
+        source = definition.replace("{n}", name)
+        answer = await admin.post(FUNCTIONS, json={"definition": source})
+        assert answer.status_code in {404, 422}, answer.text
+        assert await value(admin, f"select count(*) from pg_proc where proname = '{name}'") == "0"
+
+    async def test_run_with_the_rights_of_who_made_the_console_not_of_the_platform(
+        self, admin: Caller, member: Caller
+    ):
+        name = unique("f")
+        await make(
+            admin,
+            f"create function {name}() returns text language plpgsql security definer"
+            " set search_path = '' as $$ declare seen text; begin"
+            " begin execute 'select email from auth.users limit 1' into seen;"
+            " exception when insufficient_privilege then seen := 'denied'; end;"
+            " return current_user || ' ' || seen; end $$",
+            "authenticated",
+        )
+        answer = await member.post(f"/rest/v1/rpc/{name}")
+        assert answer.json() == "undercroft_developer denied"
+
+    async def test_validation_keeps_nothing(self, admin: Caller):
+        name = unique("f")
+        good = await admin.post(f"{FUNCTIONS}/validate", json={"definition": body_of(name)})
+        assert good.json()["valid"] is True, good.text
+        assert name in good.json()["signature"]
+        assert await value(admin, f"select count(*) from pg_proc where proname = '{name}'") == "0"
+        wrong = await admin.post(
+            f"{FUNCTIONS}/validate", json={"definition": body_of(name, "missing_column")}
+        )
+        assert wrong.status_code == 200
+        assert (wrong.json()["valid"], wrong.json()["sqlstate"]) == (False, "42703")
+
+    async def test_need_the_permission(self, member: Caller, client: httpx.AsyncClient):
+        assert (await member.get(FUNCTIONS)).status_code == 403
+        assert (await client.get(FUNCTIONS)).status_code == 401
+
+
+class TestTriggers:
+    async def test_are_made_changed_and_dropped(self, admin: Caller):
+        name = unique("t")
+        await run(
+            admin,
+            f"create table {name} (n int); create function {name}_f() returns trigger"
+            " language plpgsql as 'begin new.n := new.n + 1; return new; end'",
+        )
+        definition = (
+            f"create trigger bump before insert on {name} for each row execute function {name}_f()"
+        )
+        path = f"{TRIGGERS}/{(await make(admin, definition, path=TRIGGERS))['id']}"
+        assert await value(admin, f"insert into {name} values (1) returning n") == 2
+        changed = await admin.put(
+            path, json={"definition": definition.replace("insert", "update"), "version": 1}
+        )
+        assert changed.json()["version"] == 2, changed.text
+        assert await value(admin, f"insert into {name} values (1) returning n") == 1
+        assert (await admin.post(f"{path}/restore", json={"version": 1})).status_code == 200
+        assert await value(admin, f"insert into {name} values (1) returning n") == 2
+        assert (await admin.delete(path)).status_code == 204
+        assert await value(admin, f"insert into {name} values (1) returning n") == 1
+
+    async def test_stay_off_our_tables(self, admin: Caller):
+        name = unique("t")
+        await run(
+            admin,
+            f"create function {name}_f() returns trigger language plpgsql as"
+            " 'begin return new; end'",
+        )
+        for table, schema in (("users", "auth"), ("sql_runs", "undercroft")):
+            definition = (
+                f"create trigger x before insert on {schema}.{table} for each row"
+                f" execute function {name}_f()"
+            )
+            answer = await admin.post(TRIGGERS, json={"definition": definition})
+            assert answer.status_code == 404, answer.text
