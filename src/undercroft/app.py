@@ -96,6 +96,7 @@ CONTROL: tuple[Router, ...] = (
     api_key_routes.router,
     organization_routes.router,
     organization_routes.invitation_router,
+    *storage.media.ROUTERS,
     feature_routes.router,
     feature_routes.organization_router,
     *tables.ROUTERS,
@@ -116,6 +117,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *access_routes.PERMISSIONS,
     *api_key_routes.PERMISSIONS,
     *organization_routes.PERMISSIONS,
+    *storage.media.PERMISSIONS,
     *feature_routes.PERMISSIONS,
     *tables.PERMISSIONS,
     *advisor_routes.PERMISSIONS,
@@ -128,6 +130,7 @@ PERMISSIONS: tuple[Permission, ...] = (
 
 # A wing with tables that refer to accounts adds its own before those of the accounts.
 PERSONAL: tuple[PersonalData, ...] = (
+    *storage.media.PERSONAL,
     *webhook_personal.PERSONAL,
     *activity.PERSONAL,
     *sql.PERSONAL,
@@ -137,6 +140,7 @@ PERSONAL: tuple[PersonalData, ...] = (
 
 JOBS: tuple[Job, ...] = (
     *notifications.JOBS,
+    *storage.media.JOBS,
     *auth_jobs.JOBS,
     *erasure.JOBS,
     *tables.JOBS,
@@ -270,6 +274,7 @@ async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
         "identity": identity,
         "post": identity.post,
         "files": files,
+        "outbound": outbound,
         "webhooks": Sender(settings.webhooks, parts.keyring, outbound),
         "parts": parts,
         "app_settings": AppSettings(apps),
@@ -348,6 +353,7 @@ def _control_plane(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(app.state.end_telemetry)
+            stack.callback(app.state.studio.close)
             stack.push_async_callback(parts.cache.close)
             stack.push_async_callback(parts.database.dispose)
             stack.callback(identity.passwords.close)
@@ -381,6 +387,7 @@ def _control_plane(
         developer=Developer(settings, parts.database),
         scripts=asyncio.Semaphore(settings.sql.concurrency),
     )
+    app.state.studio = storage.media.Studio(settings.uploads)
     add_problem_handlers(app)
     for router in CONTROL:
         app.include_router(router.api, prefix=settings.prefix)
@@ -422,7 +429,12 @@ def _enveloped(control: FastAPI, settings: Settings) -> ASGIApp:
         settings,
         plane="control",
         max_body_bytes=int(settings.http.max_body_bytes),
-        larger_bodies={"/import": int(settings.http.max_import_bytes)},
+        larger_bodies={
+            "/import": int(settings.http.max_import_bytes),
+            "/upload/media": int(settings.uploads.max_bytes) + storage.media.FORM_BYTES,
+            "/settings/profile-picture": int(settings.uploads.picture_max_bytes)
+            + storage.media.FORM_BYTES,
+        },
         access_log=settings.observability.access_log,
         on_refusal=control.state.refusals.note,
     )

@@ -14,6 +14,7 @@ from undercroft.notifications import models as notifications
 from undercroft.operations.activity import models as activity
 from undercroft.realtime import models as realtime
 from undercroft.storage import models as storage
+from undercroft.storage.media import models as media
 from undercroft.webhooks import models as webhooks
 
 OUR_SCHEMAS = frozenset(
@@ -29,6 +30,7 @@ __all__ = [
     "factors",
     "features",
     "functions",
+    "media",
     "notifications",
     "organizations",
     "providers",

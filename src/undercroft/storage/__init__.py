@@ -3,6 +3,7 @@
 Other wings keep files in buckets of their own through `Files` (`files.py`).
 """
 
+from undercroft.storage import media
 from undercroft.storage.blobs import Staged
 from undercroft.storage.callers import PERMISSIONS
 from undercroft.storage.files import Files, SystemBucket
@@ -19,4 +20,5 @@ __all__ = [
     "Staged",
     "StoredFile",
     "SystemBucket",
+    "media",
 ]

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from undercroft.storage.files import Files
 
 
-def get_files(request: Request) -> Files:
+async def get_files(request: Request) -> Files:
     files: Files = request.app.state.files
     return files
 

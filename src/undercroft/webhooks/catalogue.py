@@ -16,6 +16,7 @@ from undercroft.identity.features import events as features
 from undercroft.identity.organizations import events as organizations
 from undercroft.identity.users import events as users
 from undercroft.storage import events as storage
+from undercroft.storage.media import events as media
 from undercroft.storage.names import SYSTEM_PREFIX
 from undercroft.webhooks import events as own
 
@@ -52,6 +53,8 @@ NAMES: Mapping[type, str] = {
     storage.ObjectUploaded: "object.uploaded",
     storage.ObjectMoved: "object.moved",
     storage.ObjectRemoved: "object.removed",
+    media.MediaUploaded: "media.uploaded",
+    media.MediaDeleted: "media.deleted",
     own.WebhookDisabled: "webhook.disabled",
 }
 # `webhook.ping` comes to whoever is pinged, and changes of tables to who asks for the table.

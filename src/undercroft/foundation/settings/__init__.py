@@ -15,6 +15,7 @@ from undercroft.foundation.settings.realtime import RealtimeSettings
 from undercroft.foundation.settings.root import Environment, Settings, load_settings
 from undercroft.foundation.settings.sql import SqlSettings
 from undercroft.foundation.settings.storage import StorageSettings
+from undercroft.foundation.settings.uploads import UploadSettings
 from undercroft.foundation.settings.webhooks import WebhookSettings
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Settings",
     "SqlSettings",
     "StorageSettings",
+    "UploadSettings",
     "WebhookSettings",
     "load_settings",
 ]

@@ -61,6 +61,11 @@ class HttpSettings(SettingsGroup):
     max_query_bytes: ByteSize = Field(ByteSize(16_384), description="Query string.")
 
     @property
+    def public_base(self) -> str:
+        """Where this server is reached; never from a request's headers."""
+        return (self.base_url or LOCAL).rstrip("/")
+
+    @property
     def link_base(self) -> str:
         """Where links in messages lead; never from a request's headers."""
         return (self.frontend_url or self.base_url or LOCAL).rstrip("/")
@@ -86,6 +91,7 @@ class RateLimitSettings(SettingsGroup):
     provider: Rate = Field("20/minute", description="Signing in with others.")
     logout: Rate = Field("10/minute", description="Ending this session.")
     logout_all: Rate = Field("5/minute", description="Ending every session.")
+    upload: Rate = Field("60/minute", description="Adding a file or a picture to an account.")
     invitation: Rate = Field("30/minute", description="Inviting somebody, or accepting.")
     password: Rate = Field("5/minute", description="Changing a password.")
 

@@ -29,6 +29,7 @@ from undercroft.foundation.settings.outbound import OutboundSettings
 from undercroft.foundation.settings.realtime import RealtimeSettings
 from undercroft.foundation.settings.sql import SqlSettings
 from undercroft.foundation.settings.storage import StorageSettings
+from undercroft.foundation.settings.uploads import UploadSettings
 from undercroft.foundation.settings.webhooks import WebhookSettings
 
 SHORTEST_SECRET = 32
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     sql: SqlSettings = SqlSettings()
     notifications: NotificationSettings = NotificationSettings()
     outbound: OutboundSettings = OutboundSettings()
+    uploads: UploadSettings = UploadSettings()
     webhooks: WebhookSettings = WebhookSettings()
     jobs: JobSettings = JobSettings()
     activity: ActivitySettings = ActivitySettings()
