@@ -115,21 +115,21 @@ class Undercroft:
         script = self.directory / "pgbench.sql"
         script.write_text(f"\\set n random(1, {numbers})\n{statement}\n")
         command = [str(POSTGRES_BIN_PATH / "pgbench"), "-n", "-M", "prepared", "-c", "16"]
-        command += ["-j", "2", "-T", str(seconds), "-f", str(script), self._database_url()]
+        command += ["-j", "2", "-T", str(seconds), "-f", str(script), self.database_url()]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         line = next(line for line in output.splitlines() if line.startswith("tps"))
         return float(line.split()[2])
 
     def sql(self, statement: str) -> None:
-        command = [str(POSTGRES_BIN_PATH / "psql"), "-qX", "-c", statement, self._database_url()]
+        command = [str(POSTGRES_BIN_PATH / "psql"), "-qX", "-c", statement, self.database_url()]
         subprocess.run(command, check=True, capture_output=True)
 
     def run_sql_file(self, file: Path) -> None:
         command = [str(POSTGRES_BIN_PATH / "psql"), "-qX", "-v", "ON_ERROR_STOP=1"]
-        command += ["-f", str(file), self._database_url()]
+        command += ["-f", str(file), self.database_url()]
         subprocess.run(command, check=True, capture_output=True)
 
-    def _database_url(self) -> str:
+    def database_url(self) -> str:
         engines = EmbeddedEngines(Home(self.home), load_settings(home=self.home))
         assert engines.postgres
         return engines.postgres.url()

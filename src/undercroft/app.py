@@ -63,7 +63,7 @@ from undercroft.identity.users import erasure
 from undercroft.identity.users import routes as user_routes
 from undercroft.identity.users import settings_routes as user_settings_routes
 from undercroft.identity.users.personal import PersonalData
-from undercroft.operations import activity, health
+from undercroft.operations import activity, dashboard, health
 from undercroft.operations.health.checks import VERSION
 from undercroft.realtime import jobs as realtime_jobs
 from undercroft.realtime.changes.reader import ChangeReader
@@ -107,6 +107,7 @@ CONTROL: tuple[Router, ...] = (
     activity.router,
     sql.router,
     *functions.ROUTERS,
+    dashboard.router,
     health.control,
 )
 ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root, docs_pages.router)
@@ -126,6 +127,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *activity.PERMISSIONS,
     *sql.PERMISSIONS,
     *functions.PERMISSIONS,
+    *dashboard.PERMISSIONS,
 )
 
 # A wing with tables that refer to accounts adds its own before those of the accounts.
@@ -224,6 +226,7 @@ def create_app(settings: Settings | None = None) -> Application:
     _join(control, apps, settings)
     refusals = activity.Refusals(parts.database)
     control.state.refusals = refusals
+    control.state.statistics = dashboard.Statistics(parts.cached_reads)
     control.state.end_telemetry = end_telemetry
     plane = StoragePlane(settings, files, identity.gate, parts.keyring)
     hot = {
@@ -235,12 +238,21 @@ def create_app(settings: Settings | None = None) -> Application:
     return Application(_outer(planes, settings), parts, control, permissions_of(apps))
 
 
-def create_registry(apps: Sequence[App] = ()) -> JobRegistry:
-    """Every job, schedule and subscription of every wing and of these apps."""
+def create_registry(
+    apps: Sequence[App] = (), *, hears: Sequence[EventListener] = ()
+) -> JobRegistry:
+    """Every job, schedule and subscription of every wing and of these apps.
+
+    `hears` are listeners that work with parts of this process.
+    """
     return JobRegistry(
         jobs=(*JOBS, *(job for app in apps for job in app.jobs)),
         schedules=(*SCHEDULES, *(entry for app in apps for entry in app.schedules)),
-        subscriptions=(*SUBSCRIPTIONS, *(entry for app in apps for entry in app.subscriptions)),
+        subscriptions=(
+            *SUBSCRIPTIONS,
+            *hears,
+            *(entry for app in apps for entry in app.subscriptions),
+        ),
     )
 
 
@@ -327,16 +339,17 @@ def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
     if settings.secret_key is None:
         raise SettingsInvalid("SECRET_KEY is not set. `undercroft serve` makes one in its home.")
     keyring = Keyring(settings.secret_key.get_secret_value())
-    database = Database(settings.database, outbox(create_registry(find_apps(settings))))
     listener = Listener(settings.database)
     cache = Cache(settings.cache)
+    reads = CachedReads(cache, listener)
+    registry = create_registry(find_apps(settings), hears=(dashboard.forgetting(reads),))
+    database = Database(settings.database, outbox(registry))
     identity = build_identity(settings, database, keyring, listener, PERSONAL)
 
     async def authenticate(request: Request) -> Actor:
         return await identity.gate.admit(read_credentials(request.headers))
 
     limiter = RateLimiter(settings.rate_limits, cache)
-    reads = CachedReads(cache, listener)
     parts = Foundation(settings, keyring, database, listener, cache, reads, limiter, authenticate)
     return parts, identity
 

@@ -137,16 +137,21 @@ class CachedReads:
         await self._keep(namespace, key, bytes(head) + made, life)
         return made
 
-    async def written(self, session: AsyncSession, namespace: str) -> None:
+    async def written(
+        self, session: AsyncSession, namespace: str, *, promised: bool = True
+    ) -> None:
         """Say that this transaction changes what is cached; call it before the commit.
 
-        When the transaction has ended, and before its door answers, nothing older is served.
+        When the transaction has ended, and before its door answers, nothing older is served. Where
+        that is not `promised`, a writer that cannot reach Valkey goes on: values expire.
         """
         written: dict[str, _Written] = session.info.setdefault(WRITTEN, {})
         if namespace in written:
             return
         mark = new_id().hex
         reached = await self._try(self._mark, namespace, [mark, MARK_SECONDS])
+        if not reached and not promised:
+            return
         written[namespace] = _Written(self, mark, reached)
         if not reached:
             await session.execute(RAISE_EPOCH, {"namespace": namespace})

@@ -10,7 +10,10 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted:
-    """`method` is how: a password, a code, a provider. `aal` is aal2 after two factors."""
+    """`method` is how: a password, a code, a provider. `aal` is aal2 after two factors.
+
+    `first` is the sign-in of an account that never had one.
+    """
 
     ACTION: ClassVar[str] = "user.signed_in"
     ACTED_BY: ClassVar[str] = "user_id"
@@ -20,6 +23,7 @@ class SessionStarted:
     user_id: UUID
     method: str
     aal: str
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ async def start_session(
     Where the account has a second factor and `aal` says that none was shown, the session is half
     open: its tokens do nothing but finish the sign-in.
     """
-    refresh = new_secret()
+    refresh, first = new_secret(), user.last_sign_in_at is None
     row = UserSession(
         id=new_id(),
         user_id=user.id,
@@ -88,7 +88,7 @@ async def start_session(
     session.add(RefreshToken(token_hash=sha256(refresh), session_id=row.id, issued_at=now))
     await session.execute(update(User).where(User.id == user.id).values(last_sign_in_at=now))
     await tell_new_device(session, identity, user, row, now=now)
-    publish(session, SessionStarted(row.id, user.id, method, aal))
+    publish(session, SessionStarted(row.id, user.id, method, aal, first=first))
     subject = _subject(identity, user, row, user.id, row.id)
     factors = () if aal == FULL else await _second_factors(session, user.id)
     return await _mint(identity, subject, refresh, now, factors)

@@ -1,0 +1,41 @@
+"""What makes the kept statistics old."""
+
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from undercroft.foundation.cache import CachedReads
+from undercroft.foundation.jobs import Listener
+from undercroft.identity.access.events import GroupChanged, UserGroupsChanged
+from undercroft.identity.auth.events import ContactVerified, SessionStarted
+from undercroft.identity.users.events import (
+    UserCreated,
+    UserErased,
+    UserStatusChanged,
+    UserUpdated,
+)
+from undercroft.operations.dashboard.statistics import NAMESPACE
+
+CHANGES = (
+    ContactVerified,
+    GroupChanged,
+    UserCreated,
+    UserErased,
+    UserGroupsChanged,
+    UserStatusChanged,
+    UserUpdated,
+)
+
+
+def forgetting(reads: CachedReads) -> Listener:
+    """A listener that has the cache forget the statistics when a change commits.
+
+    While Valkey is away nobody signs up more slowly for a statistic: nothing is promised then, and
+    what Valkey may bring back is a minute old at most.
+    """
+
+    async def forget(session: AsyncSession, event: Any) -> None:
+        if isinstance(event, CHANGES) or (isinstance(event, SessionStarted) and event.first):
+            await reads.written(session, NAMESPACE, promised=False)
+
+    return Listener(object, forget)
