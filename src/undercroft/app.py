@@ -128,6 +128,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *sql.PERMISSIONS,
     *functions.PERMISSIONS,
     *dashboard.PERMISSIONS,
+    *health.PERMISSIONS,
 )
 
 # A wing with tables that refer to accounts adds its own before those of the accounts.
@@ -214,6 +215,7 @@ def create_app(settings: Settings | None = None) -> Application:
         settings, authenticator_url(settings), identity.gate, parts.listener, parts.keyring
     )
     files = storage.Files(settings, parts.database)
+    parts.probes["storage"] = files.check
     realtime = RealtimePlane(
         settings,
         authenticator_url(settings),

@@ -11,6 +11,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from undercroft.identity.auth.models import SignInFailure
 from undercroft.identity.users.models import User, UserStatus, UserType
 
 Property = Literal["status", "user_type", "auth_type", "country", "language"]
@@ -82,6 +83,12 @@ async def count_sign_ins(session: AsyncSession, since: Mapping[str, datetime]) -
     counted = [_where(User.last_sign_in_at >= moment).label(name) for name, moment in since.items()]
     statement = select(func.count(User.last_sign_in_at).label("ever"), *counted).where(THERE)
     return dict((await session.execute(statement)).one()._mapping)  # noqa: SLF001 - its public name
+
+
+async def count_locks(session: AsyncSession) -> int:
+    """Identifiers that wait out a pause after failed sign-ins."""
+    locked = select(func.count()).select_from(SignInFailure)
+    return await session.scalar(locked.where(SignInFailure.locked_until > func.now())) or 0
 
 
 async def count_members(session: AsyncSession) -> dict[str, int]:

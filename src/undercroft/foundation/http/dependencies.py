@@ -1,7 +1,7 @@
 """What handlers ask for in their signatures, and the parts they are served from."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -15,6 +15,7 @@ from undercroft.foundation.settings import Settings
 
 # Finds out who calls from the request's headers; identity provides it.
 # Raises `Unauthorized` for bad credentials, returns ANONYMOUS for none.
+Probe = Callable[[], Awaitable[None]]
 Authenticate = Callable[[Request], Awaitable[Actor]]
 
 
@@ -31,6 +32,9 @@ class Foundation:
     limiter: RateLimiter
     authenticate: Authenticate
     stopping: bool = False
+    # What else a node depends on, by name: asks for real and raises when there is no good answer.
+    # Wings add theirs in `app.py`; `/health/{name}` on the control plane and /metrics tell.
+    probes: dict[str, Probe] = field(default_factory=dict)
 
 
 async def get_parts(request: Request) -> Foundation:

@@ -24,12 +24,14 @@ from undercroft.foundation.jobs.declaration import (
 from undercroft.foundation.jobs.events import Listener, Subscription, listens, subscribes
 from undercroft.foundation.jobs.outbox import OutboxSession, enqueue, has_published, outbox, publish
 from undercroft.foundation.jobs.payload import PayloadInvalid
+from undercroft.foundation.jobs.queries import Backlog, read_backlog
 from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.jobs.tables import jobs_ddl
 from undercroft.foundation.jobs.worker import run_worker, work
 from undercroft.foundation.jobs.workplace import OpenWorkplace, Resident, Workplace
 
 __all__ = [
+    "Backlog",
     "DeadJob",
     "DeadJobNotFound",
     "GiveUp",
@@ -54,6 +56,7 @@ __all__ = [
     "listens",
     "outbox",
     "publish",
+    "read_backlog",
     "requeue_dead_job",
     "run_worker",
     "schedule",

@@ -19,6 +19,8 @@ from pgqueuer.domain.types import QueueEntrypoint, QueueManagerId
 from pgqueuer.ports.driver import Driver
 from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.queries import Queries
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.jobs.tables import NAMES
 
@@ -40,9 +42,35 @@ SWEEP = f"""
     SELECT id, 'queued', entrypoint, priority FROM returned
 """  # noqa: S608 - constant names
 
+BACKLOG = text(f"""
+    SELECT entrypoint AS job, count(*) FILTER (WHERE status <> 'failed') AS waiting,
+           count(*) FILTER (WHERE status = 'failed') AS dead,
+           coalesce(extract(epoch FROM now() - min(execute_after) FILTER (WHERE status = 'queued')),
+                    0) AS oldest_seconds
+      FROM {QUEUE} GROUP BY entrypoint
+""")  # noqa: S608 - constant names
+
 # Six looks in the time after which a worker counts as silent: soon enough, and cheap.
 SWEEPS_PER_TIMEOUT = 6
 NEVER = timedelta(days=36_500)
+
+
+@dataclasses.dataclass(frozen=True)
+class Backlog:
+    """Of one job: how many wait or run, how many are dead, how long the oldest is due."""
+
+    job: str
+    waiting: int
+    dead: int
+    oldest_seconds: float
+
+
+async def read_backlog(session: AsyncSession) -> list[Backlog]:
+    """What is in the queue, by job; jobs that are done are not in it."""
+    rows = await session.execute(BACKLOG)
+    return [
+        Backlog(row.job, row.waiting, row.dead, max(0.0, float(row.oldest_seconds))) for row in rows
+    ]
 
 
 @dataclasses.dataclass

@@ -16,6 +16,7 @@ from undercroft.operations.activity.entries import (
     sentence,
     target_of,
 )
+from undercroft.operations.activity.metrics import count_event
 
 
 @listens(object)
@@ -24,6 +25,7 @@ async def write_entry(session: AsyncSession, event: Any) -> None:
     if isinstance(event, RouteCalled):
         await record(session, _of_call(event))
     elif is_dataclass(event) and not isinstance(event, type):
+        count_event(event)
         target = target_of(event)
         change = change_of(session.sync_session, target and target[1])
         await record(session, happening_of(event, change))

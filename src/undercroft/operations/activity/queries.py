@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from undercroft.foundation.db import PageRequest, paginate
 from undercroft.operations.activity.entries import time_of
 from undercroft.operations.activity.errors import ActivityNotFound, WindowEmpty, WindowTooWide
-from undercroft.operations.activity.models import ActorType, Entry, Level
+from undercroft.operations.activity.models import UNSEALED, ActorType, Entry, Level
 
 # The partitions of a quarter, walked along the key: what a question without an index may cost.
 WIDEST = timedelta(days=92)
@@ -103,6 +103,13 @@ async def get_entry(session: AsyncSession, entry_id: UUID) -> Entry:
     if found is None:
         raise ActivityNotFound
     return found
+
+
+async def count_unsealed(session: AsyncSession) -> tuple[int, float]:
+    """Entries without a seal, and the age of the oldest in seconds."""
+    age = func.extract("epoch", func.now() - func.min(UNSEALED.c.created_at))
+    row = (await session.execute(select(func.count(), age).select_from(UNSEALED))).one()
+    return row[0], float(row[1] or 0)
 
 
 async def count_by(

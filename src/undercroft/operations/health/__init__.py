@@ -1,5 +1,5 @@
 """Is it alive, is it ready, what does it depend on."""
 
-from undercroft.operations.health.routes import control, root
+from undercroft.operations.health.routes import PERMISSIONS, control, root
 
-__all__ = ["control", "root"]
+__all__ = ["PERMISSIONS", "control", "root"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from undercroft.foundation.http import Foundation
+from undercroft.foundation.http.dependencies import Probe
 
 LONGEST_CHECK_SECONDS = 2.0
 VERSION = importlib.metadata.version("undercroft")
@@ -32,6 +33,21 @@ async def check_database(parts: Foundation) -> Check:
 
 async def check_cache(parts: Foundation) -> Check:
     return await _timed(parts.cache.ping())
+
+
+async def check_probe(probe: Probe) -> Check:
+    async def ask() -> bool:
+        await probe()
+        return True
+
+    return await _timed(ask())
+
+
+async def check_all(parts: Foundation) -> dict[str, Check]:
+    """Every part by its name, asked at the same time."""
+    asked = {"database": check_database(parts), "cache": check_cache(parts)}
+    asked |= {name: check_probe(probe) for name, probe in parts.probes.items()}
+    return dict(zip(asked, await asyncio.gather(*asked.values()), strict=True))
 
 
 async def _timed(answer: Awaitable[bool]) -> Check:

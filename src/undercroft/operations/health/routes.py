@@ -1,23 +1,48 @@
 """`/health`, `/health/live`, `/health/ready` and `/metrics`, for load balancers and collectors."""
 
 import ipaddress
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from undercroft.foundation.access import Public
+from undercroft.foundation.access import Needs, Permission, Public
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.crypto import same_secret
-from undercroft.foundation.http import Foundation, Parts, Router
+from undercroft.foundation.http import Foundation, Parts, Router, Session
 from undercroft.foundation.http.metrics import exposition
 from undercroft.foundation.http.router import client_address
 from undercroft.foundation.problems import NotFound
-from undercroft.operations.health.checks import VERSION, Check, check_cache, check_database
+from undercroft.operations.health.checks import (
+    VERSION,
+    Check,
+    check_cache,
+    check_database,
+    check_probe,
+)
+from undercroft.operations.health.gauges import scrape
+from undercroft.operations.health.sentry import (
+    SentryNotConfigured,
+    SentryTest,
+    SentryTestReport,
+    send_test,
+)
+from undercroft.operations.health.system import (
+    DatabaseHealth,
+    PartHealth,
+    SystemHealth,
+    describe_database,
+    describe_system,
+)
 
 root = Router(tag="operations")
 control = Router(tag="operations")
 
+PERMISSIONS = (
+    Permission("health:read", "See how the machine, the database and the storage are doing."),
+    Permission("health:test", "Send a test to Sentry."),
+)
+READ = Needs("health:read")
 NO_STORE = {"Cache-Control": "no-store"}
 DOWN = {503: {"description": "The database does not answer"}}
 for_probes = Public("load balancers have no account")
@@ -73,7 +98,42 @@ async def get_metrics(request: Request, parts: Parts) -> Response:
     if not parts.settings.observability.metrics or not _may_scrape(request, parts):
         raise NotFound
     content, media_type = exposition()
-    return Response(content, media_type=media_type)
+    return Response(content + await scrape(parts), media_type=media_type)
+
+
+@control.get("/health/system", access=READ)
+async def get_system_health(parts: Parts) -> SystemHealth:
+    """The machine and the process that answered: load, memory, disk, versions."""
+    return describe_system(parts.settings)
+
+
+@control.get("/health/database", access=READ, response_model=DatabaseHealth)
+async def get_database_health(session: Session, parts: Parts) -> JSONResponse:
+    """Whether Postgres answers and how fast, its size and connections; 503 when it does not."""
+    check = await check_database(parts)
+    found = await describe_database(session, parts, check)
+    return _answer(check, found.model_dump(mode="json"))
+
+
+@control.get("/health/storage", access=READ, response_model=PartHealth)
+async def get_storage_health(parts: Parts) -> JSONResponse:
+    """Whether files can be written, read and deleted; 503 when they cannot."""
+    probe = parts.probes.get("storage")
+    check = await check_probe(probe) if probe else Check(ok=False, milliseconds=None)
+    return _answer(check, _describe(check))
+
+
+@control.get("/health/test-sentry", access=Needs("health:test"), problems=(SentryNotConfigured,))
+async def try_sentry(
+    parts: Parts,
+    kind: Annotated[SentryTest, Query(alias="type")] = "exception",
+) -> SentryTestReport:
+    """Send something to Sentry: `exception`, `message`, `async`, or `unhandled`, which is a 500."""
+    return await send_test(parts.settings.observability, kind)
+
+
+def _answer(check: Check, body: dict[str, Any]) -> JSONResponse:
+    return JSONResponse(body, 200 if check.ok else 503, NO_STORE)
 
 
 def _may_scrape(request: Request, parts: Foundation) -> bool:
