@@ -37,6 +37,7 @@ from undercroft.foundation.http.envelope import Envelope
 from undercroft.foundation.http.openapi import describe_api
 from undercroft.foundation.http.planes import Planes
 from undercroft.foundation.http.rendering import add_problem_handlers
+from undercroft.foundation.http.screening import Screen
 from undercroft.foundation.jobs import Job, JobRegistry, Schedule, Subscription, Workplace, outbox
 from undercroft.foundation.jobs import Listener as EventListener
 from undercroft.foundation.logging import configure_logging
@@ -233,8 +234,8 @@ def create_app(settings: Settings | None = None) -> Application:
     plane = StoragePlane(settings, files, identity.gate, parts.keyring)
     hot = {
         ROWS_PREFIX: _rows_enveloped(rows, settings, parts, refusals),
-        FILES_PREFIX: _files_enveloped(plane, settings, parts),
-        REALTIME_PREFIX: _realtime_enveloped(realtime, settings, parts),
+        FILES_PREFIX: _files_enveloped(plane, settings, parts, refusals),
+        REALTIME_PREFIX: _realtime_enveloped(realtime, settings, parts, refusals),
     }
     planes = Planes(_enveloped(control, settings), hot)
     return Application(_outer(planes, settings), parts, control, permissions_of(apps))
@@ -439,8 +440,18 @@ def _paths(router: Router) -> list[tuple[str, str]]:
 
 
 def _enveloped(control: FastAPI, settings: Settings) -> ASGIApp:
+    limited: ASGIApp = DefaultLimit(
+        control, control.state.parts.limiter, exempt=("/health", "/metrics")
+    )
+    if settings.http.screening != "off":
+        limited = Screen(
+            limited,
+            settings.http.screening,
+            prefix=settings.prefix,
+            on_finding=control.state.refusals.suspect,
+        )
     return Envelope(
-        DefaultLimit(control, control.state.parts.limiter, exempt=("/health", "/metrics")),
+        limited,
         settings,
         plane="control",
         max_body_bytes=int(settings.http.max_body_bytes),
@@ -468,16 +479,21 @@ def _rows_enveloped(
     )
 
 
-def _realtime_enveloped(realtime: RealtimePlane, settings: Settings, parts: Foundation) -> ASGIApp:
+def _realtime_enveloped(
+    realtime: RealtimePlane, settings: Settings, parts: Foundation, refusals: activity.Refusals
+) -> ASGIApp:
     return Envelope(
         DefaultLimit(realtime, parts.limiter, line="broadcasts"),
         settings,
         plane="realtime",
         max_body_bytes=int(settings.realtime.max_message_size),
+        on_refusal=refusals.note,
     )
 
 
-def _files_enveloped(plane: StoragePlane, settings: Settings, parts: Foundation) -> ASGIApp:
+def _files_enveloped(
+    plane: StoragePlane, settings: Settings, parts: Foundation, refusals: activity.Refusals
+) -> ASGIApp:
     limits = settings.rate_limits
     limited = DefaultLimit(plane, parts.limiter, line="storage") if limits.storage else plane
     # Buckets set the limit, which the plane counts while it reads.

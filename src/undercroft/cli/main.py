@@ -17,6 +17,7 @@ from undercroft.cli import (
     keys,
     outbox,
     rest,
+    routes,
     serve,
     settings,
     storage,
@@ -51,6 +52,7 @@ app.command("outbox")(outbox.show_outbox)
 app.add_typer(groups.app, name="groups")
 app.add_typer(storage.app, name="storage")
 app.add_typer(activity.app, name="activity")
+app.command("routes")(routes.list_routes)
 
 
 def _version(asked: bool) -> None:

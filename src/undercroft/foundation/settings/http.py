@@ -45,6 +45,11 @@ class HttpSettings(SettingsGroup):
     csp_mode: Literal["strict", "relaxed", "disabled"] = Field(
         "strict", description="Content-Security-Policy of every answer."
     )
+    screening: Literal["off", "report", "block"] = Field(
+        "report",
+        description="What looks like an attack in paths, queries and headers of the control plane: "
+        "told in the activity log and metrics, or refused.",
+    )
     trusted_proxies: tuple[Network, ...] = Field(
         (), description="Addresses whose X-Forwarded-For and -Proto we believe."
     )

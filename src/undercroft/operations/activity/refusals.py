@@ -30,12 +30,22 @@ CREDENTIALS = (b"authorization", b"x-session-token", b"apikey")
 Key = tuple[str, str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a request is noted for: a refusal with its code, a suspicion with its kind."""
+
+    action: str
+    word: str
+    code: str | None
+
+
 @dataclass(slots=True)
 class Window:
     """One minute of one caller's refusals at one route; `more` counts the unwritten ones."""
 
     request: RequestContext
-    ends_at: float
+    finding: Finding
+    ends_at: float = 0.0
     more: int = 0
 
 
@@ -64,18 +74,25 @@ class Refusals:
         if request.status == 401 and not any(map(request.header, CREDENTIALS)):
             return  # nobody tried anything: a browser without a session, a probe
         REFUSED.labels(request.plane, str(request.status)).inc()
+        await self._count(request, Finding("access.refused", "Refused", request.problem))
+
+    async def suspect(self, request: RequestContext, kind: str) -> None:
+        """Note what input screening found; what the caller sent is not told."""
+        await self._count(request, Finding("input.suspected", "Suspected", kind))
+
+    async def _count(self, request: RequestContext, finding: Finding) -> None:
         now = time.monotonic()
-        key = _key(request)
+        key = _key(request, finding)
         window = self._windows.get(key)
         if window is None or window.ends_at < now:
             if window and window.more:
-                await self._write(window.request, window.more)
+                await self._write(window, window.more)
             if len(self._windows) >= MOST_KEPT:
                 key = EVERYBODY_ELSE
-            window = self._windows.setdefault(key, Window(request, 0.0))
+            window = self._windows.setdefault(key, Window(request, finding))
             window.request, window.ends_at, window.more = request, now + WINDOW_SECONDS, 0
             if self._may_write(now):
-                await self._write(request, 1)
+                await self._write(window, 1)
                 return
         window.more += 1
 
@@ -86,7 +103,7 @@ class Refusals:
         for key, window in over:
             del self._windows[key]
             if window.more:
-                await self._write(window.request, window.more)
+                await self._write(window, window.more)
 
     async def _run(self) -> None:
         while True:
@@ -99,14 +116,15 @@ class Refusals:
         self._written += 1
         return self._written <= self.most_per_second
 
-    async def _write(self, request: RequestContext, times: int) -> None:
-        """Never fails the request: it is answered already, and the database may be away."""
+    async def _write(self, window: Window, times: int) -> None:
+        """Never fails the request: the database may be away."""
+        request, finding = window.request, window.finding
         happening = Happening(
-            action="access.refused",
+            action=finding.action,
             module=request.plane,
-            message=_sentence(request, times),
+            message=_sentence(request, finding, times),
             level=Level.WARN,
-            metadata={"code": request.problem, "times": times},
+            metadata={"code": finding.code, "times": times},
         )
         try:
             async with self._database.unit_of_work() as session:
@@ -115,13 +133,14 @@ class Refusals:
             log.warning("refusal_not_recorded", cause=str(error), times=times)
 
 
-def _key(request: RequestContext) -> Key:
+def _key(request: RequestContext, finding: Finding) -> Key:
     signed_in = request.actor and request.actor.is_signed_in
     caller = request.actor.name if request.actor and signed_in else f"at {request.address}"
     # The route's template: paths that differ in ids are the same door. Hot planes have one door.
-    return caller, f"{request.method} {request.route or request.plane}", request.problem or ""
+    where = f"{request.method} {request.route or request.plane}"
+    return caller, where, f"{finding.action} {finding.code}"
 
 
-def _sentence(request: RequestContext, times: int) -> str:
-    what = f"{request.method} {request.route or request.path}"
-    return f"Refused {what}" if times == 1 else f"Refused {what}, {times} times in a minute"
+def _sentence(request: RequestContext, finding: Finding, times: int) -> str:
+    what = f"{finding.word} {request.method} {request.route or request.path}"
+    return what if times == 1 else f"{what}, {times} times in a minute"
