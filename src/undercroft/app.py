@@ -497,7 +497,13 @@ def _files_enveloped(
     limits = settings.rate_limits
     limited = DefaultLimit(plane, parts.limiter, line="storage") if limits.storage else plane
     # Buckets set the limit, which the plane counts while it reads.
-    return Envelope(limited, settings, plane="storage", max_body_bytes=sys.maxsize)
+    return Envelope(
+        limited,
+        settings,
+        plane="storage",
+        max_body_bytes=sys.maxsize,
+        on_refusal=refusals.note,
+    )
 
 
 def _outer(app: ASGIApp, settings: Settings) -> ASGIApp:

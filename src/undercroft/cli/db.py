@@ -82,6 +82,20 @@ def history(app_name: AppOption = None, as_json: JsonOption = False) -> None:
         print("\n".join(f"{name}  {text}" for name, text in found))
 
 
+@app.command("revision")
+def revision(
+    message: Annotated[str, typer.Argument(help="What changes, as a sentence.")],
+) -> None:
+    """Write the file of a new migration after the newest, to be filled in. For a checkout.
+
+    Example: `undercroft db revision "Members have a title."`
+    """
+    from undercroft.foundation.db import migrate
+
+    path = migrate.write_revision(message)
+    print(f"Wrote {path}. Fill in `upgrade`, change the models, then `undercroft db check`.")
+
+
 @app.command("check")
 def check(home: HomeOption = None) -> None:
     """Compare the schema with the models; exit with 1 when they differ."""
@@ -145,6 +159,29 @@ def restore(
         copies.restore(settings, engine, file)
         _upgrade(settings, engine, "head")
     print(f"Restored {file}.")
+
+
+@app.command("seed")
+def seed(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Bring in what every installation has: permissions, groups, keys, the first superuser.
+
+    `serve` does it at every start; run it where only workers or functions run. What is there stays
+    as it is. A superuser is made when there is none and FIRST_SUPERUSER_EMAIL names one, on an
+    embedded home in any case.
+    """
+    import json
+
+    from undercroft.app import bootstrap
+
+    with _database(home, "db seed") as (settings, engine):
+        _upgrade(settings, engine, "head")
+        made = bootstrap(settings, embedded=engine is not None)
+    if as_json:
+        print(json.dumps({"superuser": made and made.identifier}))
+        return
+    print("Permissions, groups and keys are in place.")
+    if made:
+        print(f"First superuser: {made.identifier}, password {made.password or 'as you set it'}")
 
 
 @app.command("reset")

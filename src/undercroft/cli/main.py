@@ -32,7 +32,6 @@ app = typer.Typer(
     name="undercroft",
     help="The backend under an application.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)

@@ -1,6 +1,7 @@
 """Schema migrations, from a wheel as well as from a checkout; one node at a time."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +13,11 @@ from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 from sqlalchemy.schema import CreateSchema, DropSchema
 
+from undercroft.foundation import clock
 from undercroft.foundation.apps import App, find_apps, load_app
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db.base import Base
@@ -82,6 +85,44 @@ def history(app: App | None = None) -> list[tuple[str, str]]:
     """(revision, message) from the oldest to the newest."""
     scripts = ScriptDirectory.from_config(config_of(None, app)).walk_revisions()
     return [(script.revision, script.doc) for script in reversed(list(scripts))]
+
+
+def write_revision(message: str, versions: Path = SCRIPTS / "versions") -> Path:
+    """Write an empty migration after the newest one and return its path.
+
+    Raises `CommandError` when there is no word in the message, or the file exists.
+    """
+    words = re.findall(r"[a-z0-9]+", message.lower())[:4]
+    if not words:
+        raise CommandError("Say in a sentence what changes.")
+    head = ScriptDirectory(str(SCRIPTS)).get_current_head() or ""
+    number = int(re.match(r"\d*", head)[0] or 0) + 1  # type: ignore[index]
+    path = versions / f"{clock.utc_now():%Y_%m_%d}_{'_'.join(words)}.py"
+    if path.exists():
+        raise CommandError(f"{path} exists; choose other words.")
+    name = f"{number:04d}_{'_'.join(words[:2])}"
+    path.write_text(TEMPLATE.format(message=message.rstrip("."), revision=name, head=head))
+    return path
+
+
+TEMPLATE = '''"""{message}."""
+
+from alembic import op
+
+revision = "{revision}"
+down_revision = "{head}"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    # Nobody waits long for a lock: the migration fails and is tried again in a quieter hour.
+    op.execute("SET LOCAL lock_timeout = \'5s\'")
+
+
+def downgrade() -> None:
+    op.execute("SET LOCAL lock_timeout = \'5s\'")
+'''
 
 
 def check(settings: Settings) -> list[str]:

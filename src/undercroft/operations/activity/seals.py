@@ -27,6 +27,8 @@ MOST_PER_SEAL = 2_000
 TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('undercroft activity seals'))")
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext('undercroft activity seals'))")
 
+# Times in an entry's JSON are shown in the session's zone; a pooler's may be another.
+IN_UTC = text("SET LOCAL timezone = 'UTC'")
 SHOWN = "pg_catalog.jsonb_strip_nulls(pg_catalog.to_jsonb(a))::text"
 TAKE = text(f"""
     WITH turn AS (
@@ -68,6 +70,7 @@ async def seal_entries(
     """
     if not await session.scalar(TRY_LOCK):
         return None
+    await session.execute(IN_UTC)
     rows = (await session.execute(TAKE, {"most": MOST_PER_SEAL})).all()
     if not rows:
         return None
