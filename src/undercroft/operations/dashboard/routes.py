@@ -18,12 +18,12 @@ PERMISSIONS = (Permission("dashboard:read", "See the statistics."),)
 router = Router("/dashboard", tag="operations")
 
 
-def _statistics(request: Request) -> Statistics:
+async def _statistics(request: Request) -> Statistics:
     statistics: Statistics = request.app.state.statistics
     return statistics
 
 
-def _calendar(
+async def _calendar(
     timezone: Annotated[
         Timezone, Query(description="IANA name; where days and months begin.")
     ] = "UTC",
