@@ -76,9 +76,11 @@ from undercroft.identity.organizations.events import (
     OrganizationUpdated,
 )
 from undercroft.identity.organizations.models import Membership, Organization, OrganizationRole
-from undercroft.identity.organizations.queries import get_organization_and_role, list_organizations
+from undercroft.identity.organizations.queries import find_role
 from undercroft.identity.organizations.service import update_organization
 from undercroft.identity.users.events import UserErased, UserStatusChanged, UserUpdated
+from undercroft.storage import Files, FilesParts, SystemBucket
+from undercroft.storage.errors import FileNotFound, FileTooLarge, FileTypeRefused
 
 __all__ = [
     "AccessRule",
@@ -92,6 +94,11 @@ __all__ = [
     "CachedReads",
     "Conflict",
     "CurrentActor",
+    "FileNotFound",
+    "FileTooLarge",
+    "FileTypeRefused",
+    "Files",
+    "FilesParts",
     "Forbidden",
     "GiveUp",
     "Id",
@@ -133,6 +140,7 @@ __all__ = [
     "SignedIn",
     "Standing",
     "SteppedUp",
+    "SystemBucket",
     "Timestamps",
     "TooManyRequests",
     "Unavailable",
@@ -142,9 +150,8 @@ __all__ = [
     "UserUpdated",
     "UtcDateTime",
     "enqueue",
-    "get_organization_and_role",
+    "find_role",
     "job",
-    "list_organizations",
     "new_id",
     "notify",
     "paginate",

@@ -24,6 +24,7 @@ RESERVED = frozenset(
         "realtime",
         "storage",
         "undercroft",
+        "webhooks",
     }
 )
 

@@ -61,9 +61,13 @@ def superuser_script() -> str:
 def downgrade(settings: Settings, revision: str = "-1", *, app: str | None = None) -> None:
     """Take migrations back: the platform's or, of an app, its own; at `base` the app is gone."""
     of = load_app(app) if app else None
+    others = with_tables(settings)
 
     def work(config: Config) -> None:
         connection = config.attributes["connection"]
+        for other in others:
+            if of and of.name in other.requires and _current(connection, other.schema):
+                raise SettingsInvalid(f"The app {other.name} needs {of.name}: take it back first.")
         command.downgrade(config_of(connection, of), revision)
         if of and _current(connection, of.schema) is None:
             _forget_app(connection, of)
