@@ -1,12 +1,15 @@
 """The commands that apps bring, found when they are asked for; and `undercroft app`."""
 
 import os
+import re
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from undercroft.cli.options import HomeOption, JsonOption, settings_for
 
 if TYPE_CHECKING:
     from undercroft.foundation.apps import App
@@ -55,3 +58,93 @@ def _mentions_apps(file: Path) -> bool:
         return "UNDERCROFT_APPS" in file.read_text()
     except OSError:
         return False
+
+
+app = typer.Typer(help="Apps: write one, see which there are.", no_args_is_help=True)
+
+NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+NameArgument = Annotated[
+    str, typer.Argument(help="Lower-case letters, digits, underscores.", show_default=False)
+]
+
+
+@app.command("new")
+def new(
+    name: NameArgument,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where to write it. Default: ./NAME.", show_default=False)
+    ] = None,
+) -> None:
+    """Write an app that works: routes, a table, a migration, tests that pass."""
+    from keyword import iskeyword
+
+    from undercroft.foundation.apps.discovery import RESERVED
+
+    if not NAME.fullmatch(name) or iskeyword(name) or name in RESERVED | {"undercroft", "tests"}:
+        raise typer.BadParameter(f"'{name}' cannot be the name of a package and a schema.")
+    target = directory or Path(name)
+    if target.exists() and any(target.iterdir()):
+        raise typer.BadParameter(f"{target} is not empty.")
+    written = _write(name, target)
+    print("\n".join(str(path) for path in written))
+    print(f"\nNext: cd {target} && pip install --editable . && pytest")
+    print(f"Then: UNDERCROFT_APPS={name} undercroft serve")
+
+
+@app.command("revision")
+def revision(
+    app_name: Annotated[str, typer.Argument(metavar="APP", help="Name or import path.")],
+    message: Annotated[str, typer.Argument(help="What changed, in a few words.")],
+    home: HomeOption = None,
+) -> None:
+    """Write the migration that brings an app's tables to its models. Read it before you run it."""
+    from undercroft.foundation.apps import load_app
+    from undercroft.foundation.db import migrate
+    from undercroft.foundation.embedded import open_engines
+
+    with open_engines(settings_for(home), command="app revision") as settings:
+        of = load_app(app_name)
+        if of.migrations is None:
+            raise typer.BadParameter(f"{of.name} has no folder for migrations.")
+        print(f"Wrote {migrate.revise(settings, of, message)}")
+
+
+@app.command("list")
+def list_apps(as_json: JsonOption = False) -> None:
+    """Every installed app, and whether it is switched on."""
+    import json
+
+    from undercroft.foundation.apps import installed_apps, load_app
+
+    on = {one.name for one in _switched_on()}
+    apps = [*_switched_on(), *(load_app(name) for name in installed_apps() if name not in on)]
+    lines = [
+        {"name": one.name, "on": one.name in on, "summary": one.summary}
+        for one in sorted(apps, key=lambda one: one.name)
+    ]
+    if as_json:
+        print(json.dumps(lines))
+    for line in () if as_json else lines:
+        print(f"{'on ' if line['on'] else 'off'} {line['name']:<16} {line['summary']}")
+
+
+def _write(name: str, target: Path) -> list[Path]:
+    from importlib.resources import as_file, files
+
+    from jinja2 import Environment, StrictUndefined
+
+    # These become Python and TOML, never a page.
+    templates = Environment(  # noqa: S701
+        undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    values = {"name": name, "path": name.replace("_", "-")}
+    written = []
+    with as_file(files("undercroft.cli") / "app_template") as source:
+        for template in sorted(source.rglob("*.jinja")):
+            place = template.relative_to(source).with_suffix("")
+            parts = [name if part == "package" else part for part in place.parts]
+            path = target.joinpath(*parts)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(templates.from_string(template.read_text()).render(values))
+            written.append(path)
+    return written

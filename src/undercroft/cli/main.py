@@ -8,6 +8,7 @@ import typer
 from undercroft.cli import (
     activity,
     advise,
+    apps,
     db,
     doctor,
     exporting,
@@ -42,6 +43,7 @@ app.command("export")(exporting.export_table)
 app.command("advise")(advise.advise)
 app.command("types")(types.types)
 app.command("doctor")(doctor.doctor)
+app.add_typer(apps.app, name="app")
 app.add_typer(db.app, name="db")
 app.add_typer(settings.app, name="settings")
 app.add_typer(users.app, name="users")

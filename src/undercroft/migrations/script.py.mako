@@ -1,6 +1,12 @@
 """${message}"""
 
+% if "sa." in (upgrades or "") + (downgrades or ""):
+import sqlalchemy as sa
+% endif
 from alembic import op
+% if "postgresql." in (upgrades or "") + (downgrades or ""):
+from sqlalchemy.dialects import postgresql
+% endif
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
