@@ -1,6 +1,6 @@
 """Settings of apps: `UNDERCROFT_SHOP__PAGE_SIZE` for the field `page_size` of the app `shop`."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -28,10 +28,10 @@ class AppSettings:
         return found
 
 
-def settings_of(group: type[Group]) -> Callable[[Request], Group]:
+def settings_of(group: type[Group]) -> Callable[[Request], Awaitable[Group]]:
     """A dependency: `Annotated[ShopSettings, Depends(settings_of(ShopSettings))]`."""
 
-    def find(request: Request) -> Group:
+    async def find(request: Request) -> Group:
         settings: AppSettings = request.app.state.app_settings
         return settings.of(group)
 
