@@ -162,7 +162,14 @@ def restore(
 
 
 @app.command("seed")
-def seed(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def seed(
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Also a small world to look at; prints its logins.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="The demo in production, too.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Bring in what every installation has: permissions, groups, keys, the first superuser.
 
     `serve` does it at every start; run it where only workers or functions run. What is there stays
@@ -172,16 +179,35 @@ def seed(home: HomeOption = None, as_json: JsonOption = False) -> None:
     import json
 
     from undercroft.app import bootstrap
+    from undercroft.foundation.settings import Environment
 
     with _database(home, "db seed") as (settings, engine):
+        if demo and settings.environment is Environment.PRODUCTION and not yes:
+            print("This makes accounts with a known password; in production only with --yes.")
+            raise typer.Exit(1)
         _upgrade(settings, engine, "head")
         made = bootstrap(settings, embedded=engine is not None)
+        seen = _seed_demo(settings) if demo else []
     if as_json:
         print(json.dumps({"superuser": made and made.identifier}))
         return
     print("Permissions, groups and keys are in place.")
     if made:
         print(f"First superuser: {made.identifier}, password {made.password or 'as you set it'}")
+    if seen:
+        print("\n".join(seen))
+
+
+def _seed_demo(settings: "Settings") -> list[str]:
+    import asyncio
+
+    from undercroft.cli import demo
+
+    try:
+        return asyncio.run(demo.seed(settings))
+    except demo.DemoRefused as error:
+        print(f"The demo could not be made whole. {error}")
+        raise typer.Exit(1) from error
 
 
 @app.command("reset")
