@@ -6,8 +6,10 @@ from urllib.parse import urlsplit, urlunsplit
 from fastapi import Depends
 
 from undercroft import (
+    Authenticated,
     CurrentActor,
     LoadOrganization,
+    MissingPermission,
     Needs,
     OrganizationInactive,
     OrganizationNotFound,
@@ -39,9 +41,19 @@ site_router = Router("/sites", tag="streams")
 limit_router = Router("/organizations", tag="streams")
 
 REFUSED = (RoleTooLow, OrganizationInactive)
-OrganizationToLimit = Annotated[
-    Standing, Depends(LoadOrganization(OrganizationRole.OWNER, lock=True))
-]
+MANAGE = "organizations:manage"
+
+
+async def _limited(
+    standing: Annotated[Standing, Depends(LoadOrganization(OrganizationRole.OWNER, lock=True))],
+) -> Standing:
+    """Outsiders do not see it; its own people do not grant themselves more."""
+    if not standing.manages_all:
+        raise MissingPermission(MANAGE)
+    return standing
+
+
+OrganizationToLimit = Annotated[Standing, Depends(_limited)]
 
 
 @site_router.get("/{site_id}/streams", access=Needs("streams:read"), problems=(SiteNotFound,))
@@ -120,8 +132,8 @@ async def get_stream_limit(standing: OrganizationToRun, session: Session) -> sch
 
 @limit_router.patch(
     "/{organization_id}/stream-limit",
-    access=Needs("organizations:manage"),
-    problems=(OrganizationNotFound,),
+    access=Authenticated(),
+    problems=(OrganizationNotFound, RoleTooLow, MissingPermission),
 )
 async def set_stream_limit(
     change: schemas.StreamLimitUpdate,
@@ -129,7 +141,7 @@ async def set_stream_limit(
     session: Session,
     actor: CurrentActor,
 ) -> schemas.StreamLimit:
-    """Set how many streams an organization may have."""
+    """Set how many streams an organization may have. Needs `organizations:manage`."""
     await update_organization(session, standing.organization, change.model_dump(), actor=actor)
     return await _limit(session, standing)
 

@@ -23,6 +23,7 @@ from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db.base import Base
 from undercroft.foundation.db.database import Database
 from undercroft.foundation.db.logins import ensure_authenticator, ensure_developer, quoted
+from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import DatabaseSettings, Settings
 
 SCRIPTS = Path(__file__).parents[2] / "migrations"
