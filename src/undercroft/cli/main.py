@@ -24,6 +24,7 @@ from undercroft.cli import (
     storage,
     types,
     users,
+    webhooks,
     worker,
 )
 from undercroft.cli.apps import RootGroup
@@ -52,6 +53,7 @@ app.add_typer(jobs.app, name="jobs")
 app.command("outbox")(outbox.show_outbox)
 app.add_typer(groups.app, name="groups")
 app.add_typer(storage.app, name="storage")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(activity.app, name="activity")
 app.command("routes")(routes.list_routes)
 

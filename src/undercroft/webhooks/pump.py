@@ -7,10 +7,11 @@ takes a few deliveries of each webhook at a time, so they do not keep each other
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import structlog
 from sqlalchemy import Text, cast, func, select, text
@@ -101,6 +102,9 @@ class Parcel:
     data: str
 
 
+Called: TypeAlias = tuple[Delivery, Outcome]
+
+
 class Pump:
     def __init__(self, unit_of_work: UnitOfWork, sender: Sender) -> None:
         self._unit_of_work = unit_of_work
@@ -108,7 +112,7 @@ class Pump:
         self._settings = sender.settings
         self._holder = new_id()
         self._deadline = time.monotonic() + SLICE
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Called]] = set()
 
     async def run(self) -> datetime | None:
         """Send what is due, if nobody else does; return when to come back.
@@ -136,14 +140,15 @@ class Pump:
                     # Somebody else sends by now: take no more, see the open calls through.
                     self._deadline = renewed
             for parcel in await self._claim():
-                self._running.add(asyncio.create_task(self._deliver(parcel)))
+                self._running.add(asyncio.create_task(self._call(parcel)))
             if not self._running:
                 if not await self._stay():
                     return
                 continue
-            _, self._running = await asyncio.wait(
+            done, self._running = await asyncio.wait(
                 self._running, timeout=LOOK_AGAIN, return_when=asyncio.FIRST_COMPLETED
             )
+            await self._note(done)
 
     async def _stay(self) -> bool:
         """Wait for what is due soon: the queue looks for delayed jobs every few seconds only."""
@@ -192,16 +197,23 @@ class Pump:
             ids = list(await session.scalars(CLAIM, values))
             return await _load(session, ids) if ids else []
 
-    async def _deliver(self, parcel: Parcel) -> None:
-        try:
-            outcome = await self._call(parcel)
-            async with self._unit_of_work() as session:
-                await note(session, self._settings, parcel.delivery, outcome)
-        except Exception as error:
-            # Its claim runs out and it is tried again; the others go on.
-            log.exception("webhook_broken", delivery=str(parcel.delivery.id), error=repr(error))
+    async def _note(self, done: Iterable[asyncio.Task[Called]]) -> None:
+        """Whatever has ended meanwhile, in one transaction.
 
-    async def _call(self, parcel: Parcel) -> Outcome:
+        What cannot be noted is called again when its claim runs out; the others go on.
+        """
+        try:
+            called = [task.result() for task in done]
+            async with self._unit_of_work() as session:
+                for delivery, outcome in called:
+                    await note(session, self._settings, delivery, outcome)
+        except Exception as error:
+            log.exception("webhook_calls_not_noted", error=repr(error))
+
+    async def _call(self, parcel: Parcel) -> Called:
+        return parcel.delivery, await self._outcome(parcel)
+
+    async def _outcome(self, parcel: Parcel) -> Outcome:
         started_at, started = utc_now(), time.monotonic()
         body = body_of(parcel.event, parcel.data)
         keys = keys_of(parcel.webhook, self._sender.keyring, now=started_at)

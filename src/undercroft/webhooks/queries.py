@@ -1,5 +1,6 @@
 """Every SELECT on webhooks and their deliveries, but the pump's own."""
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
@@ -9,7 +10,7 @@ from undercroft.foundation.access import Actor
 from undercroft.foundation.db import PageRequest, paginate
 from undercroft.identity.organizations.models import Organization
 from undercroft.webhooks.errors import DeliveryNotFound, WebhookNotFound
-from undercroft.webhooks.models import Attempt, Delivery, Event, Webhook
+from undercroft.webhooks.models import Attempt, Delivery, DeliveryState, Event, Webhook
 
 Paged = tuple[list[Webhook], str | None, int | None]
 
@@ -37,6 +38,36 @@ async def get_webhook(
     if webhook is None:
         raise WebhookNotFound
     return webhook
+
+
+async def get_webhook_by_id(session: AsyncSession, webhook_id: UUID) -> Webhook:
+    """For the server's own shell, which sees all. Raises `WebhookNotFound`."""
+    webhook = await session.get(Webhook, webhook_id)
+    if webhook is None:
+        raise WebhookNotFound
+    return webhook
+
+
+async def overview(session: AsyncSession) -> list[dict[str, Any]]:
+    """Every webhook with how many deliveries it has in each state, newest first."""
+    states = (DeliveryState.PENDING, DeliveryState.DEAD, DeliveryState.SKIPPED)
+    counts = [
+        select(func.count())
+        .where(Delivery.webhook_id == Webhook.id, Delivery.state == state)
+        .scalar_subquery()
+        .label(state.value)
+        for state in states
+    ]
+    statement = select(
+        Webhook.id,
+        Webhook.name,
+        Webhook.url,
+        Webhook.is_enabled,
+        Webhook.disabled_reason,
+        Webhook.failures,
+        *counts,
+    ).order_by(Webhook.created_at.desc(), Webhook.id)
+    return [dict(row._mapping) for row in await session.execute(statement)]  # noqa: SLF001 - SQLAlchemy's public name
 
 
 async def count_webhooks(session: AsyncSession, organization_id: UUID | None) -> int:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, null, update
+from sqlalchemy import case, func, insert, null, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.clock import utc_now
@@ -44,18 +44,16 @@ async def note(
     number = await _note_delivery(session, settings, delivery, outcome)
     if number is None:
         return
-    session.add(
-        Attempt(
-            delivery_id=delivery.id,
-            number=number,
-            started_at=outcome.started_at,
-            status=outcome.status,
-            duration_ms=_milliseconds(outcome),
-            error=outcome.error,
-            response=outcome.response,
-        )
-    )
-    await session.flush()
+    attempt = {
+        "delivery_id": delivery.id,
+        "number": number,
+        "started_at": outcome.started_at,
+        "status": outcome.status,
+        "duration_ms": _milliseconds(outcome),
+        "error": outcome.error,
+        "response": outcome.response,
+    }
+    await session.execute(insert(Attempt).values(attempt))
     if outcome.succeeded:
         await _note_health(session, delivery.webhook_id)
     else:
