@@ -70,8 +70,10 @@ from undercroft.realtime import jobs as realtime_jobs
 from undercroft.realtime.changes.reader import ChangeReader
 from undercroft.realtime.sockets.plane import PREFIX as REALTIME_PREFIX
 from undercroft.realtime.sockets.plane import RealtimePlane
+from undercroft.storage import personal as storage_personal
 from undercroft.storage.plane import PREFIX as FILES_PREFIX
 from undercroft.storage.plane import StoragePlane
+from undercroft.storage.usage import routes as storage_usage_routes
 from undercroft.webhooks import jobs as webhook_jobs
 from undercroft.webhooks import listener as webhook_listener
 from undercroft.webhooks import personal as webhook_personal
@@ -100,6 +102,7 @@ CONTROL: tuple[Router, ...] = (
     *storage.media.ROUTERS,
     feature_routes.router,
     feature_routes.organization_router,
+    storage_usage_routes.router,
     *tables.ROUTERS,
     schema_routes.router,
     advisor_routes.router,
@@ -135,6 +138,7 @@ PERMISSIONS: tuple[Permission, ...] = (
 # A wing with tables that refer to accounts adds its own before those of the accounts.
 PERSONAL: tuple[PersonalData, ...] = (
     *storage.media.PERSONAL,
+    *storage_personal.PERSONAL,
     *webhook_personal.PERSONAL,
     *activity.PERSONAL,
     *sql.PERSONAL,

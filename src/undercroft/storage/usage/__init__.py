@@ -1,0 +1,1 @@
+"""What organizations keep, and how much they may."""
