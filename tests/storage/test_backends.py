@@ -1,20 +1,80 @@
-"""What every backend promises, on disk and on servers that speak S3 and Google's protocol."""
+"""What every backend promises, on disk and on a server that speaks S3."""
 
-from collections.abc import AsyncIterator
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
+import pytest_asyncio
+from pydantic import SecretStr
 
 from tests.fixtures.storage import chunks, collected
+from undercroft.foundation.ids import new_id
+from undercroft.foundation.settings import StorageSettings
+from undercroft.foundation.settings.storage import S3Settings
 from undercroft.storage.backends import Backend, BytesMissing
 from undercroft.storage.backends.disk import Disk
+from undercroft.storage.backends.stores import Store, open_store
 
 LARGE = bytes(range(256)) * 4096 * 9 + b"end"
+PEERS = Path(sys.prefix) / "peers" / "bin"
+LONGEST_WAIT = 60.0
 
 
-@pytest.fixture
-def backend(tmp_path: Path) -> Backend:
-    return Disk(tmp_path)
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(*command: str, url: str) -> Iterator[str]:
+    """A server of another project, for as long as the tests need it."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + LONGEST_WAIT
+    try:
+        while True:
+            try:
+                httpx.get(url)
+                break
+            except httpx.HTTPError:
+                assert process.poll() is None, command
+                assert time.monotonic() < deadline, command
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with running(str(PEERS / "moto_server"), "-H", "127.0.0.1", "-p", str(port), url=url):
+        httpx.put(f"{url}/files").raise_for_status()
+        yield url
+
+
+@pytest_asyncio.fixture(params=["disk", "s3"])
+async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
+    """An empty one of each kind."""
+    if request.param == "disk":
+        yield Disk(tmp_path)
+        return
+    endpoint = request.getfixturevalue(request.param)
+    prefix = new_id().hex
+    secret = SecretStr("testing")
+    s3 = S3Settings(
+        bucket="files", endpoint=endpoint, access_key_id=secret, secret_access_key=secret
+    )
+    settings = StorageSettings(backend="s3", prefix=prefix, s3=s3)
+    yield Store(open_store(settings))
 
 
 async def keys(backend: Backend, prefix: str = "") -> list[str]:

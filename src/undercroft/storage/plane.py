@@ -16,7 +16,6 @@ from undercroft.identity.auth.credentials import read_credentials
 from undercroft.identity.auth.gate import Gate
 from undercroft.storage.callers import Caller, caller_of
 from undercroft.storage.desk import Desk
-from undercroft.storage.errors import StorageUnavailable
 from undercroft.storage.files import Files
 from undercroft.storage.images.resizing import Resizer
 from undercroft.storage.links import Links
@@ -51,8 +50,10 @@ class StoragePlane:
         except ClientGone:
             return
         except Problem as problem:
-            # A streamed body failed. Cutting the connection is the only honest end.
-            raise sending.cut(problem) from problem
+            log_failure(problem, problem)
+            if sending.started:
+                raise  # cutting the connection is the only honest end
+            await sending.send(answer_problem(problem), receive)
 
     async def _answer(self, request: Request) -> Answer:
         try:
@@ -77,10 +78,7 @@ class _Sending:
     def __init__(self, send: Send, *, without_body: bool) -> None:
         self._send = send
         self._without_body = without_body
-        self._started = False
-
-    def cut(self, problem: Problem) -> Exception:
-        return StorageUnavailable() if self._started else problem
+        self.started = False
 
     async def send(self, answer: Answer, receive: Receive) -> None:
         body = answer.body
@@ -116,7 +114,7 @@ class _Sending:
                     await leaving
 
     async def _start(self, answer: Answer) -> None:
-        self._started = True
+        self.started = True
         start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         await self._send(start)
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import obstore
+import orjson
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 from pydantic import SecretStr
@@ -52,14 +53,14 @@ def open_store(settings: StorageSettings) -> ObjectStore:
             )
         case "gcs":
             _need(settings.gcs.bucket, "GCS__BUCKET")
-            key = _open(settings.gcs.service_account_key)
             endpoint = settings.gcs.endpoint
+            key = _open(settings.gcs.service_account_key)
             return GCSStore(
                 settings.gcs.bucket,
                 prefix=prefix,
                 retry_config=retry,
                 client_options=_plain(endpoint),
-                **_given({"service_account_key": key, "base_url": endpoint}),
+                **_given({"service_account_key": key or (endpoint and _nobody(endpoint))}),
             )
         case _:
             _need(settings.azure.container, "AZURE__CONTAINER")
@@ -172,6 +173,13 @@ def _open(secret: SecretStr | None) -> str | None:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
+
+
+def _nobody(endpoint: str) -> str:
+    """A service account for a server of one's own that asks for none."""
+    account = {"gcs_base_url": endpoint, "disable_oauth": True}
+    unused = dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    return orjson.dumps(account | unused).decode()
 
 
 def _plain(endpoint: str | None) -> Any:

@@ -1,0 +1,140 @@
+"""What breaks on the way leaves nothing visible, and nothing behind."""
+
+import asyncio
+import resource
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from starlette.types import Message
+
+from tests.fixtures.actors import Caller
+from tests.fixtures.app import make_client, make_settings, running
+from tests.fixtures.buckets import Bucket, make_bucket
+from tests.fixtures.engines import EngineAddresses
+from tests.fixtures.storage import Store, open_store
+from undercroft.app import Application, create_app
+from undercroft.identity.bootstrap import role_keys
+
+
+@pytest.fixture(scope="module")
+def own_settings(
+    engines: EngineAddresses, storage_database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Any:
+    settings = make_settings(engines, storage_database)
+    directory = tmp_path_factory.mktemp("files")
+    storage = settings.storage.model_copy(update={"directory": directory})
+    return settings.model_copy(update={"storage": storage})
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def served(own_settings: Any) -> AsyncIterator[Application]:
+    async with running(create_app(own_settings)) as app:
+        yield app
+
+
+@pytest_asyncio.fixture
+async def operator(served: Application) -> AsyncIterator[Caller]:
+    async with served.parts.database.unit_of_work() as session:
+        keys = await role_keys(session, served.parts.keyring)
+    async with make_client(served) as client:
+        yield Caller(client, "service", "", {"access_token": keys["service_role"]})
+
+
+@pytest_asyncio.fixture
+async def behind(own_settings: Any) -> AsyncIterator[Store]:
+    """The same files from behind."""
+    store = open_store(own_settings)
+    yield store
+    await store.files.close()
+    await store.database.dispose()
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """No file may grow beyond a megabyte: to a writer this is a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def cut(app: Application, caller: Caller, path: str, content: bytes, at: int) -> None:
+    """Send the first `at` bytes of an upload and leave."""
+    messages: list[Message] = [
+        {"type": "http.request", "body": content[:at], "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive() -> Message:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def nowhere(_message: Message) -> None: ...
+
+    bearer = f"Bearer {caller.tokens['access_token']}"
+    scope: dict[str, Any] = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "query_string": b"",
+        "headers": [
+            (b"authorization", bearer.encode()),
+            (b"content-length", str(len(content)).encode()),
+        ],
+        "client": ("127.0.0.1", 1),
+    }
+    await app(scope, receive, nowhere)
+
+
+async def settled(behind: Store, keys: int) -> bool:
+    """Whether the backend comes to hold so many keys: leftovers are removed in threads."""
+    for _ in range(100):
+        if len(await behind.keys()) == keys:
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+async def test_an_upload_cut_anywhere(served: Application, operator: Caller, behind: Store):
+    bucket = await make_bucket(operator)
+    content = bytes(range(256)) * 12_000
+    kept = len(await behind.keys())
+    for at in (0, 1, 4095, 4096, 1_000_000, len(content) - 1):
+        await cut(served, operator, bucket.path("a"), content, at)
+    assert await bucket.names(operator) == []
+    assert await settled(behind, kept)
+    assert (await behind.fsck()).clean
+    assert (await operator.post(bucket.path("a"), content=content)).status_code == 200
+    assert (await operator.get(bucket.path("a"))).content == content
+
+
+async def test_a_full_disk_is_said_and_changes_nothing(
+    operator: Caller, behind: Store, small_disk: None
+):
+    bucket = await make_bucket(operator)
+    assert (await bucket.upload(operator, "a", b"small")).status_code == 200
+    kept = len(await behind.keys())
+    for headers in ({}, {"x-upsert": "true"}):
+        answer = await operator.post(bucket.path("a"), content=b"x" * 3_000_000, headers=headers)
+        if headers:
+            assert (answer.status_code, answer.json()["error"]) == (507, "Insufficient storage")
+    assert (await operator.get(bucket.path("a"))).content == b"small"
+    assert await settled(behind, kept)
+
+
+async def test_bytes_that_are_gone_are_no_traceback(operator: Caller, behind: Store):
+    bucket = await make_bucket(operator)
+    await bucket.upload(operator, "a")
+    found = await behind.files.lookup.find(None, bucket.name, "a")
+    assert found is None
+    info = (await operator.get(bucket.path("a", "object/info"))).json()
+    key = next(key for key in await behind.keys() if key.endswith(info["version"].replace("-", "")))
+    await behind.files.blobs.backend.delete([key])
+    answer: httpx.Response = await operator.get(bucket.path("a"))
+    assert answer.status_code == 503
+    assert answer.json()["statusCode"] == "503"
+    assert [m.name for m in (await behind.fsck()).missing] == ["a"]
+    assert Bucket(bucket.name) == bucket
+    assert (await operator.delete(bucket.path("a"))).status_code == 200
