@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.actors import unique
 from tests.fixtures.engines import SECRET_KEY, DatabaseFactory, EngineAddresses
 from tests.fixtures.served import command, serving
 
@@ -107,6 +111,58 @@ class TestDoctor:
         secrets.chmod(0o644)
         assert "chmod 600" in output("doctor", home=home, status=1)
         secrets.chmod(0o600)
+
+    def test_says_what_the_developer_lacks_and_has_too_much(
+        self, engines: EngineAddresses, make_database: DatabaseFactory, tmp_path: Path
+    ):
+        """A login made by somebody else, on a server where we are no superuser."""
+        name = make_database()
+        with self._login(engines, name) as (login, elsewhere):
+            assert "there is no role" in self._finding("Developer", tmp_path, elsewhere)
+            engines.execute(f"CREATE ROLE {login} LOGIN PASSWORD 'one'")
+            assert "cannot log in" in self._finding("Developer", tmp_path, elsewhere)
+            engines.execute(f"ALTER ROLE {login} PASSWORD 'its own'")
+            assert "logs in" in self._finding("Developer", tmp_path, elsewhere, level="ok")
+            rights = self._finding("Its rights", tmp_path, elsewhere)
+            assert "CREATE on the database" in rights
+            assert "undercroft.as_developer" in rights
+            refused = output("db", "upgrade", home=tmp_path, status=1, **elsewhere)
+            assert f"GRANT {login} TO undercroft" in refused
+            engines.execute(f"GRANT {login} TO undercroft")
+            engines.execute("CREATE TABLE public.others ()", database=name)
+            output("db", "upgrade", home=tmp_path, **elsewhere)
+            assert self._finding("Its rights", tmp_path, elsewhere, level="ok")
+            assert "OWNER TO" in self._finding("Ownership", tmp_path, elsewhere, level="warn")
+            engines.execute(f"GRANT service_role TO {login}; ALTER ROLE {login} BYPASSRLS")
+            limits = self._finding("Its limits", tmp_path, elsewhere)
+            assert f'REVOKE "service_role" FROM "{login}"' in limits
+            assert "NOBYPASSRLS" in limits
+
+    @contextmanager
+    def _login(self, engines: EngineAddresses, name: str) -> Iterator[tuple[str, dict[str, str]]]:
+        """Its name is given, the role is not made; both are gone at the end."""
+        login = unique("developer_")
+        url = engines.database_url(name)
+        own = re.sub(r"//[^@]*@", f"//{login}:its%20own@", url)
+        yield (
+            login,
+            {
+                "DATABASE_URL": url,
+                "UNDERCROFT_DATABASE__DEVELOPER_URL": own,
+                "REDIS_URL": engines.cache_url,
+                "SECRET_KEY": SECRET_KEY,
+            },
+        )
+        engines.execute(f"DROP OWNED BY {login} CASCADE", database=name)
+        engines.execute(f"DROP ROLE {login}")
+
+    def _finding(
+        self, name: str, home: Path, elsewhere: dict[str, str], *, level: str = "fail"
+    ) -> str:
+        outcome = command("doctor", "--port", "0", "--json", "--home", str(home), **elsewhere)
+        found = next(f for f in json.loads(outcome.stdout) if f["name"] == name)
+        assert found["level"] == level, found
+        return f"{found['found']} {found['advice']}"
 
     def test_a_database_that_does_not_answer_is_a_failure(self, tmp_path: Path):
         elsewhere = {

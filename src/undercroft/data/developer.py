@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.data.wire import TextConnection
@@ -25,6 +26,7 @@ from undercroft.foundation.settings import Settings
 log = structlog.get_logger()
 
 CLOSE_SECONDS = 2.0
+RESET_ATTEMPTS = 10
 SESSION = {
     "client_connection_check_interval": "1000",
     "default_transaction_read_only": "off",
@@ -106,13 +108,20 @@ class Developer:
     async def _take_back(self) -> None:
         role = developer_role(self._settings)
         log.warning("developer_password_was_changed", role=role)
-        async with self._database.unit_of_work() as session:
-            await session.execute(text(reset_developer_password(role, self._settings)))
+        await self._reset([reset_developer_password(role, self._settings)])
 
     async def _reset(self, statements: Sequence[str]) -> None:
-        async with self._database.unit_of_work() as session:
-            for statement in statements:
-                await session.execute(text(statement))
+        """Roles are rows whose writers Postgres refuses instead of letting them wait."""
+        for attempt in range(1, RESET_ATTEMPTS + 1):
+            try:
+                async with self._database.unit_of_work() as session:
+                    for statement in statements:
+                        await session.execute(text(statement))
+            except DBAPIError as error:
+                if attempt == RESET_ATTEMPTS or "concurrently" not in str(error.orig):
+                    raise
+            else:
+                return
 
     async def _end(self, connection: TextConnection) -> None:
         """A cancelled query may catch its cancellation; a terminated backend cannot."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
+from undercroft.cli.checks.developer import developer_findings
 from undercroft.cli.checks.finding import Finding, Level, finding
 from undercroft.foundation.embedded.engines import USUAL_PROCESSES, connections_for
 from undercroft.foundation.embedded.provision import EXTENSIONS
@@ -26,6 +27,8 @@ async def database_findings(settings: Settings) -> AsyncIterator[Finding]:
         yield await _version(connection)
         yield await _clock(connection)
         async for found in _privileges(connection):
+            yield found
+        async for found in developer_findings(connection, settings):
             yield found
         yield await _extensions(connection)
         yield await _wal_level(connection)

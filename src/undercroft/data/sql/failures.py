@@ -14,6 +14,8 @@ LONGEST_TEXT = 4000
 CONFLICTS = ("23", "40", "55P03", "42P07", "42710", "42701", "42723", "42P06", "42P04")
 # The server is going, full or broken: not the script's doing, and a 503 by `problem_for`.
 AWAY = ("08", "53", "57P02", "57P03", "57P05", "58", "XX")
+# How Postgres says that two transactions changed one object's catalogue row.
+CROSSED = "concurrently"
 FIELDS = {
     "details": "detail",
     "hint": "hint",
@@ -33,7 +35,8 @@ def failed(
     None for what is not the script's doing.
     """
     state = error.sqlstate or "XX000"
-    if state.startswith(AWAY):
+    crossed = state == "XX000" and CROSSED in str(error.args[0])
+    if state.startswith(AWAY) and not crossed:
         return None
     members: dict[str, Any] = {"sqlstate": state, "message": _cut(str(error.args[0]))}
     members["statement"] = number
@@ -45,7 +48,8 @@ def failed(
         if position := getattr(error, "position", None):
             offset += int(position) - 1
         members |= place(query, min(offset, len(query)))
-    return (SqlConflict if state.startswith(CONFLICTS) else SqlFailed)(members)
+    in_the_way = crossed or state.startswith(CONFLICTS)
+    return (SqlConflict if in_the_way else SqlFailed)(members)
 
 
 def timed_out(query: str, statements: Sequence[Statement], number: int) -> Problem:

@@ -2,13 +2,24 @@
 -- plane is a member of it and so manages what it owns; it is a member of nobody, so that RESET ROLE,
 -- SET ROLE and SET SESSION AUTHORIZATION lead nowhere.
 
+-- Each by itself: with a login that somebody else made, only some may be ours to grant.
 DO $do$
 BEGIN
-    EXECUTE format('GRANT CREATE, CONNECT, TEMPORARY ON DATABASE %I TO {developer}',
-                   current_database());
-    EXECUTE format('GRANT {developer} TO %I', current_user);
-EXCEPTION WHEN invalid_grant_operation OR insufficient_privilege THEN
-    RAISE WARNING 'The developer role was not granted: %', sqlerrm;
+    BEGIN
+        EXECUTE format('GRANT CREATE, CONNECT, TEMPORARY ON DATABASE %I TO {developer}',
+                       current_database());
+    EXCEPTION WHEN invalid_grant_operation OR insufficient_privilege THEN
+        RAISE WARNING 'The developer has no rights on the database: %', sqlerrm;
+    END;
+    BEGIN
+        EXECUTE format('GRANT {developer} TO %I', current_user);
+    EXCEPTION WHEN invalid_grant_operation OR insufficient_privilege THEN
+        IF NOT pg_has_role(current_user, {developer_literal}, 'MEMBER') THEN
+            RAISE EXCEPTION USING
+                message = 'The developer''s login is not ours to use: ' || sqlerrm,
+                hint = format('As a superuser: GRANT %I TO %I;', {developer_literal}, current_user);
+        END IF;
+    END;
 END $do$;
 
 GRANT USAGE ON SCHEMA auth, extensions TO {developer};

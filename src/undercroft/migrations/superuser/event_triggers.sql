@@ -13,8 +13,15 @@ BEGIN
         IF command.command_tag IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO')
            AND command.object_type = 'table'
            AND undercroft.is_exposed(command.schema_name) THEN
-            EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', command.object_identity);
-            PERFORM undercroft.grant_by_policies(command.objid);
+            BEGIN
+                EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY',
+                               command.object_identity);
+                PERFORM undercroft.grant_by_policies(command.objid);
+            EXCEPTION WHEN insufficient_privilege THEN
+                -- A superuser's: closed as well, since no role of the API has a grant on it.
+                RAISE WARNING '% is not ours: enable row security on it yourself.',
+                    command.object_identity;
+            END;
         END IF;
         -- Grants follow policies: who has a policy for a command holds the privilege it needs,
         -- nobody else holds any.
