@@ -168,8 +168,14 @@ class Undercroft:
             timeout=120,
         ).raise_for_status()
 
+    def anon_key(self) -> str:
+        return self._keys()["anon"]
+
     def _service_key(self) -> str:
+        return self._keys()["service"]
+
+    def _keys(self) -> dict[str, str]:
         command = [str(Path(sys.executable).with_name("undercroft")), "keys", "show", "--json"]
         command += ["--home", str(self.home)]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        return str(json.loads(output)["service"])
+        return dict(json.loads(output))

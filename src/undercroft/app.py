@@ -67,8 +67,10 @@ from undercroft.identity.users.personal import PersonalData
 from undercroft.operations import activity, dashboard, health
 from undercroft.operations.health.checks import VERSION
 from undercroft.realtime import jobs as realtime_jobs
+from undercroft.realtime import routes as realtime_routes
 from undercroft.realtime.changes.reader import ChangeReader
 from undercroft.realtime.sockets.plane import PREFIX as REALTIME_PREFIX
+from undercroft.realtime.sockets.plane import WEBSOCKET as REALTIME_SOCKET
 from undercroft.realtime.sockets.plane import RealtimePlane
 from undercroft.storage import personal as storage_personal
 from undercroft.storage.plane import PREFIX as FILES_PREFIX
@@ -106,6 +108,8 @@ CONTROL: tuple[Router, ...] = (
     *tables.ROUTERS,
     schema_routes.router,
     advisor_routes.router,
+    realtime_routes.router,
+    realtime_routes.status_router,
     webhook_routes.router,
     activity.user_router,
     activity.router,
@@ -126,6 +130,7 @@ PERMISSIONS: tuple[Permission, ...] = (
     *feature_routes.PERMISSIONS,
     *tables.PERMISSIONS,
     *advisor_routes.PERMISSIONS,
+    *realtime_routes.PERMISSIONS,
     *storage.PERMISSIONS,
     *webhook_routes.PERMISSIONS,
     *activity.PERMISSIONS,
@@ -241,7 +246,7 @@ def create_app(settings: Settings | None = None) -> Application:
         FILES_PREFIX: _files_enveloped(plane, settings, parts, refusals),
         REALTIME_PREFIX: _realtime_enveloped(realtime, settings, parts, refusals),
     }
-    planes = Planes(_enveloped(control, settings), hot)
+    planes = Planes(_enveloped(control, settings), hot, {REALTIME_SOCKET: realtime})
     return Application(_outer(planes, settings), parts, control, permissions_of(apps))
 
 

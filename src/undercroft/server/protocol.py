@@ -1,9 +1,11 @@
-"""HTTP/1.1 as uvicorn speaks it, with an end to heads that are endless or never come."""
+"""HTTP/1.1 and WebSockets as uvicorn speaks them, with an end to what would last or grow."""
 
 import asyncio
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
 
 LONGEST_HEAD_SECONDS = 20.0
 _PROBLEM = (
@@ -68,6 +70,14 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_deadline is not None:
             self._head_deadline.cancel()
             self._head_deadline = None
+
+
+class LeanSocketProtocol(WebSocketsSansIOProtocol):
+    """Keeps nothing of the handshake while a socket lives: 3 kB each, for thousands of them."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        del self.request
 
 
 def bounded_protocol(max_head_bytes: int) -> type[asyncio.Protocol]:

@@ -1,8 +1,10 @@
 """What a web worker does: uvicorn on connections that all workers share out."""
 
 import asyncio
+import resource
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +13,7 @@ import uvicorn
 from undercroft.app import Application, create_app
 from undercroft.foundation.scheduling import work_in_batches
 from undercroft.foundation.settings import Settings
-from undercroft.server.protocol import bounded_protocol
+from undercroft.server.protocol import LeanSocketProtocol, bounded_protocol
 from undercroft.server.seats import Seats
 
 GRACE_SECONDS = 10
@@ -32,7 +34,15 @@ class Place:
 def run_web_worker(settings: Settings, place: Place, on_ready: Callable[[], None]) -> None:
     """Serve until SIGTERM, then finish what is in flight."""
     work_in_batches()
+    _allow_many_connections()
     WebServer(create_app(settings), settings, place, on_ready).run()
+
+
+def _allow_many_connections() -> None:
+    """As many descriptors as the system lets us have: sockets for live changes stay open."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class CountedConnections(set[Any]):
@@ -135,7 +145,7 @@ def _configured(app: Application, settings: Settings) -> uvicorn.Config:
         app,
         loop="uvloop",
         http=bounded_protocol(int(settings.http.max_header_bytes)),
-        ws="websockets-sansio",
+        ws=LeanSocketProtocol,
         ws_max_size=int(settings.realtime.max_message_size),
         ws_ping_interval=None,  # clients send heartbeats, and one sweep looks for the silent
         ws_per_message_deflate=False,  # a compressor for each idle socket outweighs the socket

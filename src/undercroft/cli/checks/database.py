@@ -32,6 +32,8 @@ async def database_findings(settings: Settings) -> AsyncIterator[Finding]:
             yield found
         yield await _extensions(connection)
         yield await _wal_level(connection)
+        yield await _replication(connection)
+        yield await _slot_limit(connection)
         yield await _connections(connection, settings)
     finally:
         await connection.close()
@@ -105,6 +107,39 @@ async def _wal_level(connection: "asyncpg.Connection") -> Finding:
         level,
         fine=level == "logical",
         advice="Live changes need wal_level = logical and a restart of the server.",
+    )
+
+
+async def _replication(connection: "asyncpg.Connection") -> Finding:
+    """A free slot, a free sender and the right to use them, beside what we have already."""
+    row = await connection.fetchrow("""
+        SELECT (SELECT rolreplication OR rolsuper FROM pg_roles
+                 WHERE rolname = current_user) AS may,
+               current_setting('max_replication_slots')::int
+                   - (SELECT count(*) FROM pg_replication_slots
+                       WHERE slot_name NOT LIKE 'undercroft\\_changes\\_%') AS slots,
+               current_setting('max_wal_senders')::int AS senders
+    """)
+    assert row is not None
+    fine = row["may"] and row["slots"] > 0 and row["senders"] > 0
+    said = (
+        "slot, sender and right are there" if fine else "a slot, a sender or the right is missing"
+    )
+    return finding(
+        "Replication",
+        said,
+        fine=fine,
+        advice="Live changes need ALTER ROLE … REPLICATION, a replication slot and a WAL sender.",
+    )
+
+
+async def _slot_limit(connection: "asyncpg.Connection") -> Finding:
+    limit = await connection.fetchval("SHOW max_slot_wal_keep_size")
+    return finding(
+        "Slot limit",
+        "none" if limit == "-1" else limit,
+        fine=limit != "-1",
+        advice="Set max_slot_wal_keep_size: a slot that nobody reads must not fill the disk.",
     )
 
 

@@ -30,5 +30,5 @@ async def _load_for_policies(
 
 
 ExistingTable = Annotated[Table, Depends(_load)]
-# `storage.objects` and `storage.buckets` too: their policies are the customers', all else is ours.
+# With `storage.objects`, `storage.buckets`, `realtime.messages`, whose policies are customers' too.
 ProtectedTable = Annotated[Table, Depends(_load_for_policies)]

@@ -13,7 +13,8 @@ $$;
 CREATE OR REPLACE FUNCTION undercroft.takes_policies(schema_name text, table_name text)
 RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT undercroft.is_exposed(schema_name)
-        OR (schema_name, table_name) IN (('storage', 'objects'), ('storage', 'buckets'))
+        OR (schema_name, table_name) IN (
+            ('storage', 'objects'), ('storage', 'buckets'), ('realtime', 'messages'))
 $$;
 
 -- Give each API role the privileges that some policy of `relation` lets it use. A policy for

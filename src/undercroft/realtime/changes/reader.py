@@ -66,31 +66,31 @@ class ChangeReader:
             pause = min(2 * pause, LONGEST_RETRY_SECONDS)
 
     async def _term(self) -> None:
-        """From winning the lock to losing the connection, or to the last table being unwatched."""
+        """From the first watched table to a lost connection, or to the last one being unwatched."""
+        connection = await self._connect()
+        try:
+            name = await slot.slot_name(connection)
+            if not await slot.any_table_watched(connection):
+                await slot.drop_slot(connection, name)
+            while not await slot.any_table_watched(connection):  # noqa: ASYNC110
+                await asyncio.sleep(CAMPAIGN_SECONDS)
+            await self._campaign(connection, name)
+        finally:
+            connection.terminate()
+
+    async def _campaign(self, connection: "asyncpg.Connection[Any]", name: str) -> None:
+        """Wait for the lock, then read."""
         assert self._url
         stream = await ReplicationConnection.open(self._url.get_secret_value())
         try:
             while await stream.run(TRY_LOCK) != [["t"]]:  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(CAMPAIGN_SECONDS)
-            connection = await self._connect()
-            try:
-                await self._lead(stream, connection)
-            finally:
-                connection.terminate()
+            position = await slot.ensure_slot(connection, stream, name)
+            await stream.start(name, ",".join(PUBLICATIONS))
+            log.info("changes_reader_started", slot=name, after=str(position))
+            await _Term(stream, connection, Decoder(connection, position), self._publish).read()
         finally:
             stream.close()
-
-    async def _lead(
-        self, stream: ReplicationConnection, connection: "asyncpg.Connection[Any]"
-    ) -> None:
-        name = await slot.slot_name(connection)
-        while not await slot.any_table_watched(connection):
-            await slot.drop_slot(connection, name)
-            await asyncio.sleep(CAMPAIGN_SECONDS)
-        position = await slot.ensure_slot(connection, stream, name)
-        await stream.start(name, ",".join(PUBLICATIONS))
-        log.info("changes_reader_started", slot=name, after=str(position))
-        await _Term(stream, connection, Decoder(connection, position), self._publish).read()
 
     async def _publish(self, message: bytes) -> None:
         """Hand a batch to every process; those that miss it find it in the log."""

@@ -34,6 +34,7 @@ log = structlog.get_logger()
 GRACE_SECONDS = 0.05
 POLL_SECONDS, DEAF_POLL_SECONDS, RETRY_SECONDS = 5.0, 0.5, 0.5
 READY_SECONDS = 15.0
+READY_KNOWN_SECONDS = 1.0  # thousands may come back in the same second
 MOST_WAITING = 200
 BATCHES_AT_ONCE = 20
 SOURCE_IS_READY = text("""
@@ -61,6 +62,7 @@ class Feed:
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
+        self._seen_ready = 0.0
         listener.on(CHANNEL, self._notified)
         bus.when_back(self._news.set)
 
@@ -118,6 +120,9 @@ class Feed:
 
     async def _start(self) -> None:
         """Wait until what commits is sure to be logged, and follow the log from its end."""
+        now = asyncio.get_running_loop().time()
+        if self._task is not None and now - self._seen_ready < READY_KNOWN_SECONDS:
+            return
         try:
             async with asyncio.timeout(READY_SECONDS):
                 while not await self._source_is_ready():  # noqa: ASYNC110 - a slot is no event
@@ -126,6 +131,7 @@ class Feed:
             raise JoinRefused(
                 "PostgresChangesSubscribeTimeout: nothing reads the database's log of changes"
             ) from error
+        self._seen_ready = now
         async with self._starting:
             if self._task is None:
                 await self._bus.subscribe(self._subject, self._heard)

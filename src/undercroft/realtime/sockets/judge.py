@@ -52,6 +52,9 @@ class Judge:
         server = self._options["server_settings"]
         if not settings.database.pooled:
             server["statement_timeout"] = str(int(STATEMENT_SECONDS * 1000))
+            # As for rows: functions that policies call may rely on it.
+            path = (settings.data.schemas[0], *settings.data.extra_search_path)
+            server["search_path"] = ", ".join(quote_name(name) for name in path)
         self._size = settings.realtime.pool_size
         self._pool: asyncpg.Pool[Any] | None = None
         self._opening = asyncio.Lock()

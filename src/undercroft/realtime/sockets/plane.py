@@ -133,19 +133,34 @@ class RealtimePlane:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # the handshake
+        socket = await self._open(scope, send)
+        if socket is None:
+            return
+        self._sockets.add(socket)
+        self._addresses[socket.address] += 1
+        metrics.SOCKETS.inc()
+        try:
+            await self._converse(socket, receive)
+        finally:
+            await self._part(socket)
+
+    async def _open(self, scope: Scope, send: Send) -> Socket | None:
+        """Accept or refuse the handshake."""
         query = parse_qs(scope["query_string"].decode("latin-1"))
         headers = Headers(scope=scope)
+        # The address holds a key, which the server would log; nothing of the head is needed later.
+        scope["query_string"], scope["headers"] = b"", []
         version = VERSIONS.get(query.get("vsn", ["1.0.0"])[0])
         address = scope["client"][0] if scope.get("client") else "unknown"
         actor, api_key = await self._identify(query, headers)
-        if actor is None or version is None or scope["path"] != WEBSOCKET:
+        if actor is None or version is None:
             await _deny(scope, send, 401 if actor is None else 404)
-            return
+            return None
         if self._is_full(address):
             await _deny(scope, send, 429)
-            return
+            return None
         await send({"type": "websocket.accept"})
-        socket = Socket(
+        return Socket(
             send,
             version=version,
             actor=actor,
@@ -154,13 +169,6 @@ class RealtimePlane:
             origin=headers.get("origin"),
             most_bytes=int(self._settings.send_queue_size),
         )
-        self._sockets.add(socket)
-        self._addresses[address] += 1
-        metrics.SOCKETS.inc()
-        try:
-            await self._converse(socket, receive)
-        finally:
-            await self._part(socket)
 
     async def _identify(
         self, query: dict[str, list[str]], headers: Headers
