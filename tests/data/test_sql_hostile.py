@@ -34,9 +34,9 @@ class TestOurSchemas:
             "select * from notifications.messages",
             "select * from undercroft.sql_runs",
             "select * from undercroft.pgqueuer",
-            "select undercroft.as_developer('select 1')",
-            "alter function undercroft.as_developer(text) security invoker",
-            "drop function undercroft.as_developer(text)",
+            "select undercroft.as_developer('select 1', 'public', '1s')",
+            "alter function undercroft.as_developer(text, text, text) security invoker",
+            "drop function undercroft.as_developer(text, text, text)",
             "select undercroft.hand_over('undercroft_developer')",
             "select undercroft.grant_by_policies('auth.users'::regclass)",
             "select auth.holds(gen_random_uuid(), 'x')",
@@ -471,6 +471,29 @@ class TestSize:
         assert response.status_code == 422, response.text
 
 
+def _path_trap(name: str) -> str:
+    """A function that changes the session's search path, and operators that wait on it."""
+    return (
+        f"create table {name}_seen (who text); grant all on {name}_seen to public;"
+        f"create function public.{name}_f() returns text language plpgsql as $$ begin"
+        " perform set_config('search_path', 'public, pg_catalog', false);"
+        " return current_user; end $$;"
+        + "".join(
+            f"create function public.{name}_{kind}({kind}, {kind}) returns bool language plpgsql as"
+            f" $$ begin insert into public.{name}_seen values (current_user);"
+            f" return $1 operator(pg_catalog.=) $2; end $$;"
+            f"create operator public.= (leftarg = {kind}, rightarg = {kind},"
+            f" function = public.{name}_{kind});"
+            for kind in ("text", "uuid", "oid", "name")
+        )
+    )
+
+
+def _path_release(name: str) -> str:
+    kinds = ("text", "uuid", "oid", "name")
+    return ";".join(f"drop operator public.= ({kind}, {kind})" for kind in kinds)
+
+
 class TestNames:
     async def test_functions_like_built_ins_are_not_ours_to_call(
         self, admin: Caller, client: httpx.AsyncClient
@@ -534,6 +557,89 @@ class TestNames:
         )
         assert filled.status_code == 200, filled.text
         assert await value(admin, f"select who from {name}") == "undercroft_developer" * 2
+
+    async def test_a_search_path_that_a_default_sets_is_not_the_control_planes(self, admin: Caller):
+        """With `public` before pg_catalog, its operators would run as whoever compares."""
+        name = unique("t")
+        await run(
+            admin, _path_trap(name) + f"create table {name} (id int); insert into {name} values (1)"
+        )
+        try:
+            column = {"name": "who", "type": "text", "default": f"public.{name}_f()"}
+            added = await admin.post(f"/api/v1/tables/{name}/columns", json=column)
+            assert added.status_code == 201, added.text
+            assert await value(admin, f"select who from {name}") == "undercroft_developer"
+            for _ in range(20):
+                assert (await admin.get("/api/v1/users?search=root")).status_code == 200
+            assert await value(admin, f"select count(*) from {name}_seen") == "0"
+        finally:
+            await run(admin, _path_release(name))
+
+    async def test_a_search_path_that_a_cascade_sets_is_not_the_control_planes(
+        self, admin: Caller, member: Caller
+    ):
+        name = unique("t")
+        await run(
+            admin,
+            _path_trap(name)
+            + f"create table {name} (u uuid references auth.users (id) on delete cascade);"
+            f"create function {name}_t() returns trigger language plpgsql as"
+            f" $$ begin perform {name}_f(); return null; end $$;"
+            f"create trigger t after delete on {name} for each row execute function {name}_t();"
+            f"insert into {name} values ('{member.id}')",
+        )
+        try:
+            gone = await admin.delete(f"/api/v1/users/{member.id}?hard=true")
+            assert gone.status_code < 500, gone.text
+            for _ in range(20):
+                assert (await admin.get("/api/v1/users?search=root")).status_code == 200
+            assert await value(admin, f"select count(*) from {name}_seen") == "0"
+        finally:
+            await run(admin, _path_release(name))
+
+    async def test_functions_like_built_ins_are_not_called_by_the_login_of_the_rows(
+        self, admin: Caller, service: Caller
+    ):
+        """It may become the service role; what runs before it becomes its caller must be ours."""
+        name = unique("t")
+        trap = "language plpgsql as $$ begin raise exception 'trapped as %', current_user; end $$;"
+        await run(
+            admin,
+            f"create table {name} (id int); grant select on {name} to service_role;"
+            f"create function public.array_length(text[], integer) returns integer {trap}"
+            f"create function public.set_config(text, text, varchar) returns text {trap}"
+            f"create function public.format(text, variadic text[]) returns text {trap}",
+        )
+        try:
+            for prefer in ("timezone=UTC", "timezone=UTC, count=planned", "tx=rollback"):
+                headers = {"Prefer": prefer}
+                answer = await service.get(f"/rest/v1/{name}?select=id", headers=headers)
+                assert answer.status_code < 300, answer.text
+            plan = {"Accept": "application/vnd.pgrst.plan+json"}
+            answer = await service.get(f"/rest/v1/{name}", headers=plan)
+            assert "trapped" not in answer.text
+        finally:
+            await run(
+                admin,
+                "drop function public.array_length(text[], integer),"
+                " public.set_config(text, text, varchar), public.format(text, variadic text[])",
+            )
+
+    async def test_a_setter_of_ones_own_is_not_called_for_the_search_path(self, admin: Caller):
+        name = unique("t")
+        await run(
+            admin,
+            f"create table {name} (id int);"
+            "create function public.set_config(text, varchar, boolean) returns text"
+            " language plpgsql as $$ begin raise exception 'trapped as %', current_user; end $$",
+        )
+        try:
+            added = await admin.post(
+                f"/api/v1/tables/{name}/columns", json={"name": "a", "type": "text"}
+            )
+            assert added.status_code == 201, added.text
+        finally:
+            await run(admin, "drop function public.set_config(text, varchar, boolean)")
 
     async def test_triggers_of_rows_that_go_with_an_account_run_as_the_developer(
         self, admin: Caller, member: Caller, engines: EngineAddresses, database: str

@@ -135,13 +135,18 @@ class Developer:
             await session.execute(ours, {"pid": pid, "role": developer_role(self._settings)})
 
 
-async def run_as_developer(session: AsyncSession, statement: str) -> None:
+async def run_as_developer(
+    session: AsyncSession, statement: str, *, path: str, longest_wait: str
+) -> None:
     """Run one statement of DDL in the request's transaction, with the developer's rights.
 
-    In there nothing that customers wrote can become the control plane.
+    In there nothing that customers wrote can become the control plane. Names are found on `path`,
+    which is never the control plane's own: its statements must not meet what customers made.
     """
     connection = await session.connection()
-    await connection.exec_driver_sql("SELECT undercroft.as_developer($1)", (statement,))
+    await connection.exec_driver_sql(
+        "SELECT undercroft.as_developer($1, $2, $3)", (statement, path, longest_wait)
+    )
 
 
 async def _close(connection: Any) -> None:

@@ -36,7 +36,7 @@ GRANTED = """
            pg_has_role(current_user, $1::name, 'MEMBER')
                AS "membership of the role of DATABASE_URL",
            EXISTS (SELECT FROM pg_proc p
-                    WHERE p.oid = to_regprocedure('undercroft.as_developer(text)')
+                    WHERE p.oid = to_regprocedure('undercroft.as_developer(text,text,text)')
                       AND p.proowner = $1::text::regrole) AS "undercroft.as_developer",
            (SELECT count(*) = 3 FROM pg_default_acl a, aclexplode(a.defaclacl) e
              WHERE a.defaclrole = $1::text::regrole AND a.defaclnamespace = 0

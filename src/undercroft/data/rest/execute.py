@@ -273,12 +273,13 @@ async def enter(connection: Connection, job: Job) -> list[str]:
     wanted = [job.statement, *([job.explain_count] if job.explain_count else [])]
     arguments: list[Any] = [part for pair in settings for part in pair]
     columns = [
-        f"set_config(${number}, ${number + 1}, true)" for number in range(1, len(arguments) + 1, 2)
+        f"pg_catalog.set_config(${number}, ${number + 1}, true)"
+        for number in range(1, len(arguments) + 1, 2)
     ]
     for statement in wanted:
         arguments += [statement.inline, statement.values(job.values)]
         number = len(arguments)
-        columns.append(f"format(${number - 1}, variadic ${number}::text[])")
+        columns.append(f"pg_catalog.format(${number - 1}, variadic ${number}::text[])")
     row = await connection.fetchrow(f"select {', '.join(columns)}", *arguments)
     assert row is not None
     return list(row.values())[len(settings) :]

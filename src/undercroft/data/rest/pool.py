@@ -44,7 +44,7 @@ class Session:
             await self.connection.execute("reset statement_timeout")
         else:
             await self.connection.fetch(
-                "select set_config('statement_timeout', $1, false)", timeout
+                "select pg_catalog.set_config('statement_timeout', $1, false)", timeout
             )
         self.timeout = timeout
 

@@ -7,7 +7,6 @@ of Postgres' refusals the caller may read.
 from collections.abc import Sequence
 
 import asyncpg
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -71,15 +70,6 @@ def search_path(schema: str) -> str:
 
 
 async def _run(session: AsyncSession, statements: Sequence[str], schema: str) -> None:
-    before = await session.scalar(
-        text("SELECT current_setting('search_path') FROM set_config('lock_timeout', :wait, true)"),
-        {"wait": LONGEST_WAIT},
-    )
-    await _set_path(session, search_path(schema))
+    path = search_path(schema)
     for statement in statements:
-        await run_as_developer(session, statement)
-    await _set_path(session, str(before))
-
-
-async def _set_path(session: AsyncSession, path: str) -> None:
-    await session.execute(text("SELECT set_config('search_path', :path, true)"), {"path": path})
+        await run_as_developer(session, statement, path=path, longest_wait=LONGEST_WAIT)

@@ -23,6 +23,8 @@ from undercroft.foundation.settings import DatabaseSettings
 RETURNED_AT = "returned_at"
 ASK_AFTER_SECONDS = 2.0
 SEARCH_PATH = "pg_catalog"
+# The empty one makes Postgres write names in full; it finds pg_catalog too, and nothing else.
+OUR_PATHS = (SEARCH_PATH, "", '""')
 
 
 def connect_options(settings: DatabaseSettings, *, application: str) -> dict[str, Any]:
@@ -102,6 +104,8 @@ class Database:
             connect_args=cache,
         )
         event.listen(engine.sync_engine, "checkin", _note_time)
+        if not self.settings.pooled:
+            event.listen(engine.sync_engine, "after_cursor_execute", _keep_search_path)
         event.listen(engine.sync_engine, "checkout", partial(_check_alive, engine.dialect))
         if self.settings.pooled:
             # A pooler drops what connections are opened with; see `connect_options`.
@@ -111,6 +115,19 @@ class Database:
 
 def _set_search_path(connection: Connection) -> None:
     connection.exec_driver_sql(f"SET LOCAL search_path = {SEARCH_PATH}")
+
+
+def _keep_search_path(connection: Connection, *_execution: Any) -> None:
+    """Customers' triggers may set one for our session, with their operators before Postgres'.
+
+    PostgreSQL 18 reports a change of it with the answer, before our next statement.
+    """
+    if _search_path(connection.connection.driver_connection) not in OUR_PATHS:
+        connection.exec_driver_sql("RESET ALL")
+
+
+def _search_path(driver: Any) -> str:
+    return str(getattr(driver.get_settings(), "search_path", SEARCH_PATH))
 
 
 def _note_time(_connection: Any, record: ConnectionPoolEntry) -> None:
@@ -125,7 +142,9 @@ def _check_alive(
     A server that stopped has said so, which the driver knows; only after a rest does it take
     asking, which costs three round trips. `DisconnectionError` makes the pool take another.
     """
-    if connection.driver_connection.is_closed():
+    driver = connection.driver_connection
+    # A path that came with a commit: see `_keep_search_path`.
+    if driver.is_closed() or _search_path(driver) not in OUR_PATHS:
         raise DisconnectionError
     rested = time.monotonic() - record.info.get(RETURNED_AT, time.monotonic())
     if rested < ASK_AFTER_SECONDS:

@@ -84,15 +84,20 @@ DO $do$ BEGIN PERFORM undercroft.hand_over({developer_literal}); END $do$;
 
 -- DDL of the control plane that may run customers' code (defaults, checks, USING): in here nothing
 -- can become the control plane again, since a definer's function allows neither SET nor RESET ROLE.
--- Deferred triggers must not wait for a commit outside. The owner has no way to this schema, so it
--- cannot change the function.
-CREATE OR REPLACE FUNCTION undercroft.as_developer(statement text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER AS $$
+-- Deferred triggers must not wait for a commit outside. Settings that the code made for the session
+-- would outlive it, above all a search path on which its own operators come before Postgres'. The
+-- owner has no way to this schema, so it cannot change the function.
+DROP FUNCTION IF EXISTS undercroft.as_developer(text);
+CREATE OR REPLACE FUNCTION undercroft.as_developer(statement text, path text, longest_wait text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
+    PERFORM pg_catalog.set_config('lock_timeout', longest_wait, true),
+            pg_catalog.set_config('search_path', path, true);
     EXECUTE statement;
     SET CONSTRAINTS ALL IMMEDIATE;
+    RESET ALL;
 END $$;
-REVOKE ALL ON FUNCTION undercroft.as_developer(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION undercroft.as_developer(text, text, text) FROM PUBLIC;
 GRANT CREATE ON SCHEMA undercroft TO {developer};
-ALTER FUNCTION undercroft.as_developer(text) OWNER TO {developer};
+ALTER FUNCTION undercroft.as_developer(text, text, text) OWNER TO {developer};
 REVOKE ALL ON SCHEMA undercroft FROM {developer};

@@ -2,7 +2,8 @@
 --
 -- Everything set here is local to the transaction, which is this very call. The caller is entered
 -- last, so that nothing before runs with less right than it needs, and `settings` (name, value,
--- name, value …) before that, since some may be granted to the login role alone.
+-- name, value …) before that, since some may be granted to the login role alone. Until then every
+-- name is written in full: the path holds schemas where others make functions and operators.
 --
 -- `statement` is a template for format(): either EXECUTE of a statement that `definition`
 -- prepared on this connection, or the statement itself. `body` is $1 of the latter, for bodies too
@@ -37,28 +38,30 @@ language plpgsql
 as $function$
 begin
     if in_settings is not null then
-        for i in 1 .. array_length(in_settings, 1) by 2 loop
-            perform set_config(in_settings[i], in_settings[i + 1], true);
+        for i in 1 .. pg_catalog.array_length(in_settings, 1) by 2 loop
+            perform pg_catalog.set_config(in_settings[i], in_settings[i operator(pg_catalog.+) 1], true);
         end loop;
     end if;
     -- Null: what the connection was opened with. Every setting costs microseconds, the search path
     -- a look at the catalogue too.
     perform
         case when in_search_path is not null
-            then set_config('search_path', in_search_path, true) end,
-        case when in_method is not null then set_config('request.method', in_method, true) end,
-        case when in_cookies is not null then set_config('request.cookies', in_cookies, true) end,
-        set_config('request.jwt.claims', in_claims, true),
-        set_config('request.path', in_path, true),
-        set_config('request.headers', in_headers, true),
-        set_config('transaction_read_only', in_read_only, true),
-        set_config('role', in_role, true);
+            then pg_catalog.set_config('search_path', in_search_path, true) end,
+        case when in_method is not null
+            then pg_catalog.set_config('request.method', in_method, true) end,
+        case when in_cookies is not null
+            then pg_catalog.set_config('request.cookies', in_cookies, true) end,
+        pg_catalog.set_config('request.jwt.claims', in_claims, true),
+        pg_catalog.set_config('request.path', in_path, true),
+        pg_catalog.set_config('request.headers', in_headers, true),
+        pg_catalog.set_config('transaction_read_only', in_read_only, true),
+        pg_catalog.set_config('role', in_role, true);
     if in_pre_request is not null then
         execute in_pre_request;
     end if;
     -- A statement that failed on its first run is there all the same.
     if in_definition is not null
-        and not exists (select from pg_catalog.pg_prepared_statements where name = in_name)
+        and not exists (select from pg_catalog.pg_prepared_statements where name operator(pg_catalog.=) in_name)
     then
         execute in_definition;
     end if;
