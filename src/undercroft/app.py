@@ -16,14 +16,11 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from undercroft import notifications, storage
-from undercroft.data import functions, sql, tables
+from undercroft import storage
 from undercroft.data.developer import Developer
 from undercroft.data.parts import Data
 from undercroft.data.plane import PREFIX as ROWS_PREFIX
 from undercroft.data.plane import RowsPlane
-from undercroft.data.schema import routes as schema_routes
-from undercroft.data.schema.advisor import routes as advisor_routes
 from undercroft.foundation import languages
 from undercroft.foundation.access import Actor, Permission
 from undercroft.foundation.apps import App, AppSettings, find_apps
@@ -31,154 +28,34 @@ from undercroft.foundation.cache import Cache, CachedReads, RateLimiter
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
 from undercroft.foundation.db.logins import authenticator_url
-from undercroft.foundation.http import Foundation, Router, docs_pages
+from undercroft.foundation.http import Foundation, Router
 from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
 from undercroft.foundation.http.openapi import describe_api
 from undercroft.foundation.http.planes import Planes
 from undercroft.foundation.http.rendering import add_problem_handlers
 from undercroft.foundation.http.screening import Screen
-from undercroft.foundation.jobs import Job, JobRegistry, Schedule, Subscription, Workplace, outbox
-from undercroft.foundation.jobs import Listener as EventListener
+from undercroft.foundation.jobs import Workplace, outbox
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.outbound import Outbound
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
 from undercroft.foundation.telemetry import configure_telemetry
-from undercroft.identity.access import routes as access_routes
-from undercroft.identity.access.api_keys import routes as api_key_routes
-from undercroft.identity.auth import contact_routes
-from undercroft.identity.auth import jobs as auth_jobs
-from undercroft.identity.auth import routes as auth_routes
-from undercroft.identity.auth.codes import routes as code_routes
 from undercroft.identity.auth.credentials import read_credentials
-from undercroft.identity.auth.factors import routes as factor_routes
-from undercroft.identity.auth.providers import routes as provider_routes
 from undercroft.identity.bootstrap import FirstSuperuser
 from undercroft.identity.bootstrap import bootstrap as bootstrap_identity
-from undercroft.identity.features import routes as feature_routes
-from undercroft.identity.organizations import jobs as organization_jobs
-from undercroft.identity.organizations import routes as organization_routes
 from undercroft.identity.parts import Identity, build_identity
-from undercroft.identity.users import erasure
-from undercroft.identity.users import routes as user_routes
-from undercroft.identity.users import settings_routes as user_settings_routes
-from undercroft.identity.users.personal import PersonalData
-from undercroft.operations import activity, dashboard, health
+from undercroft.operations import activity, dashboard
 from undercroft.operations.health.checks import VERSION
-from undercroft.realtime import jobs as realtime_jobs
-from undercroft.realtime import routes as realtime_routes
 from undercroft.realtime.changes.reader import ChangeReader
 from undercroft.realtime.sockets.plane import PREFIX as REALTIME_PREFIX
 from undercroft.realtime.sockets.plane import WEBSOCKET as REALTIME_SOCKET
 from undercroft.realtime.sockets.plane import RealtimePlane
-from undercroft.storage import personal as storage_personal
 from undercroft.storage.plane import PREFIX as FILES_PREFIX
 from undercroft.storage.plane import StoragePlane
-from undercroft.storage.usage import routes as storage_usage_routes
-from undercroft.webhooks import jobs as webhook_jobs
-from undercroft.webhooks import listener as webhook_listener
-from undercroft.webhooks import personal as webhook_personal
-from undercroft.webhooks import routes as webhook_routes
 from undercroft.webhooks.feed import ChangeFeed
 from undercroft.webhooks.pump import Sender
-
-CONTROL: tuple[Router, ...] = (
-    auth_routes.router,
-    code_routes.router,
-    factor_routes.router,
-    factor_routes.users_router,
-    provider_routes.router,
-    auth_routes.session_router,
-    auth_routes.users_router,
-    access_routes.user_router,
-    user_routes.router,
-    user_settings_routes.router,
-    contact_routes.router,
-    access_routes.permission_router,
-    access_routes.group_router,
-    access_routes.access_router,
-    api_key_routes.router,
-    organization_routes.router,
-    organization_routes.invitation_router,
-    *storage.media.ROUTERS,
-    feature_routes.router,
-    feature_routes.organization_router,
-    storage_usage_routes.router,
-    *tables.ROUTERS,
-    schema_routes.router,
-    advisor_routes.router,
-    realtime_routes.router,
-    realtime_routes.status_router,
-    webhook_routes.router,
-    activity.user_router,
-    activity.router,
-    sql.router,
-    *functions.ROUTERS,
-    dashboard.router,
-    health.control,
-)
-ROOT: tuple[Router, ...] = (auth_routes.well_known, health.root, docs_pages.router)
-
-PERMISSIONS: tuple[Permission, ...] = (
-    *user_routes.PERMISSIONS,
-    *auth_routes.PERMISSIONS,
-    *access_routes.PERMISSIONS,
-    *api_key_routes.PERMISSIONS,
-    *organization_routes.PERMISSIONS,
-    *storage.media.PERMISSIONS,
-    *feature_routes.PERMISSIONS,
-    *tables.PERMISSIONS,
-    *advisor_routes.PERMISSIONS,
-    *realtime_routes.PERMISSIONS,
-    *storage.PERMISSIONS,
-    *webhook_routes.PERMISSIONS,
-    *activity.PERMISSIONS,
-    *sql.PERMISSIONS,
-    *functions.PERMISSIONS,
-    *dashboard.PERMISSIONS,
-    *health.PERMISSIONS,
-)
-
-# A wing with tables that refer to accounts adds its own before those of the accounts.
-PERSONAL: tuple[PersonalData, ...] = (
-    *storage.media.PERSONAL,
-    *storage_personal.PERSONAL,
-    *webhook_personal.PERSONAL,
-    *activity.PERSONAL,
-    *sql.PERSONAL,
-    *functions.PERSONAL,
-    *erasure.PERSONAL,
-)
-
-JOBS: tuple[Job, ...] = (
-    *notifications.JOBS,
-    *storage.media.JOBS,
-    *auth_jobs.JOBS,
-    *erasure.JOBS,
-    *tables.JOBS,
-    *realtime_jobs.JOBS,
-    *storage.JOBS,
-    *webhook_jobs.JOBS,
-    *activity.JOBS,
-    *sql.JOBS,
-)
-SCHEDULES: tuple[Schedule, ...] = (
-    *notifications.SCHEDULES,
-    *auth_jobs.SCHEDULES,
-    *erasure.SCHEDULES,
-    *realtime_jobs.SCHEDULES,
-    *storage.SCHEDULES,
-    *webhook_jobs.SCHEDULES,
-    *activity.SCHEDULES,
-    *sql.SCHEDULES,
-)
-
-SUBSCRIPTIONS: tuple[Subscription | EventListener, ...] = (
-    *organization_jobs.SUBSCRIPTIONS,
-    *webhook_listener.SUBSCRIPTIONS,
-    *activity.SUBSCRIPTIONS,
-)
+from undercroft.wings import CONTROL, PERMISSIONS, PERSONAL, ROOT, create_registry, permissions_of
 
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."
 EXPOSED_HEADERS = (
@@ -248,33 +125,6 @@ def create_app(settings: Settings | None = None) -> Application:
     }
     planes = Planes(_enveloped(control, settings), hot, {REALTIME_SOCKET: realtime})
     return Application(_outer(planes, settings), parts, control, permissions_of(apps))
-
-
-def create_registry(
-    apps: Sequence[App] = (), *, hears: Sequence[EventListener] = ()
-) -> JobRegistry:
-    """Every job, schedule and subscription of every wing and of these apps.
-
-    `hears` are listeners that work with parts of this process.
-    """
-    return JobRegistry(
-        jobs=(*JOBS, *(job for app in apps for job in app.jobs)),
-        schedules=(*SCHEDULES, *(entry for app in apps for entry in app.schedules)),
-        subscriptions=(
-            *SUBSCRIPTIONS,
-            *hears,
-            *(entry for app in apps for entry in app.subscriptions),
-        ),
-    )
-
-
-def permissions_of(apps: Sequence[App]) -> tuple[Permission, ...]:
-    """The platform's and these apps'."""
-    declared = (*PERMISSIONS, *(permission for app in apps for permission in app.permissions))
-    names = [permission.name for permission in declared]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise SettingsInvalid(f"UNDERCROFT_APPS: the permission '{twice}' is declared twice.")
-    return declared
 
 
 @asynccontextmanager

@@ -10,11 +10,12 @@ from pydantic import SecretStr
 
 from tests.fixtures.app import make_client, running
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
-from undercroft.app import create_app, permissions_of
+from undercroft.app import create_app
 from undercroft.foundation.apps import find_apps
 from undercroft.foundation.db import migrate
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings
+from undercroft.wings import permissions_of
 
 REST = """
 from undercroft import App, Public, Router
@@ -107,7 +108,7 @@ class TestSwitchingOn:
         [
             (("nowhere",), "there is no app 'nowhere'. Installed: catalog"),
             (("no.such.module",), "'no.such.module' cannot be loaded"),
-            (("undercroft.app:CONTROL",), "is not an App"),
+            (("undercroft.wings:CONTROL",), "is not an App"),
             (("catalog", "catalog"), "two apps are called 'catalog'"),
         ],
     )

@@ -6,10 +6,11 @@ import pytest
 from sqlalchemy import text
 
 from tests.fixtures.actors import Caller
-from undercroft.app import PERSONAL, Application
+from undercroft.app import Application
+from undercroft.foundation.personal import PersonalData
 from undercroft.identity.users.erasure import export_user
-from undercroft.identity.users.personal import PersonalData
 from undercroft.migrations.models import OUR_SCHEMAS
+from undercroft.wings import PERSONAL
 
 REFERENCES = text("""
     SELECT c.conrelid::regclass::text AS table_name, a.attname AS column_name

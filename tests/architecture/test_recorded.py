@@ -5,9 +5,10 @@ is who declared that it need not. Each such route is named here: one more is a d
 """
 
 from tests.fixtures.routes import routes_of
-from undercroft.app import Application, create_registry
+from undercroft.app import Application
 from undercroft.foundation.http.router import WRITES, guard_of
 from undercroft.operations.activity.listener import write_entry
+from undercroft.wings import create_registry
 
 UNRECORDED = {
     "refresh",

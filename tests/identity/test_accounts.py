@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.fixtures.actors import Caller, make_group, promoted, register, settled, sign_in, unique
-from undercroft.app import PERSONAL, Application
+from undercroft.app import Application
 from undercroft.foundation.clock import utc_now
 from undercroft.identity.users.erasure import erase_deleted
+from undercroft.wings import PERSONAL
 
 API = "/api/v1"
 

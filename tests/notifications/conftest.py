@@ -16,9 +16,10 @@ from aiosmtpd.smtp import AuthResult
 
 from tests.fixtures.certificates import Certificate
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
-from undercroft.app import build_parts, create_registry
+from undercroft.app import build_parts
 from undercroft.foundation.jobs import JobContext
 from undercroft.foundation.settings import Settings
+from undercroft.wings import create_registry
 
 USER, PASSWORD = "mailer@example.com", "smtp password"
 

@@ -447,8 +447,8 @@ class TestPictures:
 
 
 async def test_nothing_is_left_of_an_erased_account(place: Office):
-    from undercroft.app import PERSONAL
     from undercroft.identity.users.erasure import erase_deleted, export_user
+    from undercroft.wings import PERSONAL
 
     person = await place.person()
     made = await uploaded(person)

@@ -110,13 +110,13 @@ def settings_page() -> str:
 
 def permissions_page() -> str:
     """Every permission with its sentence, and the groups that hold it from the start."""
-    from undercroft.app import PERMISSIONS
     from undercroft.identity.access.catalogue import (
         DEFAULTS,
         EARLIER,
         SYSTEM_GROUPS,
         every_permission,
     )
+    from undercroft.wings import PERMISSIONS
 
     lines = ["# Permissions and groups", "", INTRODUCTION, ""]
     lines += ["| Group | Meaning |", "| --- | --- |"]

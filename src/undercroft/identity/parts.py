@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
+from undercroft.foundation.personal import PersonalData
 from undercroft.foundation.settings import AuthSettings, Settings
 from undercroft.foundation.settings.http import LOCAL
 from undercroft.identity.auth.gate import Gate
@@ -15,7 +16,6 @@ from undercroft.identity.auth.keys import Keys
 from undercroft.identity.auth.passwords import Passwords
 from undercroft.identity.auth.providers.client import Providers
 from undercroft.identity.auth.tokens import Tokens
-from undercroft.identity.users.personal import PersonalData
 from undercroft.notifications import Post
 
 

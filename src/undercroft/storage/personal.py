@@ -1,6 +1,6 @@
 """What storage keeps about people."""
 
-from undercroft.identity.users.personal import PersonalData
+from undercroft.foundation.personal import PersonalData
 
 PERSONAL = (
     # Their files go with them; the trigger has the bytes swept.

@@ -1,6 +1,6 @@
 """What webhooks keep about people."""
 
-from undercroft.identity.users.personal import PersonalData
+from undercroft.foundation.personal import PersonalData
 
 PERSONAL = (
     # The webhook is the platform's and goes on; payloads name people by their ids only, and go

@@ -1,6 +1,6 @@
 """What the versions of functions and triggers say about people."""
 
-from undercroft.identity.users.personal import PersonalData
+from undercroft.foundation.personal import PersonalData
 
 PERSONAL = (
     PersonalData(

@@ -1,6 +1,6 @@
 """What the console keeps about people."""
 
-from undercroft.identity.users.personal import PersonalData
+from undercroft.foundation.personal import PersonalData
 
 PERSONAL = (
     PersonalData(

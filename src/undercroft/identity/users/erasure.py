@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.jobs import JobContext, job, publish, schedule
+from undercroft.foundation.personal import PersonalData
 from undercroft.identity.users.events import UserErased
-from undercroft.identity.users.personal import PersonalData
 
 BATCH = 100
 

@@ -1,6 +1,6 @@
 """What the log holds about people: ids, addresses and devices, never names."""
 
-from undercroft.identity.users.personal import PersonalData
+from undercroft.foundation.personal import PersonalData
 
 PERSONAL = (
     PersonalData(

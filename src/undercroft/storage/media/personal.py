@@ -1,6 +1,6 @@
 """What storage keeps about people for their accounts' sake."""
 
-from undercroft.identity.users.personal import PersonalData
+from undercroft.foundation.personal import PersonalData
 
 PERSONAL = (
     PersonalData(

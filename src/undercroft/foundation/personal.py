@@ -1,4 +1,4 @@
-"""What each table holds about people. Every wing declares its own; `app.py` collects them."""
+"""What each table holds about people. Every wing declares its own (`wing.py`)."""
 
 from dataclasses import dataclass
 
