@@ -17,12 +17,16 @@ from undercroft.cli.main import app
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "src" / "undercroft"
 DECISIONS = sorted((REPOSITORY / "docs" / "decisions").glob("*.md"))
+GUIDES = sorted((REPOSITORY / "docs" / "guides").glob("*.md"))
+REFERENCE = sorted((REPOSITORY / "docs" / "reference").glob("*.md"))
 DOCUMENTS = [
     path
     for path in (
         *(REPOSITORY / name for name in ("README.md", "ARCHITECTURE.md", "AGENTS.md")),
         REPOSITORY / "CONTRIBUTING.md",
-        *sorted((REPOSITORY / "docs" / "guides").glob("*.md")),
+        REPOSITORY / "docs" / "README.md",
+        *GUIDES,
+        *REFERENCE,
     )
     if path.exists()
 ]
@@ -35,6 +39,7 @@ PATH = re.compile(r"[\w.*-]+(/[\w.*-]+)*/?")
 COMMAND = re.compile(
     r"(?:^|[`|(]|\$\(|&& )\s*(?:\$ )?(?:[A-Z_]+=\S+ )*(undercroft [^`|)\n]+)", re.MULTILINE
 )
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 TARGET = re.compile(r"(?:^|`)(?:\$ )?make ([a-z]+)", re.MULTILINE)
 GENERATED = {".undercroft", ".venv"}
 
@@ -76,6 +81,22 @@ def wrong_in(command: str) -> str | None:
     return None
 
 
+def links(text: str) -> list[tuple[str, str]]:
+    """File and anchor of each link that stays in the repository."""
+    return LINK.findall(FENCE.sub("", text))
+
+
+def anchors(text: str) -> set[str]:
+    """Headings, as GitHub names them in addresses."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def leads_somewhere(file: str, anchor: str, document: Path) -> bool:
+    target = document.parent / file if file else document
+    return target.exists() and (not anchor or anchor in anchors(target.read_text()))
+
+
 class TestDocuments:
     @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
     def test_name_paths_that_exist(self, document: Path):
@@ -92,6 +113,21 @@ class TestDocuments:
         makefile = (REPOSITORY / "Makefile").read_text()
         targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
         assert set(TARGET.findall(document.read_text())) - targets == set()
+
+    @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+    def test_link_to_pages_and_headings_that_exist(self, document: Path):
+        found = links(document.read_text())
+        assert [link for link in found if not leads_somewhere(*link, document)] == []
+
+    @pytest.mark.parametrize("page", [*GUIDES, *REFERENCE], ids=lambda path: path.name)
+    def test_are_found_from_the_index(self, page: Path):
+        index = REPOSITORY / "docs" / "README.md"
+        assert page in {(index.parent / file).resolve() for file, _ in links(index.read_text())}
+
+    @pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.name)
+    def test_guides_are_found_from_the_start(self, guide: Path):
+        start = REPOSITORY / "README.md"
+        assert guide in {(start.parent / file).resolve() for file, _ in links(start.read_text())}
 
     def test_agents_fits_on_a_few_screens(self):
         lines = (REPOSITORY / "AGENTS.md").read_text().splitlines()
@@ -119,6 +155,13 @@ class TestTheseChecks:
         named = list(quoted_paths(text))
         assert named == ["src/undercroft/app.py", "cli/nowhere.py", "NO.md"]
         assert [exists(path, REPOSITORY) for path in named] == [True, False, False]
+
+    def test_links(self):
+        text = "[a](#paths-and-more) [b](README.md) [c](NO.md) [d](#no) [e](https://x.org)"
+        here = REPOSITORY / "AGENTS.md"
+        assert len(links(text)) == 4
+        assert anchors("## Paths, and `more`\n```\n# no\n```") == {"paths-and-more"}
+        assert [leads_somewhere(*link, here) for link in links(text)] == [False, True, False, False]
 
     @pytest.mark.parametrize(
         ("text", "wrong"),

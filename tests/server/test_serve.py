@@ -57,6 +57,29 @@ class TestStart:
         assert "UNDERCROFT_JOBS__CONCURRENCY" in outcome.stderr
         assert "Traceback" not in outcome.stderr
 
+    def test_a_database_that_is_no_postgres_is_one_sentence(self, tmp_path: Path):
+        outcome = command("serve", "--home", str(tmp_path), DATABASE_URL="mysql://localhost/x")
+        assert outcome.returncode == 2
+        assert "it must begin with postgresql://" in outcome.stderr
+        assert len(outcome.stderr.splitlines()) == 1
+
+    def test_another_secret_key_is_one_sentence(self, server: Served):
+        home = ("--home", str(server.home))
+        outcome = command("keys", "show", *home, SECRET_KEY="another" * 8)
+        assert outcome.returncode == 1
+        assert "sealed with another SECRET_KEY" in outcome.stderr
+        assert len(outcome.stderr.splitlines()) == 1
+        checked = command("doctor", "--port", "0", *home, SECRET_KEY="another" * 8)
+        assert checked.returncode == 1
+        assert "sealed with another SECRET_KEY" in checked.stdout
+
+    def test_commands_find_the_server_of_their_home(self, server: Served):
+        outcome = command("types", "--home", str(server.home))
+        assert "export type Database" in outcome.stdout, outcome.stderr
+
+    def test_its_root_leads_to_the_documentation(self, server: Served):
+        assert server.get("/") == 307
+
     def test_production_elsewhere_needs_a_secret_key(self, tmp_path: Path):
         outcome = command(
             "serve",

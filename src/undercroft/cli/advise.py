@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from undercroft.cli.options import HomeOption, JsonOption
-from undercroft.cli.remote import DEFAULT_URL, KeyOption, UrlOption, get
+from undercroft.cli.remote import KeyOption, UrlOption, get
 
 STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 
@@ -26,7 +26,7 @@ def advise(
         Level | None, typer.Option(help="Exit with 1 when something is at least this bad.")
     ] = None,
     fix: Annotated[bool, typer.Option("--fix", help="Print the SQL of all fixes instead.")] = False,
-    url: UrlOption = DEFAULT_URL,
+    url: UrlOption = None,
     key: KeyOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,

@@ -31,6 +31,7 @@ def _examine(settings: "Settings", port: int) -> "list[Finding]":
     from undercroft.cli.checks import Finding, Level
     from undercroft.cli.checks.database import revision_finding
     from undercroft.cli.checks.machine import machine_findings
+    from undercroft.cli.checks.sealed import sealed_finding
     from undercroft.foundation.embedded import EnginesUnavailable, open_engines
     from undercroft.foundation.problems import SettingsInvalid
 
@@ -40,6 +41,8 @@ def _examine(settings: "Settings", port: int) -> "list[Finding]":
             findings += asyncio.run(_examine_servers(filled))
             if findings[-1].level != Level.FAIL:
                 findings.append(revision_finding(filled))
+            if findings[-1].level == Level.OK:
+                findings.append(asyncio.run(sealed_finding(filled)))
     except (EnginesUnavailable, SettingsInvalid) as error:
         findings.append(Finding("Engines", Level.FAIL, str(error), "Nothing runs before this."))
     return findings

@@ -12,13 +12,13 @@ import typer
 
 from undercroft.cli.options import HomeOption
 from undercroft.cli.remote import (
-    DEFAULT_URL,
     KeyOption,
     UrlOption,
     address,
     bearer,
     fail,
     sentence_of,
+    server,
     unreachable,
 )
 
@@ -47,13 +47,14 @@ def export_table(
     as_caller: Annotated[
         bool, typer.Option("--as-caller", help="Only rows that the key's policies show.")
     ] = False,
-    url: UrlOption = DEFAULT_URL,
+    url: UrlOption = None,
     key: KeyOption = None,
     home: HomeOption = None,
 ) -> None:
     """Write a table into a file as CSV or NDJSON."""
     import httpx
 
+    url = server(url, home)
     params = {
         "format": (kind or _kind_of(file)).value,
         "columns": columns,

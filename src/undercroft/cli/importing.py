@@ -10,11 +10,11 @@ import typer
 
 from undercroft.cli.options import HomeOption, JsonOption
 from undercroft.cli.remote import (
-    DEFAULT_URL,
     KeyOption,
     UrlOption,
     address,
     bearer,
+    server,
     unreachable,
 )
 
@@ -36,7 +36,7 @@ def import_file(
     table: Annotated[str | None, typer.Option(help="Default: the file's name.")] = None,
     schema: Annotated[str, typer.Option(help="Schema of the table.")] = "public",
     null: Annotated[str, typer.Option(help="Text that stands for NULL in CSV.")] = "",
-    url: UrlOption = DEFAULT_URL,
+    url: UrlOption = None,
     key: KeyOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
@@ -46,6 +46,7 @@ def import_file(
 
     import httpx
 
+    url = server(url, home)
     kind = _kind(file)
     target = table or _stem(file)
     path = f"/tables/{quote(target, safe='')}/import"

@@ -103,11 +103,17 @@ def _status(error: Exception) -> int | None:
     """The exit code of a refusal that explains itself, None for a bug."""
     from asyncpg import PostgresError
 
+    from undercroft.foundation.crypto import SealedElsewhere
     from undercroft.foundation.embedded.errors import EnginesUnavailable
     from undercroft.foundation.problems import Problem, SettingsInvalid
     from undercroft.server.errors import CannotServe
 
-    explained: tuple[type[Exception], ...] = (EnginesUnavailable, CannotServe, Problem)
+    explained: tuple[type[Exception], ...] = (
+        EnginesUnavailable,
+        CannotServe,
+        Problem,
+        SealedElsewhere,
+    )
     # Servers that are elsewhere: unreachable, or refusing us.
     explained += (OSError, PostgresError)
     if "alembic" in sys.modules:

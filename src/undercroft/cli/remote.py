@@ -9,7 +9,14 @@ import typer
 if TYPE_CHECKING:
     import httpx
 
-UrlOption = Annotated[str, typer.Option(envvar="UNDERCROFT_URL", help="A running server.")]
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="UNDERCROFT_URL",
+        help="A running server. Default: the one that serves the home, else port 8000 here.",
+        show_default=False,
+    ),
+]
 KeyOption = Annotated[
     str | None,
     typer.Option(
@@ -30,8 +37,22 @@ def unreachable(url: str, error: "httpx.TransportError", consequence: str) -> No
     import httpx
 
     if isinstance(error, httpx.ConnectError):
-        fail(f"Nothing answers at {url}. Is `undercroft serve` running?", error)
+        fail(
+            f"Nothing answers at {url}. Start `undercroft serve`, or name another server by --url.",
+            error,
+        )
     fail(f"The connection to {url} broke; {consequence}.", error)
+
+
+def server(url: str | None, home: Path | None) -> str:
+    """Where the server is: as told, else as the `serve` that holds the home announced it."""
+    from undercroft.cli.options import settings_for
+    from undercroft.foundation.embedded import Home, HomeLock
+
+    if url:
+        return url
+    holder = HomeLock(Home(settings_for(home).home)).holder()
+    return (holder and holder.url) or DEFAULT_URL
 
 
 def address(url: str, path: str) -> str:
@@ -46,11 +67,12 @@ def bearer(key: str | None, home: Path | None, command: str) -> dict[str, str]:
 
 
 def get(
-    path: str, *, url: str, key: str | None, home: Path | None, command: str, **params: Any
+    path: str, *, url: str | None, key: str | None, home: Path | None, command: str, **params: Any
 ) -> "httpx.Response":
     """Ask the control plane; a refusal ends the command with its sentence."""
     import httpx
 
+    url = server(url, home)
     headers = bearer(key, home, command)
     try:
         response = httpx.get(address(url, path), headers=headers, params=params, timeout=60)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from undercroft.cli.options import HomeOption
-from undercroft.cli.remote import DEFAULT_URL, KeyOption, UrlOption, get
+from undercroft.cli.remote import KeyOption, UrlOption, get
 
 
 class Language(StrEnum):
@@ -28,7 +28,7 @@ def types(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit with 1 when the file is stale.")
     ] = False,
-    url: UrlOption = DEFAULT_URL,
+    url: UrlOption = None,
     key: KeyOption = None,
     home: HomeOption = None,
 ) -> None:

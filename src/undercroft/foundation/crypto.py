@@ -9,7 +9,17 @@ from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-__all__ = ["InvalidToken", "Keyring", "new_secret", "same_secret", "sha256"]
+__all__ = ["Keyring", "SealedElsewhere", "new_secret", "same_secret", "sha256"]
+
+
+class SealedElsewhere(Exception):  # noqa: N818 - reads as the sentence it starts
+    """What is stored does not open with our SECRET_KEY."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "What this database keeps was sealed with another SECRET_KEY. Set the one it was made "
+            "with: it is in `secrets.json` of an embedded home, else with your backups."
+        )
 
 
 def new_secret(length: int = 32) -> str:
@@ -45,8 +55,11 @@ class Keyring:
         return self._fernet(purpose).encrypt(content)
 
     def open(self, purpose: str, sealed: bytes) -> bytes:
-        """Undo `seal`. Raises `InvalidToken` when SECRET_KEY or the content changed."""
-        return self._fernet(purpose).decrypt(sealed)
+        """Undo `seal`. Raises `SealedElsewhere` when SECRET_KEY or the content changed."""
+        try:
+            return self._fernet(purpose).decrypt(sealed)
+        except InvalidToken as error:
+            raise SealedElsewhere from error
 
     def _derive(self, purpose: str) -> bytes:
         if purpose not in self._derived:

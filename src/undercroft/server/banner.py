@@ -18,6 +18,8 @@ def print_banner(
     rows = [
         ("API", f"{url}{settings.prefix}"),
         ("Rows", f"{url}/rest/v1"),
+        ("Files", f"{url}/storage/v1"),
+        ("Live", f"{url}/realtime/v1"),
         ("Docs", f"{url}/docs"),
         ("Home", str(home) if home else "none: Postgres and Valkey are elsewhere"),
     ]

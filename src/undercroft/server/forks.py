@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from asyncpg import PostgresError
 
+from undercroft.foundation.crypto import SealedElsewhere
 from undercroft.foundation.problems import Problem, SettingsInvalid
 from undercroft.server.errors import CannotServe
 
@@ -126,10 +127,13 @@ def call_in_child(lifeline: Lifeline, function: Callable[[], Any]) -> Any:
 def _outcome(function: Callable[[], Any]) -> tuple[bool, Any]:
     try:
         return True, function()
-    except (SettingsInvalid, Problem) as error:
+    except (SettingsInvalid, Problem, SealedElsewhere) as error:
         return False, str(error)
     except (OSError, PostgresError) as error:
-        return False, f"The database cannot be used: {error}"
+        return False, (
+            f"The database cannot be used: {error}. Check DATABASE_URL; `undercroft doctor` looks "
+            "at everything."
+        )
     except Exception as error:  # noqa: BLE001 - whatever it was, the parent must hear of it
         _log.exception("Preparing failed")
         return False, f"{type(error).__name__}: {error}"

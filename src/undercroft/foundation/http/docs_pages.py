@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from fastapi import Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from undercroft.foundation.access import Public
 from undercroft.foundation.http.router import Router
@@ -30,6 +30,12 @@ POLICY = (
 INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 router = Router(tag="documentation")
+
+
+@router.get("/", access=Public("documentation"), include_in_schema=False)
+async def get_start() -> RedirectResponse:
+    """Who opens the server in a browser finds what it can do."""
+    return RedirectResponse("/docs")
 
 
 @router.get("/docs", access=Public("documentation"), include_in_schema=False)

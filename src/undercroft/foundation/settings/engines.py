@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from undercroft.foundation.settings.group import SettingsGroup
 
@@ -43,6 +43,14 @@ class DatabaseSettings(SettingsGroup):
         False,
         description="True behind a transaction-mode pooler: no prepared statements, no LISTEN.",
     )
+
+    @field_validator("url", "listen_url", "authenticator_url", "developer_url")
+    @classmethod
+    def _is_postgres(cls, url: SecretStr | None) -> SecretStr | None:
+        if url and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
+            message = "it must begin with postgresql://"
+            raise ValueError(message)
+        return url
 
 
 class CacheSettings(SettingsGroup):

@@ -148,4 +148,4 @@ def load_settings(**overrides: Any) -> Settings:
             else line["msg"]
             for line in error.errors(include_input=False, include_url=False)
         )
-        raise SettingsInvalid("; ".join(lines)) from error
+        raise SettingsInvalid("; ".join(lines).replace("Value error, ", "")) from error
