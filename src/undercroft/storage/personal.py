@@ -18,6 +18,6 @@ PERSONAL = (
     ),
     PersonalData(
         "storage.uploads",
-        erase="DELETE FROM storage.uploads WHERE caller = CAST(:id AS text)",
+        erase="DELETE FROM storage.uploads WHERE caller = CAST(CAST(:id AS uuid) AS text)",
     ),
 )

@@ -1,13 +1,17 @@
 """`/organizations/{id}/storage`: HTTP in and out."""
 
 from typing import Annotated
+from uuid import UUID
 
+from fastapi import Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from undercroft.foundation.access import Authenticated, Needs
 from undercroft.foundation.http import Router, Session
 from undercroft.identity.organizations.access import OrganizationToRead
 from undercroft.identity.organizations.errors import OrganizationNotFound, RoleTooLow
+from undercroft.identity.organizations.models import Organization
+from undercroft.identity.organizations.queries import get_organization
 from undercroft.storage.callers import MANAGE
 from undercroft.storage.parts import FilesParts
 from undercroft.storage.usage import queries
@@ -41,11 +45,17 @@ async def get_storage_usage(
     return StorageUsage(**await queries.read_usage(session, organization, files.default_quota))
 
 
-@router.put("", access=Needs(MANAGE), problems=(OrganizationNotFound, RoleTooLow))
+async def _organization(organization_id: UUID, session: Session) -> Organization:
+    return await get_organization(session, organization_id)
+
+
+@router.put("", access=Needs(MANAGE), problems=(OrganizationNotFound,))
 async def set_storage_quota(
-    quota: StorageQuota, standing: OrganizationToRead, session: Session, files: FilesParts
+    quota: StorageQuota,
+    organization: Annotated[Organization, Depends(_organization)],
+    session: Session,
+    files: FilesParts,
 ) -> StorageUsage:
     """Set how much an organization may keep. What it has already stays."""
-    organization = standing.organization.id
-    await queries.set_quota(session, organization, quota.max_bytes)
-    return StorageUsage(**await queries.read_usage(session, organization, files.default_quota))
+    await queries.set_quota(session, organization.id, quota.max_bytes)
+    return StorageUsage(**await queries.read_usage(session, organization.id, files.default_quota))
