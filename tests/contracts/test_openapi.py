@@ -190,6 +190,19 @@ def sent(operation: dict[str, Any], schemas: dict[str, Any]) -> Iterator[tuple[s
             yield from schemas.get(name, {}).get("properties", {}).items()
 
 
+def test_lists_have_room_beside_their_items(app: Application):
+    """`items`, `next_cursor`, `total`: what a bare array could never be given later."""
+    document = app.control.openapi()
+    bare = [
+        path
+        for path, methods in document["paths"].items()
+        if "get" in methods
+        for content in methods["get"]["responses"].get("200", {}).get("content", {}).values()
+        if content.get("schema", {}).get("type") == "array"
+    ]
+    assert bare == []
+
+
 @pytest.mark.parametrize("kind", ["anonymous", "member", "superuser"])
 async def test_every_answer_is_documented(place: Place, kind: str):
     complaints: dict[str, str] = {}

@@ -86,7 +86,7 @@ class TestCreate:
 
     async def test_that_of_a_key_stays(self, admin: Caller):
         name = await documents(admin)
-        found = (await admin.get(f"{TABLES}/{name}/indexes")).json()
+        found = (await admin.get(f"{TABLES}/{name}/indexes")).json()["items"]
         assert [(row["primary"], row["constraint"]) for row in found] == [(True, f"{name}_pkey")]
         path = f"{TABLES}/{name}/indexes/{name}_pkey"
         assert (await admin.delete(path)).status_code == 422
@@ -102,7 +102,7 @@ class TestConcurrently:
         name = asked.json()["name"]
 
         async def ready() -> bool:
-            rows = (await admin.get(path)).json()
+            rows = (await admin.get(path)).json()["items"]
             return any(row["name"] == name and row["state"] == "ready" for row in rows)
 
         assert await settled(ready, 10)
@@ -118,10 +118,10 @@ class TestConcurrently:
         found: dict[str, Any] = {}
 
         async def failed() -> bool:
-            found.update({row["name"]: row for row in (await admin.get(path)).json()})
+            found.update({row["name"]: row for row in (await admin.get(path)).json()["items"]})
             return bool(found[name]["state"] == "failed" and found[name]["reason"])
 
         assert await settled(failed, 10)
         assert "could not create unique index" in found[name]["reason"]
         assert (await admin.delete(f"{path}/{name}")).status_code == 204
-        assert len((await admin.get(path)).json()) == 1
+        assert len((await admin.get(path)).json()["items"]) == 1

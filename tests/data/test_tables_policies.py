@@ -50,11 +50,11 @@ class TestTemplates:
         table = await notes(admin)
         made = await apply(admin, table, kind="owner", column="user_id", create_index=True)
         assert made["needs_index"]["exists"] is True
-        found = (await admin.get(f"{TABLES}/{table}/indexes")).json()
+        found = (await admin.get(f"{TABLES}/{table}/indexes")).json()["items"]
         assert ["user_id"] in [row["columns"] for row in found]
         again = await apply(admin, table, kind="owner", command="insert", create_index=True)
         assert again["needs_index"]["exists"] is True
-        assert len((await admin.get(f"{TABLES}/{table}/indexes")).json()) == 2
+        assert len((await admin.get(f"{TABLES}/{table}/indexes")).json()["items"]) == 2
 
     async def test_organization_members_see_what_is_theirs(
         self, app: Application, admin: Caller, service: Caller, client: httpx.AsyncClient

@@ -71,7 +71,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 async def person(caller: Caller, **options: bool) -> Kind:
-    held = (await caller.get(f"{API}/users/me/permissions")).json()
+    held = (await caller.get(f"{API}/users/me/permissions")).json()["items"]
     return Kind(
         bearer(caller.tokens["access_token"]),
         frozenset(entry["codename"] for entry in held),

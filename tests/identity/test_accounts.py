@@ -9,8 +9,11 @@ import pytest
 from sqlalchemy import text
 
 from tests.fixtures.actors import Caller, make_group, promoted, register, settled, sign_in, unique
-from undercroft.app import Application
+from tests.fixtures.app import make_client, running
+from tests.fixtures.engines import EngineAddresses
+from undercroft.app import Application, create_app
 from undercroft.foundation.clock import utc_now
+from undercroft.foundation.settings import Settings
 from undercroft.identity.users.erasure import erase_deleted
 from undercroft.wings import PERSONAL
 
@@ -183,6 +186,114 @@ class TestAdministration:
         assert (answer.status_code, answer.json()["code"]) == (409, "not_yourself")
 
 
+class TestOwnUsername:
+    PATH = f"{API}/users/me/username"
+
+    async def test_signs_in_by_it(self, client: httpx.AsyncClient, member: Caller):
+        name = unique("ada")
+        changed = await member.patch(self.PATH, json={"username": name.upper()})
+        assert (changed.status_code, changed.json()["username"]) == (200, name)
+        again = await sign_in(client, name, member.password)
+        assert again.id == member.id
+
+    async def test_refuses_what_is_taken_or_no_name(self, member: Caller, outsider: Caller):
+        name = unique("grace")
+        assert (await outsider.patch(self.PATH, json={"username": name})).status_code == 200
+        taken = await member.patch(self.PATH, json={"username": name})
+        assert (taken.status_code, taken.json()["code"]) == (409, "identifier_taken")
+        for wrong in ("a@b.example", "+4915112345678", "", "x" * 65):
+            assert (await member.patch(self.PATH, json={"username": wrong})).status_code == 422
+        assert (await member.client.patch(self.PATH, json={"username": name})).status_code == 401
+
+    async def test_goes_to_one_of_many_who_want_it_at_once(self, client: httpx.AsyncClient):
+        people = [await register(client, "racer") for _ in range(10)]
+        name = unique("winner")
+        answers = await asyncio.gather(
+            *(person.patch(self.PATH, json={"username": name}) for person in people)
+        )
+        assert sorted(answer.status_code for answer in answers) == [200] + [409] * 9
+
+
+class TestSignInAttempts:
+    async def test_are_seen_and_forgotten_by_who_may(
+        self, client: httpx.AsyncClient, admin: Caller, member: Caller, outsider: Caller
+    ):
+        path = f"{API}/users/{member.id}/sign-in-attempts"
+        assert (await admin.get(path)).json()["items"] == []
+        login, right = f"{API}/auth/login", {"identifier": member.identifier}
+        for _ in range(5):
+            wrong = await client.post(login, json=right | {"password": "Wrong-Horse-0000"})
+            assert wrong.status_code == 401
+        locked = await client.post(login, json=right | {"password": member.password})
+        assert locked.status_code == 429
+        (seen,) = (await admin.get(path)).json()["items"]
+        assert seen["failures"] == 5
+        assert seen["locked_until"] > seen["last_failed_at"]
+        for refused in (await outsider.get(path), await outsider.delete(path)):
+            assert refused.status_code == 403
+        assert (await admin.delete(path)).json() == {"deleted": 1}
+        assert (await admin.get(path)).json()["items"] == []
+        await sign_in(client, member.identifier, member.password)
+
+    async def test_of_nobody_are_not_found(self, admin: Caller):
+        path = f"{API}/users/{uuid4()}/sign-in-attempts"
+        assert (await admin.get(path)).status_code == 404
+        assert (await admin.delete(path)).status_code == 404
+
+    async def test_of_a_superuser_are_forgotten_by_another_only(
+        self, admin: Caller, outsider: Caller
+    ):
+        await promoted(admin, outsider, await make_group(admin, "sign_in_attempts:delete"))
+
+        async def refused() -> bool:
+            answer = await outsider.delete(f"{API}/users/{admin.id}/sign-in-attempts")
+            return bool(answer.json()["code"] == "above_you")
+
+        assert await settled(refused)
+
+
+class TestWhoBroughtWhom:
+    async def test_is_the_administrator_who_made_the_account(self, admin: Caller, member: Caller):
+        body = {"identifier": f"{unique('made')}@example.com", "password": "Correct-Horse-42"}
+        made = await admin.post(f"{API}/users", json=body)
+        assert (made.status_code, made.json()["invited_by"]) == (201, admin.id)
+        assert (await member.get(f"{API}/users/me")).json()["invited_by"] is None
+
+
+class TestDevices:
+    async def test_are_kept_with_their_session(self, client: httpx.AsyncClient, member: Caller):
+        body = {"identifier": member.identifier, "password": member.password}
+        headers = {"X-Device-Id": "phone-of-ada" + "x" * 300}
+        answer = await client.post(f"{API}/auth/login", json=body, headers=headers)
+        listed = (await member.get(f"{API}/sessions")).json()["items"]
+        ids = {each["id"]: each["device_id"] for each in listed}
+        assert ids[answer.json()["session_id"]] == headers["X-Device-Id"][:255]
+        assert ids[member.tokens["session_id"]] is None
+        assert {each["place"] for each in listed} == {None}
+
+    async def test_are_listed_in_pages(self, client: httpx.AsyncClient, member: Caller):
+        for _ in range(2):
+            await sign_in(client, member.identifier, member.password)
+        first = (await member.get(f"{API}/sessions?limit=2&count=exact")).json()
+        assert (len(first["items"]), first["total"]) == (2, 3)
+        rest = await member.get(f"{API}/sessions?limit=2&cursor={first['next_cursor']}")
+        assert rest.json()["next_cursor"] is None
+        seen = {each["id"] for each in first["items"] + rest.json()["items"]}
+        assert len(seen) == 3
+
+    async def test_are_where_the_proxy_says(
+        self, engines: EngineAddresses, database: str, settings: Settings, member: Caller
+    ):
+        http = settings.http.model_copy(update={"place_header": "CF-IPCountry"})
+        app = create_app(engines.settings(database, http=http))
+        body = {"identifier": member.identifier, "password": member.password}
+        async with running(app), make_client(app) as client:
+            headers = {"CF-IPCountry": "DE"}
+            await client.post(f"{API}/auth/login", json=body, headers=headers)
+        listed = (await member.get(f"{API}/sessions")).json()["items"]
+        assert {each["place"] for each in listed} == {"DE", None}
+
+
 class TestSessionsOfOthers:
     async def test_are_seen_and_ended_by_who_may(
         self, client: httpx.AsyncClient, admin: Caller, member: Caller, outsider: Caller
@@ -192,7 +303,7 @@ class TestSessionsOfOthers:
             assert refused.status_code == 403
         assert (await admin.delete(f"{API}/users/{uuid4()}/sessions")).status_code == 404
         await sign_in(client, member.identifier)
-        assert len((await admin.get(path)).json()) == 2
+        assert len((await admin.get(path)).json()["items"]) == 2
         assert (await admin.delete(path)).json()["sessions_revoked"] == 2
 
         async def ended() -> bool:

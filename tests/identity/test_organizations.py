@@ -8,7 +8,16 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.fixtures.actors import Caller, make_group, promoted, register, settled, unique
+from tests.fixtures.actors import (
+    Caller,
+    make_group,
+    promoted,
+    register,
+    settled,
+    sign_in,
+    unique,
+)
+from tests.fixtures.app import PASSWORD
 from tests.fixtures.policies import PolicyCaller, claims_of
 from tests.fixtures.query_counter import QueryCounter
 from undercroft.app import Application
@@ -310,6 +319,23 @@ class TestInvitations:
         stolen = await outsider.post(f"{API}/invitations/{token}/accept")
         assert stolen.status_code == 403
         assert (await member.post(f"{API}/invitations/{token}/accept")).status_code == 200
+
+    async def test_is_remembered_by_the_account_that_came_of_it(
+        self, app: Application, client: httpx.AsyncClient, tenant: Tenant, member: Caller
+    ):
+        address = f"{unique('newcomer')}@example.com"
+        token = await invite(app, tenant.owner, tenant.id, address, "member")
+        body = {"identifier": address, "password": PASSWORD}
+        assert (await client.post(f"{API}/auth/register", json=body)).status_code == 201
+        newcomer = await sign_in(client, address)
+        older = await invite(app, tenant.owner, tenant.id, member.identifier, "member")
+        for person, secret, inviter in (
+            (newcomer, token, tenant.owner.id),
+            (member, older, None),
+        ):
+            accepted = await person.post(f"{API}/invitations/{secret}/accept")
+            assert accepted.status_code == 200
+            assert (await person.get(f"{API}/users/me")).json()["invited_by"] == inviter
 
     async def test_a_new_one_replaces_the_old_and_can_be_withdrawn(
         self, app: Application, tenant: Tenant, member: Caller

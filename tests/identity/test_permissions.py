@@ -121,13 +121,13 @@ class TestGroups:
 
 class TestMine:
     async def test_everybody_is_in_user(self, member: Caller):
-        groups = (await member.get(f"{API}/users/me/groups")).json()
+        groups = (await member.get(f"{API}/users/me/groups")).json()["items"]
         assert [group["codename"] for group in groups] == ["user"]
-        held = (await member.get(f"{API}/users/me/permissions")).json()
+        held = (await member.get(f"{API}/users/me/permissions")).json()["items"]
         assert {"codename": "profiles:read", "groups": ["user"]} in held
 
     async def test_superuser_holds_everything(self, admin: Caller):
-        held = (await admin.get(f"{API}/users/me/permissions")).json()
+        held = (await admin.get(f"{API}/users/me/permissions")).json()["items"]
         assert {entry["codename"] for entry in held} >= set(EARLIER.values())
 
 
@@ -158,7 +158,7 @@ class TestEscalation:
     ):
         for codename in ("admin", "super_admin"):
             for target in (clerk, member):
-                current = (await target.get(f"{API}/users/me/groups")).json()
+                current = (await target.get(f"{API}/users/me/groups")).json()["items"]
                 body = {"groups": [*(group["codename"] for group in current), codename]}
                 refused = await clerk.post(f"{API}/users/{target.id}/groups", json=body)
                 assert refused.status_code == 403, refused.text
@@ -218,7 +218,7 @@ class TestLastSuperuser:
         left = []
         for target in everyone:
             user = (await service.get(f"{API}/users/{target.id}")).json()
-            groups = (await service.get(f"{API}/users/{target.id}/groups")).json()
+            groups = (await service.get(f"{API}/users/{target.id}/groups")).json()["items"]
             if user["status"] == "active" or user["status"] == "unverified":
                 left += [target for group in groups if group["codename"] == "super_admin"]
         assert len(left) == 1

@@ -132,7 +132,7 @@ class TestSignIn:
         signed_in = Caller(web, "", "", second.json())
         info = (await signed_in.get(f"{AUTH}/token-info")).json()
         assert info["amr"][0]["method"] == "oauth:acme"
-        identities = (await signed_in.get(f"{AUTH}/identities")).json()
+        identities = (await signed_in.get(f"{AUTH}/identities")).json()["items"]
         assert [each["provider"] for each in identities] == ["acme"]
         last = await signed_in.delete(f"{AUTH}/identities/{identities[0]['id']}")
         assert last.status_code == 204
@@ -188,7 +188,7 @@ class TestSignIn:
 
     async def test_unknown_provider(self, web: httpx.AsyncClient):
         assert (await web.get(f"{AUTH}/authorize/nobody")).status_code == 404
-        names = [each["name"] for each in (await web.get(f"{AUTH}/providers")).json()]
+        names = [each["name"] for each in (await web.get(f"{AUTH}/providers")).json()["items"]]
         assert names == ["acme", "liar", "microsoft"]
 
     async def test_refusal_goes_on_to_the_application(
@@ -277,7 +277,7 @@ class TestLinking:
         trip = Trip(begun.json()["url"], cookie_of(begun))
         taken = await come_back(web, await consent(trip, provider, subject), trip.cookie)
         assert (taken.status_code, taken.json()["code"]) == (409, "identity_taken")
-        (linked,) = (await member.get(f"{AUTH}/identities")).json()
+        (linked,) = (await member.get(f"{AUTH}/identities")).json()["items"]
         path = f"{AUTH}/identities/{linked['id']}"
         assert (await other.delete(path)).status_code == 404
         assert (await member.delete(path)).status_code == 204
@@ -285,7 +285,7 @@ class TestLinking:
     async def test_only_way_in_stays(self, web: httpx.AsyncClient, liar: Forger):
         liar.claims = {"sub": unique("only")}
         owner = Caller(web, "", "", (await lie(web, liar)).json())
-        (linked,) = (await owner.get(f"{AUTH}/identities")).json()
+        (linked,) = (await owner.get(f"{AUTH}/identities")).json()["items"]
         answer = await owner.delete(f"{AUTH}/identities/{linked['id']}")
         assert (answer.status_code, answer.json()["code"]) == (409, "last_way_in")
 

@@ -140,7 +140,7 @@ class TestTotp:
         assert (await outsider.post(path, json=body)).status_code == 404
         wrong = {"code": f"{(int(body['code']) + 7) % 10**6:06}"}
         assert (await member.post(path, json=wrong)).status_code == 401
-        assert (await member.get(f"{AUTH}/factors")).json() == []
+        assert (await member.get(f"{AUTH}/factors")).json()["items"] == []
 
     async def test_secret_is_sealed_at_rest(self, app, member: Caller):
         secret, _, factor_id = await add_totp(member)

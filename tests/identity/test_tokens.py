@@ -180,7 +180,7 @@ async def test_a_used_refresh_token_ends_its_family(app: Application, client: ht
 
 async def test_sessions_are_listed_and_ended_by_their_owner_only(member: Caller, outsider: Caller):
     other = await sign_in(member.client, member.identifier)
-    listed = (await member.get("/api/v1/sessions")).json()
+    listed = (await member.get("/api/v1/sessions")).json()["items"]
     assert [entry["is_current"] for entry in listed].count(True) == 1
     assert {entry["id"] for entry in listed} == {
         member.tokens["session_id"],

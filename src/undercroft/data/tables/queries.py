@@ -122,6 +122,14 @@ async def list_tables(
     return [row._asdict() for row in await session.execute(statement, values)]
 
 
+async def count_tables(session: AsyncSession, schema: str, *, search: str) -> int:
+    statement = text(
+        f"SELECT count(*) FROM ({SUMMARY} AND n.nspname = :schema"  # noqa: S608 - ours
+        " AND position(:search in c.relname) > 0) AS tables"
+    )
+    return int(await session.scalar(statement, {"schema": schema, "search": search}) or 0)
+
+
 async def list_columns(session: AsyncSession, table: Table) -> list[dict[str, Any]]:
     return [row._asdict() for row in await session.execute(COLUMNS, {"oid": table.oid})]
 

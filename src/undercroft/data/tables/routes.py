@@ -29,7 +29,7 @@ from undercroft.data.tables.schemas import (
 from undercroft.data.tables.script import write_script
 from undercroft.foundation.access import Needs, Permission
 from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, Router, Session
+from undercroft.foundation.http import Counted, CurrentActor, Router, Session
 
 PERMISSIONS = (
     Permission("tables:read", "See the definitions of all tables."),
@@ -48,13 +48,15 @@ async def list_tables(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     cursor: Annotated[str, Query(max_length=63)] = "",
     search: Annotated[str, Query(max_length=63, description="Part of the name.")] = "",
+    count: Counted = None,
 ) -> Page[TableSummary]:
     """Tables of a schema by name."""
     await queries.check_schema(session, schema)
     rows = await queries.list_tables(session, schema, after=cursor, limit=limit + 1, search=search)
     items = [TableSummary.model_validate(row) for row in rows[:limit]]
     more = items[-1].name if len(rows) > limit else None
-    return Page[TableSummary](items=items, next_cursor=more)
+    total = await queries.count_tables(session, schema, search=search) if count else None
+    return Page[TableSummary](items=items, next_cursor=more, total=total)
 
 
 CREATE_PROBLEMS = (

@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel
@@ -26,6 +26,11 @@ class Page(BaseModel, Generic[Item]):
     items: list[Item]
     next_cursor: str | None = None
     total: int | None = None
+
+    @classmethod
+    def whole(cls, items: Sequence[Any]) -> Self:
+        """A list that is short by its nature, in one piece."""
+        return cls(items=list(items), total=len(items))
 
 
 @dataclass(frozen=True, slots=True)

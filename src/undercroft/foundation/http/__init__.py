@@ -1,7 +1,7 @@
 """HTTP for both planes: doors, problems, headers, limits. No domain words."""
 
 from undercroft.foundation.http.dependencies import CurrentActor, Foundation, Parts, Session
-from undercroft.foundation.http.paging import PageQuery
+from undercroft.foundation.http.paging import Counted, PageQuery
 from undercroft.foundation.http.router import Router
 
-__all__ = ["CurrentActor", "Foundation", "PageQuery", "Parts", "Router", "Session"]
+__all__ = ["Counted", "CurrentActor", "Foundation", "PageQuery", "Parts", "Router", "Session"]

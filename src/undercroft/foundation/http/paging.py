@@ -6,15 +6,15 @@ from fastapi import Depends, Query
 
 from undercroft.foundation.db import PageRequest
 
+Counted = Annotated[Literal["exact"] | None, Query(description="`exact` fills `total`, at a cost.")]
+
 
 async def _page_request(
     limit: Annotated[int, Query(ge=1, le=100, description="Most items to return.")] = 20,
     cursor: Annotated[
         str | None, Query(max_length=1024, description="`next_cursor` of the previous page.")
     ] = None,
-    count: Annotated[
-        Literal["exact"] | None, Query(description="`exact` fills `total`, at a cost.")
-    ] = None,
+    count: Counted = None,
 ) -> PageRequest:
     return PageRequest(limit, cursor, count == "exact")
 

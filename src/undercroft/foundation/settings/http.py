@@ -53,6 +53,12 @@ class HttpSettings(SettingsGroup):
     trusted_proxies: tuple[Network, ...] = Field(
         (), description="Addresses whose X-Forwarded-For and -Proto we believe."
     )
+    place_header: str = Field(
+        "",
+        description="Header in which your proxy says where a caller is, shown with sessions. It "
+        "must overwrite what callers send. Empty: places are unknown.",
+        examples=["CF-IPCountry"],
+    )
     max_body_bytes: ByteSize = Field(
         ByteSize(15_000_000), description="Largest control-plane body, counted while reading."
     )

@@ -186,26 +186,28 @@ async def replace_group_permissions(
 
 # Before the routes with an id: `me` would not pass for one.
 @user_router.get("/me/groups", access=SignedIn())
-async def list_my_groups(session: Session, actor: CurrentActor) -> list[schemas.GroupRead]:
+async def list_my_groups(session: Session, actor: CurrentActor) -> Page[schemas.GroupRead]:
     """The groups you are in."""
     assert actor.user_id
-    return await _read_groups(session, await queries.groups_of_user(session, actor.user_id))
+    groups = await queries.groups_of_user(session, actor.user_id)
+    return Page[schemas.GroupRead].whole(await _read_groups(session, groups))
 
 
 @user_router.get("/me/permissions", access=SignedIn())
 async def list_my_permissions(
     session: Session, actor: CurrentActor
-) -> list[schemas.HeldPermission]:
+) -> Page[schemas.HeldPermission]:
     """What you may do, and through which groups."""
     assert actor.user_id
     return await _held(session, actor.user_id)
 
 
 @user_router.get("/{user_id}/groups", access=Needs("users:read"), problems=(UserNotFound,))
-async def list_user_groups(user_id: UUID, session: Session) -> list[schemas.GroupRead]:
+async def list_user_groups(user_id: UUID, session: Session) -> Page[schemas.GroupRead]:
     """The groups a user is in."""
     await get_user(session, user_id)
-    return await _read_groups(session, await queries.groups_of_user(session, user_id))
+    groups = await queries.groups_of_user(session, user_id)
+    return Page[schemas.GroupRead].whole(await _read_groups(session, groups))
 
 
 @user_router.post(
@@ -215,17 +217,17 @@ async def list_user_groups(user_id: UUID, session: Session) -> list[schemas.Grou
 )
 async def replace_user_groups(
     user_id: UUID, body: schemas.UserGroups, session: Session, actor: CurrentActor
-) -> list[schemas.GroupRead]:
+) -> Page[schemas.GroupRead]:
     """Replace a user's groups. It shows at their next request.
 
     You can put somebody into a group, or take them out, only if you hold all it permits.
     """
     groups = await service.replace_user_groups(session, user_id, body.groups, actor=actor)
-    return await _read_groups(session, groups)
+    return Page[schemas.GroupRead].whole(await _read_groups(session, groups))
 
 
 @user_router.get("/{user_id}/permissions", access=Needs("users:read"), problems=(UserNotFound,))
-async def list_user_permissions(user_id: UUID, session: Session) -> list[schemas.HeldPermission]:
+async def list_user_permissions(user_id: UUID, session: Session) -> Page[schemas.HeldPermission]:
     """What a user may do, and through which groups."""
     await get_user(session, user_id)
     return await _held(session, user_id)
@@ -262,6 +264,8 @@ async def _read_groups(session: Session, groups: list[Group]) -> list[schemas.Gr
     ]
 
 
-async def _held(session: Session, user_id: UUID) -> list[schemas.HeldPermission]:
+async def _held(session: Session, user_id: UUID) -> Page[schemas.HeldPermission]:
     held = await queries.permissions_of_user(session, user_id)
-    return [schemas.HeldPermission(codename=name, groups=groups) for name, groups in held.items()]
+    return Page[schemas.HeldPermission].whole(
+        [schemas.HeldPermission(codename=name, groups=groups) for name, groups in held.items()]
+    )

@@ -15,7 +15,14 @@ from undercroft.identity.users.schemas import UserRead
 
 def device_of(request: Request) -> Device:
     headers = request.headers
-    return read_device(headers.get("user-agent"), client_address(request), headers.get("origin"))
+    place = request.app.state.parts.settings.http.place_header
+    return read_device(
+        headers.get("user-agent"),
+        client_address(request),
+        headers.get("origin"),
+        device_id=headers.get("x-device-id"),
+        place=headers.get(place) if place else None,
+    )
 
 
 async def _accept_language(request: Request) -> str | None:

@@ -17,13 +17,29 @@ class Device:
     type: str | None = None
     browser: str | None = None
     os: str | None = None
+    # What the application calls this installation of itself, and where a proxy says it is.
+    id: str | None = None
+    place: str | None = None
 
 
-def read_device(user_agent: str | None, address: str | None, origin: str | None) -> Device:
+def read_device(
+    user_agent: str | None,
+    address: str | None,
+    origin: str | None,
+    *,
+    device_id: str | None = None,
+    place: str | None = None,
+) -> Device:
+    """What callers send is cut to what its columns hold."""
+    named = {"id": _fitting(device_id, 255), "place": _fitting(place, 100)}
     if not user_agent:
-        return Device(address=address, origin=origin)
+        return Device(address=address, origin=origin, **named)
     name, kind, browser, system = _parse(user_agent[:LONGEST])
-    return Device(user_agent[:LONGEST], address, origin, name, kind, browser, system)
+    return Device(user_agent[:LONGEST], address, origin, name, kind, browser, system, **named)
+
+
+def _fitting(value: str | None, longest: int) -> str | None:
+    return (value or "").strip()[:longest] or None
 
 
 @lru_cache(maxsize=1024)

@@ -27,6 +27,14 @@ class SessionStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SignInFailuresForgotten:
+    """An administrator let somebody sign in who had failed too often."""
+
+    user_id: UUID
+    by: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
 class SessionEnded:
     """`reason` is why: logout, revoked, password_changed, suspended and others."""
 

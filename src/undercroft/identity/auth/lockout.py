@@ -5,14 +5,19 @@ the loss of Valkey.
 """
 
 import math
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.crypto import sha256
+from undercroft.foundation.jobs import publish
 from undercroft.foundation.settings import AuthSettings
 from undercroft.identity.auth.errors import SignInLocked
+from undercroft.identity.auth.events import SignInFailuresForgotten
 
 LONGEST_PAUSE = timedelta(hours=24)
 # A row without a failure for this long starts again at zero.
@@ -32,24 +37,45 @@ async def check_not_locked(session: AsyncSession, key: bytes, now: datetime) -> 
 
 
 async def count_failure(
-    session: AsyncSession, key: bytes, settings: AuthSettings, now: datetime
+    session: AsyncSession,
+    key: bytes,
+    settings: AuthSettings,
+    now: datetime,
+    user_id: UUID | None,
 ) -> None:
     """Add one; the fifth starts the first pause and each later one doubles it."""
     statement = text("""
-        INSERT INTO auth.sign_in_failures AS f (key, failures, last_failed_at)
-        VALUES (:key, 1, :now)
+        INSERT INTO auth.sign_in_failures AS f (key, failures, last_failed_at, user_id)
+        VALUES (:key, 1, :now, :user_id)
         ON CONFLICT (key) DO UPDATE SET
             failures = CASE WHEN f.last_failed_at < :forgotten THEN 1 ELSE f.failures + 1 END,
-            last_failed_at = :now
+            last_failed_at = :now, user_id = :user_id
         RETURNING failures
     """)
-    values = {"key": key, "now": now, "forgotten": now - MEMORY}
+    values = {"key": key, "now": now, "forgotten": now - MEMORY, "user_id": user_id}
     failures = (await session.execute(statement, values)).scalar_one()
     over = failures - settings.lockout_failures
     if over >= 0:
         pause = min(settings.lockout_pause * 2 ** min(over, 20), LONGEST_PAUSE)
         lock = text("UPDATE auth.sign_in_failures SET locked_until = :until WHERE key = :key")
         await session.execute(lock, {"key": key, "until": now + pause})
+
+
+async def list_failures(session: AsyncSession, user_id: UUID) -> Sequence[Row[Any]]:
+    """What is remembered against an account, the latest first."""
+    statement = text(
+        "SELECT failures, last_failed_at, locked_until FROM auth.sign_in_failures"
+        " WHERE user_id = :user_id ORDER BY last_failed_at DESC"
+    )
+    return (await session.execute(statement, {"user_id": user_id})).all()
+
+
+async def forget_failures_of(session: AsyncSession, user_id: UUID, *, by: UUID | None) -> int:
+    """End every pause of an account; return how many rows remembered failures."""
+    statement = text("DELETE FROM auth.sign_in_failures WHERE user_id = :user_id RETURNING 1")
+    forgotten = len((await session.execute(statement, {"user_id": user_id})).all())
+    publish(session, SignInFailuresForgotten(user_id, by=by))
+    return forgotten
 
 
 async def forget_failures(session: AsyncSession, key: bytes) -> None:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String, func
+from sqlalchemy import ForeignKey, String, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -12,11 +12,10 @@ from undercroft.foundation.db import Base, Id
 
 
 class UserSession(Base):
+    """Nothing that a refresh changes is indexed, so that its row stays where it is."""
+
     __tablename__ = "sessions"
-    __table_args__ = (
-        Index("ix_sessions_expires_at", "expires_at"),
-        {"schema": "auth"},
-    )
+    __table_args__ = {"schema": "auth"}  # noqa: RUF012 - SQLAlchemy's API
 
     id: Mapped[Id]
     user_id: Mapped[UUID] = mapped_column(
@@ -36,6 +35,8 @@ class UserSession(Base):
     device_type: Mapped[str | None] = mapped_column(String(32))
     browser: Mapped[str | None] = mapped_column(String(64))
     os: Mapped[str | None] = mapped_column(String(64))
+    device_id: Mapped[str | None] = mapped_column(String(255))
+    place: Mapped[str | None] = mapped_column(String(100))
 
 
 class RefreshToken(Base):
@@ -53,7 +54,10 @@ class RefreshToken(Base):
 
 
 class SignInFailure(Base):
-    """Failures in a row of one identifier from one address, both only as a hash."""
+    """Failures in a row of one identifier from one address, both only as a hash.
+
+    `user_id` is whose identifier it is, so that an administrator can find and end the pause.
+    """
 
     __tablename__ = "sign_in_failures"
     __table_args__ = {"schema": "auth"}  # noqa: RUF012
@@ -62,6 +66,9 @@ class SignInFailure(Base):
     failures: Mapped[int]
     last_failed_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     locked_until: Mapped[datetime | None]
+    user_id: Mapped[UUID | None] = mapped_column(
+        ForeignKey("auth.users.id", ondelete="CASCADE"), index=True
+    )
 
 
 class SigningKey(Base):

@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from undercroft.foundation.access import Needs, Permission, Public, SignedIn, StepUpRequired
 from undercroft.foundation.clock import utc_now
-from undercroft.foundation.http import CurrentActor, Router, Session
+from undercroft.foundation.db import Page
+from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
 from undercroft.foundation.problems import UnsupportedMediaType
-from undercroft.identity.auth import schemas, service, sessions
+from undercroft.identity.auth import lockout, schemas, service, sessions
 from undercroft.identity.auth.callers import AcceptLanguage, device_of, tokens_read
 from undercroft.identity.auth.credentials import bearer
 from undercroft.identity.auth.errors import (
@@ -35,6 +36,8 @@ from undercroft.identity.users.service import check_may_change
 PERMISSIONS = (
     Permission("sessions:read", "See where others are signed in."),
     Permission("sessions:terminate", "Sign others out."),
+    Permission("sign_in_attempts:read", "See which sign-ins are paused after failures."),
+    Permission("sign_in_attempts:delete", "End pauses after failed sign-ins."),
 )
 
 router = Router("/auth", tag="identity")
@@ -196,12 +199,12 @@ async def logout_all(session: Session, actor: CurrentActor) -> schemas.Ended:
 
 
 @session_router.get("", access=SignedIn())
-async def list_sessions(session: Session, actor: CurrentActor) -> list[schemas.SessionRead]:
+async def list_sessions(
+    session: Session, page: PageQuery, actor: CurrentActor
+) -> Page[schemas.SessionRead]:
     """Where you are signed in, newest use first."""
     assert actor.user_id
-    rows = await sessions.list_sessions(session, actor.user_id)
-    read = [schemas.SessionRead.model_validate(row) for row in rows]
-    return [s.model_copy(update={"is_current": s.id == actor.session_id}) for s in read]
+    return await _sessions(session, actor.user_id, page, current=actor.session_id)
 
 
 @session_router.delete("/expired", access=SignedIn())
@@ -221,11 +224,21 @@ async def end_session(session_id: UUID, session: Session, actor: CurrentActor) -
 
 
 @users_router.get("/{user_id}/sessions", access=Needs("sessions:read"), problems=(UserNotFound,))
-async def list_sessions_of_user(user_id: UUID, session: Session) -> list[schemas.SessionRead]:
+async def list_sessions_of_user(
+    user_id: UUID, session: Session, page: PageQuery
+) -> Page[schemas.SessionRead]:
     """Where somebody is signed in, newest use first."""
     await get_user(session, user_id)
-    rows = await sessions.list_sessions(session, user_id)
-    return [schemas.SessionRead.model_validate(row) for row in rows]
+    return await _sessions(session, user_id, page)
+
+
+async def _sessions(
+    session: Session, user_id: UUID, page: PageQuery, *, current: UUID | None = None
+) -> Page[schemas.SessionRead]:
+    rows, cursor, total = await sessions.list_sessions(session, user_id, page)
+    read = [schemas.SessionRead.model_validate(row) for row in rows]
+    items = [each.model_copy(update={"is_current": each.id == current}) for each in read]
+    return Page[schemas.SessionRead](items=items, next_cursor=cursor, total=total)
 
 
 @users_router.delete(
@@ -238,6 +251,39 @@ async def end_sessions_of_user(
     await check_may_change(session, await get_user(session, user_id), actor)
     ended = await sessions.end_all_sessions(session, user_id, reason="terminated")
     return schemas.Ended(sessions_revoked=len(ended), session_ids=ended)
+
+
+@users_router.get(
+    "/{user_id}/sign-in-attempts",
+    access=Needs("sign_in_attempts:read"),
+    problems=(UserNotFound,),
+)
+async def list_sign_in_attempts_of_user(
+    user_id: UUID, session: Session
+) -> Page[schemas.SignInAttempts]:
+    """Failed sign-ins of somebody by identifier and address, and until when they are paused.
+
+    Neither is shown: both are kept as a hash. The activity log has the addresses.
+    """
+    await get_user(session, user_id)
+    rows = await lockout.list_failures(session, user_id)
+    return Page[schemas.SignInAttempts].whole(
+        [schemas.SignInAttempts.model_validate(row) for row in rows]
+    )
+
+
+@users_router.delete(
+    "/{user_id}/sign-in-attempts",
+    access=Needs("sign_in_attempts:delete"),
+    problems=(UserNotFound, AboveYou),
+)
+async def forget_sign_in_attempts_of_user(
+    user_id: UUID, session: Session, actor: CurrentActor
+) -> schemas.Deleted:
+    """Let somebody sign in at once who failed too often: every pause of theirs ends."""
+    await check_may_change(session, await get_user(session, user_id), actor)
+    forgotten = await lockout.forget_failures_of(session, user_id, by=actor.user_id)
+    return schemas.Deleted(deleted=forgotten)
 
 
 @well_known.get("/jwks.json", access=Public("keys to verify our tokens with"))

@@ -91,10 +91,22 @@ class SessionRead(BaseModel):
     browser: str | None
     os: str | None
     address: str | None
+    place: str | None
+    device_id: str | None = Field(description="What the sign-in sent as `X-Device-Id`.")
     created_at: datetime
     last_used_at: datetime
     expires_at: datetime
     is_current: bool = False
+
+
+class SignInAttempts(BaseModel):
+    """Failures in a row of one identifier from one address."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    failures: int
+    last_failed_at: datetime
+    locked_until: datetime | None
 
 
 class Deleted(BaseModel):

@@ -79,7 +79,7 @@ async def sign_in(
     right, better = await identity.passwords.verify(password, user.password_hash if user else None)
     if user is None or not right:
         async with identity.database.unit_of_work() as own:
-            await lockout.count_failure(own, key, identity.settings, now)
+            await lockout.count_failure(own, key, identity.settings, now, user.id if user else None)
             publish(own, SignInFailed(user.id if user else None, "password"))
         raise InvalidCredentials
     if not UserStatus(user.status).may_sign_in:
@@ -130,7 +130,7 @@ async def check_own_password(
         if right:
             await lockout.forget_failures(own, key)
         else:
-            await lockout.count_failure(own, key, identity.settings, now)
+            await lockout.count_failure(own, key, identity.settings, now, actor.user_id)
             publish(own, SignInFailed(actor.user_id, "password_check"))
     if not right:
         raise WrongPassword

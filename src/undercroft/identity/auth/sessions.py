@@ -16,6 +16,7 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.crypto import new_secret, sha256
+from undercroft.foundation.db import PageRequest, paginate
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
 from undercroft.identity.auth.devices import Device
@@ -82,6 +83,8 @@ async def start_session(
         device_type=device.type,
         browser=device.browser,
         os=device.os,
+        device_id=device.id,
+        place=device.place,
     )
     session.add(row)
     await session.flush()
@@ -135,7 +138,7 @@ ROTATE = text("""
                s.expires_at, u.id, u.status, u.email, u.phone, u.username, u.app_metadata,
                u.user_metadata, u.first_name, u.middle_name, u.last_name, u.display_name,
                u.picture_url, u.language, u.user_type, u.email_verified_at, u.phone_verified_at,
-               u.last_sign_in_at, u.created_at, u.updated_at,
+               u.last_sign_in_at, u.invited_by, u.created_at, u.updated_at,
                ARRAY(SELECT DISTINCT f.type FROM auth.factors f
                       WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL ORDER BY 1) AS factors
           FROM auth.refresh_tokens t
@@ -206,15 +209,17 @@ async def end_all_sessions(
     return ended
 
 
-async def list_sessions(session: AsyncSession, user_id: UUID) -> list[UserSession]:
+async def list_sessions(
+    session: AsyncSession, user_id: UUID, page: PageRequest
+) -> tuple[list[UserSession], str | None, int | None]:
     """Live sessions, newest use first."""
-    statement = (
-        select(UserSession)
-        .where(UserSession.user_id == user_id, UserSession.ended_at.is_(None))
-        .where(UserSession.expires_at > text("now()"))
-        .order_by(UserSession.last_used_at.desc(), UserSession.id)
+    statement = select(UserSession).where(
+        UserSession.user_id == user_id,
+        UserSession.ended_at.is_(None),
+        UserSession.expires_at > text("now()"),
     )
-    return list(await session.scalars(statement))
+    keys = (UserSession.last_used_at, UserSession.id)
+    return await paginate(session, statement, page, keys=keys)
 
 
 async def end_own_session(session: AsyncSession, user_id: UUID, session_id: UUID) -> None:

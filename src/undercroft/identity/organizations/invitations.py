@@ -143,6 +143,8 @@ async def accept_invitation(session: AsyncSession, token: str, *, actor: Actor) 
     if invitation is None:
         raise InvitationNotFound
     invitation.accepted_at = utc_now()
+    if user.invited_by is None and user.created_at > invitation.created_at:
+        user.invited_by = invitation.invited_by  # the account came of the invitation
     present = await session.get(Membership, (organization.id, user.id))
     if present:
         await session.flush()

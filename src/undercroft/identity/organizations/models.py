@@ -31,6 +31,16 @@ class OrganizationRole(StrEnum):
         return self.rank <= other.rank
 
 
+def _by_trigrams(name: str) -> Index:
+    """For searches by a part of a text; only where the server has pg_trgm."""
+    return Index(
+        f"ix_organizations_{name}_trigrams",
+        text(f"lower({name})"),
+        postgresql_using="gin",
+        postgresql_ops={f"lower({name})": "gin_trgm_ops"},
+    )
+
+
 class Organization(Timestamps, Base):
     __tablename__ = "organizations"
     __table_args__ = (
@@ -38,6 +48,7 @@ class Organization(Timestamps, Base):
         CheckConstraint("uniform_number ~ '^[0-9]{8}$'", name="uniform_number"),
         CheckConstraint("max_allowed_streams >= 0 AND max_members >= 1", name="limits"),
         Index("ix_organizations_created_at_id", "created_at", "id"),
+        *(_by_trigrams(name) for name in ("name", "slug")),
         {"schema": "auth"},
     )
 

@@ -19,6 +19,7 @@ from undercroft.identity.organizations.models import (
     OrganizationRole,
 )
 from undercroft.identity.users.models import User
+from undercroft.identity.users.queries import FOR_THIS_TEXT
 
 
 async def get_organization(
@@ -85,6 +86,8 @@ async def list_organizations(
     if is_active is not None:
         statement = statement.where(Organization.is_active == is_active)
     if search:
+        # A plan made for any text would read every organization where few match.
+        await session.execute(FOR_THIS_TEXT)
         fields = (Organization.name, Organization.slug)
         statement = statement.where(
             or_(*(field.icontains(search, autoescape=True) for field in fields))

@@ -93,6 +93,9 @@ PERSONAL: tuple[PersonalData, ...] = (
         "auth.passkey_challenges", erase="DELETE FROM auth.passkey_challenges WHERE user_id = :id"
     ),
     PersonalData(
+        "auth.sign_in_failures", erase="DELETE FROM auth.sign_in_failures WHERE user_id = :id"
+    ),
+    PersonalData(
         "auth.sign_in_grants", erase="DELETE FROM auth.sign_in_grants WHERE user_id = :id"
     ),
     PersonalData(
@@ -122,7 +125,7 @@ PERSONAL: tuple[PersonalData, ...] = (
                    picture_url = NULL, language = DEFAULT, timezone = DEFAULT, theme = DEFAULT,
                    profile_accessibility = 'private', app_metadata = DEFAULT,
                    user_metadata = DEFAULT, email_verified_at = NULL, phone_verified_at = NULL,
-                   last_sign_in_at = NULL, erased_at = now(), updated_at = now()
+                   last_sign_in_at = NULL, invited_by = NULL, erased_at = now(), updated_at = now()
              WHERE id = :id
         """,
     ),

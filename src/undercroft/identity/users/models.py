@@ -3,8 +3,9 @@
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, String, TextClause, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, TextClause, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -59,6 +60,7 @@ class User(Timestamps, Base):
         Index("ix_users_created_at_id", "created_at", "id"),
         *(_start_index(name) for name in ("email", "username", "phone")),
         *(_start_index(name, text(f"lower({name})")) for name in ("first_name", "last_name")),
+        Index("ix_users_invited_by", "invited_by", postgresql_where=text("invited_by IS NOT NULL")),
         Index(
             "ix_users_to_erase",
             "deleted_at",
@@ -93,5 +95,8 @@ class User(Timestamps, Base):
     app_metadata: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     user_metadata: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     last_sign_in_at: Mapped[datetime | None]
+    invited_by: Mapped[UUID | None] = mapped_column(
+        ForeignKey("auth.users.id", ondelete="SET NULL")
+    )
     deleted_at: Mapped[datetime | None]
     erased_at: Mapped[datetime | None]

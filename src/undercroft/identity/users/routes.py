@@ -69,6 +69,22 @@ async def update_me(change: UserUpdate, session: Session, actor: CurrentActor) -
 
 
 @router.patch(
+    "/me/username",
+    access=SignedIn(),
+    rate="availability",
+    problems=(IdentifierTaken, IdentifierInvalid),
+)
+async def change_my_username(
+    change: UsernameChange, session: Session, actor: CurrentActor
+) -> UserRead:
+    """Take another username, or a first one. You can sign in with it from now on."""
+    assert actor.user_id
+    username = parse_username(change.username)
+    user = await service.rename_user(session, actor.user_id, username, actor=actor)
+    return UserRead.model_validate(user)
+
+
+@router.patch(
     "/me/password",
     access=SignedIn(),
     rate="password",
@@ -102,12 +118,14 @@ async def list_users(
 @router.post(
     "", access=Needs("users:create"), status_code=201, problems=(IdentifierTaken, PasswordRefused)
 )
-async def create_user(new: UserCreate, session: Session, identity: IdentityParts) -> UserRead:
+async def create_user(
+    new: UserCreate, session: Session, actor: CurrentActor, identity: IdentityParts
+) -> UserRead:
     """Make an account that is active at once."""
     identifier = parse_identifier(new.identifier)
     identity.passwords.check_policy(new.password, identifier.words)
     hashed = await identity.passwords.hash(new.password)
-    user = await service.create_user(session, identifier, password_hash=hashed)
+    user = await service.create_user(session, identifier, password_hash=hashed, by=actor.user_id)
     return UserRead.model_validate(user)
 
 

@@ -60,6 +60,9 @@ class UserRead(BaseModel):
     email_verified_at: datetime | None
     phone_verified_at: datetime | None
     last_sign_in_at: datetime | None
+    invited_by: UUID | None = Field(
+        description="Who made the account, or invited its address before it was there."
+    )
     user_metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime

@@ -46,6 +46,7 @@ async def insert_user(
     password_hash: str | None,
     status: UserStatus = UserStatus.UNVERIFIED,
     language: str = "en",
+    by: UUID | None = None,
 ) -> UUID | None:
     """Make an account in the group of everybody.
 
@@ -58,6 +59,7 @@ async def insert_user(
         "status": status,
         "language": language,
         "auth_type": identifier.kind,
+        "invited_by": by,
     }
     made = insert(User).values(values).on_conflict_do_nothing().returning(User.id).cte("made")
     joined = select(made.c.id, Group.id).join_from(made, Group, Group.codename == EVERYBODY)
@@ -74,9 +76,12 @@ async def create_user(
     *,
     password_hash: str | None,
     status: UserStatus = UserStatus.ACTIVE,
+    by: UUID | None = None,
 ) -> User:
     """As an administrator: raises `IdentifierTaken`."""
-    user_id = await insert_user(session, identifier, password_hash=password_hash, status=status)
+    user_id = await insert_user(
+        session, identifier, password_hash=password_hash, status=status, by=by
+    )
     if user_id is None:
         raise IdentifierTaken
     return await queries.get_user(session, user_id)

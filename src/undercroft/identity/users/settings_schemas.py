@@ -101,6 +101,7 @@ class ProfileRead(BaseModel):
     email_verified_at: datetime | None
     phone_verified_at: datetime | None
     last_sign_in_at: datetime | None
+    invited_by: UUID | None
     user_metadata: dict[str, Any]
     created_at: datetime
     updated_at: datetime

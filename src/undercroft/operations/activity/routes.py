@@ -129,7 +129,26 @@ async def get_activity_statistics(session: Session, wanted: Wanted) -> ActivityS
     return await service.count_entries(session, wanted)
 
 
-@router.get("/export", access=Needs("activity:export"), problems=BOUNDS)
+EXPORT_BODY = {
+    "responses": {
+        "200": {
+            "description": "The entries, streamed.",
+            "content": {
+                kind.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
+                for kind in MEDIA.values()
+            },
+        }
+    }
+}
+
+
+@router.get(
+    "/export",
+    access=Needs("activity:export"),
+    response_class=StreamingResponse,
+    openapi=EXPORT_BODY,
+    problems=BOUNDS,
+)
 async def export_activity(
     session: Session,
     parts: Parts,

@@ -18,16 +18,17 @@ from undercroft.data.tables.errors import (
     TableNotFound,
 )
 from undercroft.foundation.access import Needs
+from undercroft.foundation.db import Page
 from undercroft.foundation.http import Router, Session
 
 router = Router("/tables/{table}/constraints", tag="data")
 
 
 @router.get("", access=Needs("tables:read"), problems=(TableNotFound,))
-async def list_constraints(table: ExistingTable, session: Session) -> list[ConstraintRead]:
+async def list_constraints(table: ExistingTable, session: Session) -> Page[ConstraintRead]:
     """Keys, checks and foreign keys of a table."""
     rows = await queries.list_constraints(session, table)
-    return [ConstraintRead.model_validate(row) for row in rows]
+    return Page[ConstraintRead].whole([ConstraintRead.model_validate(row) for row in rows])
 
 
 @router.post(

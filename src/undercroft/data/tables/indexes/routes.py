@@ -15,6 +15,7 @@ from undercroft.data.tables.indexes import queries, service
 from undercroft.data.tables.indexes.jobs import build_index
 from undercroft.data.tables.indexes.schemas import IndexCreate, IndexRead
 from undercroft.foundation.access import Needs
+from undercroft.foundation.db import Page
 from undercroft.foundation.http import Router, Session
 from undercroft.foundation.jobs import enqueue
 
@@ -22,9 +23,10 @@ router = Router("/tables/{table}/indexes", tag="data")
 
 
 @router.get("", access=Needs("tables:read"), problems=(TableNotFound,))
-async def list_indexes(table: ExistingTable, session: Session) -> list[IndexRead]:
+async def list_indexes(table: ExistingTable, session: Session) -> Page[IndexRead]:
     """Indexes of a table with their size and use, also those being built."""
-    return [IndexRead.model_validate(row) for row in await queries.list_indexes(session, table)]
+    rows = await queries.list_indexes(session, table)
+    return Page[IndexRead].whole([IndexRead.model_validate(row) for row in rows])
 
 
 @router.post(

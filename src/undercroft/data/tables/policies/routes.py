@@ -19,6 +19,7 @@ from undercroft.data.tables.policies.schemas import (
     PolicyUpdate,
 )
 from undercroft.foundation.access import Needs, Permission
+from undercroft.foundation.db import Page
 from undercroft.foundation.http import Router, Session
 
 PERMISSIONS = (Permission("policies:manage", "Decide who may see and write which rows."),)
@@ -28,9 +29,10 @@ router = Router("/tables/{table}/policies", tag="data")
 
 
 @router.get("", access=Needs("tables:read"), problems=(TableNotFound,))
-async def list_policies(table: ProtectedTable, session: Session) -> list[PolicyRead]:
+async def list_policies(table: ProtectedTable, session: Session) -> Page[PolicyRead]:
     """Who may do what with which rows."""
-    return [PolicyRead.model_validate(row) for row in await queries.list_policies(session, table)]
+    rows = await queries.list_policies(session, table)
+    return Page[PolicyRead].whole([PolicyRead.model_validate(row) for row in rows])
 
 
 @router.post(

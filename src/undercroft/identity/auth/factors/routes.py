@@ -11,6 +11,7 @@ from undercroft.foundation.access import (
     StepUpRequired,
 )
 from undercroft.foundation.clock import utc_now
+from undercroft.foundation.db import Page
 from undercroft.foundation.http import CurrentActor, Router, Session
 from undercroft.identity.auth import sessions
 from undercroft.identity.auth.callers import CallersDevice, tokens_read
@@ -35,11 +36,13 @@ users_router = Router("/users", tag="identity")
 
 
 @router.get("/factors", access=SignedIn())
-async def list_factors(session: Session, actor: CurrentActor) -> list[schemas.FactorRead]:
+async def list_factors(session: Session, actor: CurrentActor) -> Page[schemas.FactorRead]:
     """Your second factors."""
     assert actor.user_id
     factors = await service.list_factors(session, actor.user_id)
-    return [schemas.FactorRead.model_validate(factor) for factor in factors]
+    return Page[schemas.FactorRead].whole(
+        [schemas.FactorRead.model_validate(factor) for factor in factors]
+    )
 
 
 @router.post(

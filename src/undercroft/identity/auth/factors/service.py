@@ -178,7 +178,7 @@ async def show_code(
         if method:
             await lockout.forget_failures(own, key)
         else:
-            await lockout.count_failure(own, key, identity.settings, now)
+            await lockout.count_failure(own, key, identity.settings, now, me.user_id)
             publish(own, SignInFailed(me.user_id, "second_factor"))
     if method is None:
         raise SecondFactorInvalid

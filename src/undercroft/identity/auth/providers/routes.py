@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from undercroft.foundation.access import Public, SignedIn, SteppedUp, StepUpRequired
 from undercroft.foundation.clock import utc_now
+from undercroft.foundation.db import Page
 from undercroft.foundation.http import CurrentActor, Router, Session
 from undercroft.foundation.problems import Problem
 from undercroft.identity.auth import sessions
@@ -50,10 +51,12 @@ BACK_PROBLEMS = (
 
 
 @router.get("/providers", access=Public("the buttons of a sign-in page"))
-async def list_providers(identity: IdentityParts) -> list[schemas.ProviderRead]:
+async def list_providers(identity: IdentityParts) -> Page[schemas.ProviderRead]:
     """Whom people may sign in with here."""
     providers = identity.providers.all()
-    return [schemas.ProviderRead(name=each.name, title=each.title) for each in providers]
+    return Page[schemas.ProviderRead].whole(
+        [schemas.ProviderRead(name=each.name, title=each.title) for each in providers]
+    )
 
 
 @router.get(
@@ -145,11 +148,13 @@ async def exchange_code(
 
 
 @router.get("/identities", access=SignedIn())
-async def list_identities(session: Session, actor: CurrentActor) -> list[schemas.IdentityRead]:
+async def list_identities(session: Session, actor: CurrentActor) -> Page[schemas.IdentityRead]:
     """Who you are elsewhere, as far as it signs you in here."""
     assert actor.user_id
     rows = await service.list_identities(session, actor.user_id)
-    return [schemas.IdentityRead.model_validate(row) for row in rows]
+    return Page[schemas.IdentityRead].whole(
+        [schemas.IdentityRead.model_validate(row) for row in rows]
+    )
 
 
 @router.post(
