@@ -49,6 +49,8 @@ class TextNotStorable(Invalid):
     detail = "It holds a NUL character or half of a surrogate pair."
 
 
+# Two transactions waited for each other, or saw different pasts: the caller may try again.
+CROSSED = ("40P01", "40001")
 # "character not in repertoire", "untranslatable character": what Postgres does not store as text.
 UNSTORABLE = ("22021", "22P05")
 
@@ -83,8 +85,11 @@ def problem_for(error: BaseException) -> Problem:
         return error
     if is_away(error):
         return Unavailable()
-    if getattr(sql_error(error), "sqlstate", None) == "57014":
+    state = getattr(sql_error(error), "sqlstate", None)
+    if state == "57014":
         return StatementTimeout()
+    if state in CROSSED:
+        return Unavailable()
     if _is_unstorable(error):
         return TextNotStorable()
     return InternalError()

@@ -26,6 +26,8 @@ from undercroft.storage.backends import (
 
 STAGING = "staging"
 WRITE_BYTES = 1024 * 1024
+# Of clients that send a byte at a time.
+WRITE_CHUNKS = 4096
 THREADS = 4
 # Deeper keys have a directory of their own, which goes with the last of them.
 PLAIN_DEPTH = 2
@@ -45,11 +47,13 @@ class Disk:
         writing = _Writing(self._staging / secrets.token_hex(16), self._directory / key)
         try:
             batch: list[bytes] = []
+            waiting = 0
             async for chunk in content:
                 batch.append(chunk)
-                if sum(map(len, batch)) >= WRITE_BYTES:
+                waiting += len(chunk)
+                if waiting >= WRITE_BYTES or len(batch) >= WRITE_CHUNKS:
                     await self._run(writing.append, batch)
-                    batch = []
+                    batch, waiting = [], 0
             return await self._run(writing.publish, batch)
         except BaseException:
             self._threads.submit(writing.undo)  # waits for a thread that still writes

@@ -10,6 +10,7 @@ from undercroft.storage.lookup import StoredFile
 from undercroft.storage.names import disposition
 from undercroft.storage.objects.reading import find, open_link, place
 from undercroft.storage.objects.serving import (
+    CREDENTIALS,
     POLICY,
     Served,
     cache_control,
@@ -74,7 +75,7 @@ def _headers(file: StoredFile, etag: str, how: Served) -> Headers:
         (b"etag", etag.encode()),
         (b"last-modified", http_date(file.updated_at)),
         (b"cache-control", cache_control(file.cache_control, how)),
-        (b"vary", b"accept"),
+        (b"vary", b"accept, " + CREDENTIALS if how.by_credentials else b"accept"),
         (b"content-security-policy", POLICY),
         (b"x-content-type-options", b"nosniff"),
         (b"cross-origin-resource-policy", b"cross-origin"),

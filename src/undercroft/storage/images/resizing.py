@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from undercroft.foundation.problems import Unavailable
 from undercroft.foundation.settings import StorageSettings
+from undercroft.storage.images.scans import has_many_scans
 from undercroft.storage.images.wishes import Wish
 from undercroft.storage.metrics import images_refused, images_rendered
 from undercroft.storage.wire import Refusal
@@ -94,33 +95,41 @@ def _resize(content: bytes, wish: Wish, accept: str, max_pixels: int) -> tuple[b
             with Image.open(io.BytesIO(content), formats=READABLE) as image:
                 if image.width * image.height > max_pixels:
                     raise ImageTooLarge
-                return _render(image, wish, accept)
+                if has_many_scans(content):
+                    raise NotAnImage
+                return _render(image, wish, accept, max_pixels)
     except Image.DecompressionBombError as error:
         raise ImageTooLarge from error
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
         raise NotAnImage from error
 
 
-def _render(image: Image.Image, wish: Wish, accept: str) -> tuple[bytes, str]:
+def _render(image: Image.Image, wish: Wish, accept: str, max_pixels: int) -> tuple[bytes, str]:
     kind = _format(image, wish, accept)
     size = _size(image, wish)
     if size:
         image.draft("RGB", size)  # JPEG decodes at an eighth of the work where that is enough
     turned = ImageOps.exif_transpose(image)
-    scaled = _scale(turned, wish, _size(turned, wish))
+    scaled = _scale(turned, wish, _size(turned, wish), max_pixels)
     mode = "RGB" if kind == "JPEG" else _mode(scaled)
     target = io.BytesIO()
     scaled.convert(mode).save(target, kind, **_options(kind, wish))
     return target.getvalue(), MEDIA_TYPES[kind]
 
 
-def _scale(image: Image.Image, wish: Wish, size: tuple[int, int] | None) -> Image.Image:
+def _scale(
+    image: Image.Image, wish: Wish, size: tuple[int, int] | None, max_pixels: int
+) -> Image.Image:
     if size is None:
         return image
+    covers = wish.resize == "cover" and wish.width and wish.height
+    # A very long image made wider is a very large one, also on the way: rows shrink last.
+    if not covers and size[0] * max(size[1], image.height) > max_pixels:
+        raise ImageTooLarge
     if image.mode == "P":
         image = image.convert("RGBA" if "transparency" in image.info else "RGB")
     filtered = Image.Resampling.LANCZOS
-    if wish.resize == "cover" and wish.width and wish.height:
+    if covers:
         return ImageOps.fit(image, size, filtered)
     return image.resize(size, filtered)
 

@@ -25,6 +25,7 @@ from undercroft.identity.users import queries as users
 from undercroft.identity.users.service import update_user
 from undercroft.storage.errors import FileTooLarge
 from undercroft.storage.files import Files, SystemBucket
+from undercroft.storage.images.scans import has_many_scans
 from undercroft.storage.media.errors import PictureTooLarge, PictureUnreadable
 from undercroft.storage.media.service import owner_of, public_url
 
@@ -115,6 +116,8 @@ def _draw(content: bytes, side: int, max_pixels: int) -> bytes:
                 # Known from the head: a small file that unfolds to gigabytes costs nothing.
                 if image.width * image.height > max_pixels:
                     raise PictureTooLarge(max_pixels)
+                if has_many_scans(content):
+                    raise PictureUnreadable
                 return _redraw(image, side)
     except Image.DecompressionBombError as error:
         raise PictureTooLarge(max_pixels) from error

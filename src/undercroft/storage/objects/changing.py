@@ -30,10 +30,16 @@ BUCKET = text("""
 """)
 MOVE = text("""
     UPDATE storage.objects SET bucket_id = :to_bucket, name = :to_name
-     WHERE id = :id RETURNING id, organization_id
+     WHERE id = :id AND bucket_id = :bucket AND name = :name
+    RETURNING id, organization_id
 """)
-# Holds the row, and with it the bytes, until the copy names them too.
-HOLD = text("SELECT blob_id, metadata FROM storage.objects WHERE id = :id FOR SHARE")
+# Both rows in one order, so that copies that cross each other wait instead of failing. Who is asked
+# to wait need not be allowed to write: what is refused ends at once.
+HOLD = text("""
+    SELECT id, blob_id, metadata FROM storage.objects
+     WHERE (bucket_id, name) IN ((:bucket, :name), (:to_bucket, :to_name))
+     ORDER BY bucket_id, name FOR UPDATE
+""")
 WRITE_ROW = text("""
     SELECT undercroft.storage_write_row(
         :role, :claims, :bucket, :name, :upsert, :owner, :owner_id, CAST(:metadata AS jsonb),
@@ -70,12 +76,13 @@ async def move(desk: Desk, request: Request) -> Answer:
     wanted = await request.json(Transfer)
     bucket, name = wanted.target
     file = await _source(desk, caller, wanted)
+    values = _both(file, bucket, name)
     async with desk.files.database.unit_of_work() as session:
+        await _hold(session, file, values)
         await _check_fit(session, desk.files, file, bucket)
-        values = {"id": file.object_id, "to_bucket": bucket, "to_name": name}
         with refusals():
             async with acting_as(session, caller):
-                row = (await session.execute(MOVE, values)).one_or_none()
+                row = (await session.execute(MOVE, values | {"id": file.object_id})).one_or_none()
             if row is None:
                 raise FileRefused
             await _check_quota(session, desk.files, row.organization_id)
@@ -92,9 +99,10 @@ async def copy(desk: Desk, request: Request) -> Answer:
     upsert = request.is_on("x-upsert")
     file = await _source(desk, caller, wanted)
     async with desk.files.database.unit_of_work() as session:
+        held = await _hold(session, file, _both(file, bucket, name))
         await _check_fit(session, desk.files, file, bucket)
         with refusals():
-            row = await _copy_row(session, caller, file, (bucket, name), upsert=upsert)
+            row = await _copy_row(session, caller, file, held, (bucket, name), upsert=upsert)
             await _check_quota(session, desk.files, row.organization_id)
         event = ObjectUploaded(
             row.id, bucket, name, file.size_bytes, file.content_type, by=caller.user_id
@@ -107,13 +115,11 @@ async def _copy_row(
     session: AsyncSession,
     caller: Caller,
     file: StoredFile,
+    metadata: dict[str, Any],
     target: tuple[str, str],
     *,
     upsert: bool,
 ) -> Any:
-    held = (await session.execute(HOLD, {"id": file.object_id})).one_or_none()
-    if held is None or held.blob_id is None:
-        raise FileNotFound
     bucket, name = target
     values = {
         "role": caller.role,
@@ -123,16 +129,36 @@ async def _copy_row(
         "upsert": upsert,
         "owner": caller.user_id,
         "owner_id": caller.owner_id,
-        "metadata": orjson.dumps(held.metadata).decode(),
+        "metadata": orjson.dumps(metadata).decode(),
         "user_metadata": file.user_metadata and orjson.dumps(file.user_metadata).decode(),
     }
     await session.execute(WRITE_ROW, values)
-    named = {"blob": held.blob_id, "bucket": bucket, "name": name}
+    named = {"blob": file.blob_id, "bucket": bucket, "name": name}
     return (await session.execute(NAME_BYTES, named)).one()
+
+
+def _both(file: StoredFile, bucket: str, name: str) -> dict[str, Any]:
+    return {"bucket": file.bucket, "name": file.name, "to_bucket": bucket, "to_name": name}
+
+
+async def _hold(session: AsyncSession, file: StoredFile, places: dict[str, str]) -> dict[str, Any]:
+    """Keep the file as it was found until the transaction ends; returns its metadata.
+
+    Raises `FileNotFound` for what was moved, replaced or removed since: its limits and the right
+    to it were not looked at.
+    """
+    rows = {row.id: row for row in await session.execute(HOLD, places)}
+    held = rows.get(file.object_id)
+    if held is None or held.blob_id != file.blob_id:
+        raise FileNotFound
+    metadata: dict[str, Any] = held.metadata
+    return metadata
 
 
 async def _source(desk: Desk, caller: Caller, wanted: Transfer) -> StoredFile:
     """The file to take, seen as a row: a public bucket lets one read, not move."""
+    if is_system(wanted.bucket_id):
+        raise FileNotFound
     name = file_name(wanted.source.lstrip("/"))
     return await find(desk, caller, wanted.bucket_id, name)
 

@@ -64,8 +64,8 @@ class IncomingForm(Incoming):
         if not form.ended:
             raise invalid("The form ends early")
         # What follows the last boundary is read, so that the connection can go on.
-        async for _ in self._stream:
-            pass
+        async for chunk in self._stream:
+            form.count(len(chunk))
         self._apply(form.fields)
 
     async def _feed(self) -> bool:
@@ -131,7 +131,7 @@ class _Form:
         name, value = (part.decode("latin-1") for part in self._header)
         self._header = (bytearray(), bytearray())
         self._headers[name.lower()] = value
-        self._count(len(name) + len(value))
+        self.count(len(name) + len(value))
 
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get("content-disposition"))
@@ -146,8 +146,10 @@ class _Form:
             if self._in_file:
                 whole = start == 0 and end == len(data)
                 self._pieces.append(data if whole else data[start:end])
+            else:
+                self.count(end - start)  # a second file, which nobody asked for
             return
-        self._count(end - start)
+        self.count(end - start)
         self._field += data[start:end]
 
     def _end_part(self) -> None:
@@ -159,7 +161,8 @@ class _Form:
     def _end(self) -> None:
         self.ended = True
 
-    def _count(self, size: int) -> None:
+    def count(self, size: int) -> None:
+        """What is not the file itself may not take long."""
         self._field_bytes += size
         if self._field_bytes > LONGEST_FIELDS:
             raise Refusal(413, "EntityTooLarge", "The form's fields are too large")

@@ -45,7 +45,9 @@ async def read_public(desk: Desk, request: Request) -> Answer:
 
 
 async def read_signed(desk: Desk, request: Request) -> Answer:
-    file, seconds_left, _ = await open_link(desk, request, 2)
+    file, seconds_left, transform = await open_link(desk, request, 2)
+    if transform:  # signed for a small image, not for what it is made of
+        raise Refusal(400, "InvalidSignature", "This token is for a transformed image")
     return serve(desk.files, request, file, Served(seconds_left=seconds_left))
 
 
@@ -91,5 +93,9 @@ def _described(file: StoredFile) -> Answer:
         "last_modified": file.updated_at,
         "created_at": file.created_at,
     }
-    headers = [(b"etag", file.etag.encode()), (b"last-modified", http_date(file.updated_at))]
+    headers = [
+        (b"etag", file.etag.encode()),
+        (b"last-modified", http_date(file.updated_at)),
+        (b"cache-control", b"no-cache, private"),
+    ]
     return answer_json(body, headers=headers)

@@ -17,6 +17,7 @@ from undercroft.storage.names import disposition
 from undercroft.storage.sniffing import base_type
 from undercroft.storage.wire import Answer, Headers, Refusal, Request
 
+CREDENTIALS = b"authorization, apikey, cookie"
 # What browsers only show. Everything else is downloaded: markup, scripts, PDF.
 INLINE = frozenset(
     {
@@ -45,6 +46,8 @@ INLINE = frozenset(
 POLICY = b"default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
 # Merged, so that many small pieces are not many reads; more than this is no client's need.
 MOST_RANGES = 10
+# What a file's owner may say to caches that everybody shares only where everybody may read.
+SHARED = ("public", "s-maxage", "proxy-revalidate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,11 @@ class Served:
 
     public: bool = False
     seconds_left: int | None = None
+
+    @property
+    def by_credentials(self) -> bool:
+        """Whether another caller would get another answer: browsers are used by several."""
+        return not self.public and self.seconds_left is None
 
 
 def serve(files: Files, request: Request, file: StoredFile, how: Served) -> Answer:
@@ -100,6 +108,10 @@ def conditions(request: Request, etag: str, modified: datetime) -> int:
 def cache_control(stored: str | None, how: Served) -> bytes:
     """Only what everybody may read may be kept by caches that everybody shares."""
     given = stored or "no-cache"
+    if not how.public:
+        wanted = (part.strip() for part in given.split(","))
+        given = ", ".join(part for part in wanted if part and not part.startswith(SHARED))
+        given = given or "no-cache"
     if how.seconds_left is not None:
         given = f"max-age={max(0, how.seconds_left)}" if "max-age" in given else given
     scope = "public" if how.public else "private"
@@ -116,6 +128,8 @@ def _headers(request: Request, file: StoredFile, how: Served) -> Headers:
         (b"x-content-type-options", b"nosniff"),
         (b"cross-origin-resource-policy", b"cross-origin"),
     ]
+    if how.by_credentials:
+        headers.append((b"vary", CREDENTIALS))
     asked = request.query.get("download")
     if asked is not None:
         headers.append((b"content-disposition", _disposition(asked or file.name)))
@@ -144,16 +158,19 @@ def _ranges(request: Request, file: StoredFile, modified: datetime) -> list[tupl
     header = request.headers.get("range")
     if header is None or not _still_holds(request, file, modified):
         return None
-    found = parse_range_header(header) if header.count(",") < MOST_RANGES else None
-    if found is None and header.count(",") < MOST_RANGES:
-        return None  # not understood: RFC 9110 has it ignored
+    if header.count(",") >= MOST_RANGES:
+        found = None
+    else:
+        found = parse_range_header(header)
+        if found is None or found.units != "bytes":
+            return None  # not understood: RFC 9110 has it ignored
     merged: list[tuple[int, int]] = []
     for start, end in sorted(_bounds(found.ranges, file.size_bytes)) if found else ():
         if merged and start <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
             merged.append((start, end))
-    if not merged or (found and found.units != "bytes"):
+    if not merged:
         raise Refusal(
             416,
             "InvalidRange",
