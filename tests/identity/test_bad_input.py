@@ -1,6 +1,7 @@
 """Input that no screen sends: refused in a sentence, never a 500."""
 
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -46,3 +47,13 @@ async def test_forged_cursors(admin: Caller, cursor: str):
     for path in ("organizations", "permissions", "features", "users", "groups", "api-keys"):
         answer = await admin.get(f"{API}/{path}?cursor={cursor}")
         assert answer.status_code in {200, 422}, (path, answer.text)
+
+
+async def test_a_body_that_does_not_say_its_length_is_counted_while_it_is_read(member: Caller):
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(16):
+            yield b" " * 1_000_000
+
+    headers = {"Content-Type": "application/json"}
+    answer = await member.patch("/api/v1/users/me", content=endless(), headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")

@@ -3,7 +3,7 @@
 from undercroft.foundation.db.base import Base, Id, Timestamps, UtcDateTime
 from undercroft.foundation.db.database import Database, connect_options
 from undercroft.foundation.db.listener import Listener, notify
-from undercroft.foundation.db.paging import Page, PageRequest, paginate
+from undercroft.foundation.db.paging import Page, PageRequest, Sorts, paginate
 
 __all__ = [
     "Base",
@@ -12,6 +12,7 @@ __all__ = [
     "Listener",
     "Page",
     "PageRequest",
+    "Sorts",
     "Timestamps",
     "UtcDateTime",
     "connect_options",

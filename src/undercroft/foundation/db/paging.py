@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
@@ -15,6 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from undercroft.foundation.problems import Invalid
 
 Item = TypeVar("Item")
+Sorts = Mapping[str, ColumnElement[Any] | InstrumentedAttribute[Any]]
 
 
 class CursorInvalid(Invalid):
@@ -38,6 +39,8 @@ class PageRequest:
     limit: int
     cursor: str | None
     count: bool
+    # A name of `sorts`, after `-` from the highest; empty for the list's own order.
+    sort: str = ""
 
 
 async def paginate(
@@ -47,33 +50,43 @@ async def paginate(
     *,
     keys: Sequence[ColumnElement[Any] | InstrumentedAttribute[Any]],
     descending: bool = True,
+    sorts: Sorts | None = None,
 ) -> tuple[list[Any], str | None, int | None]:
-    """Return (rows, next cursor, total). `keys` must order uniquely; end them with the id."""
+    """Return (rows, next cursor, total). `keys` must order uniquely; end them with the id.
+
+    `sorts` are what callers may order by instead; none may be null.
+    """
+    if page.sort:
+        chosen, unique = (sorts or {})[page.sort.removeprefix("-")], keys[-1]
+        keys = (unique,) if chosen is unique else (chosen, unique)
+        descending = page.sort.startswith("-")
     counted = select(func.count()).select_from(statement.order_by(None).subquery())
     total = counted.scalar_subquery() if page.count else null()
     position = tuple_(*keys)
     ordered = statement.order_by(*(key.desc() if descending else key.asc() for key in keys))
     if page.cursor:
-        after = tuple_(*_decode(page.cursor, keys))
+        after = tuple_(*_decode(page.cursor, page.sort, keys))
         ordered = ordered.where(position < after if descending else position > after)
     ordered = ordered.add_columns(total, *keys).limit(page.limit + 1)
     found = (await session.execute(ordered)).all()
     rows = [row[0] for row in found[: page.limit]]
     more = len(found) > page.limit
-    cursor = _encode(found[page.limit - 1][-len(keys) :]) if more else None
+    cursor = _encode(page.sort, found[page.limit - 1][-len(keys) :]) if more else None
     if found:
         return rows, cursor, found[0][-len(keys) - 1]
     return rows, cursor, await session.scalar(counted) if page.count else None
 
 
-def _encode(values: Sequence[Any]) -> str:
-    packed = orjson.dumps([None if value is None else str(value) for value in values])
+def _encode(sort: str, values: Sequence[Any]) -> str:
+    packed = orjson.dumps([sort, *(None if value is None else str(value) for value in values)])
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
-def _decode(cursor: str, keys: Sequence[Any]) -> list[Any]:
+def _decode(cursor: str, sort: str, keys: Sequence[Any]) -> list[Any]:
     try:
-        values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        of, *values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        if of != sort:
+            raise CursorInvalid
         pairs = zip(values, keys, strict=True)
         return [_parse(value, key) for value, key in pairs]
     except (binascii.Error, ValueError, TypeError) as error:

@@ -1,7 +1,16 @@
 """HTTP for both planes: doors, problems, headers, limits. No domain words."""
 
 from undercroft.foundation.http.dependencies import CurrentActor, Foundation, Parts, Session
-from undercroft.foundation.http.paging import Counted, PageQuery
+from undercroft.foundation.http.paging import Counted, PageQuery, sorted_by
 from undercroft.foundation.http.router import Router
 
-__all__ = ["Counted", "CurrentActor", "Foundation", "PageQuery", "Parts", "Router", "Session"]
+__all__ = [
+    "Counted",
+    "CurrentActor",
+    "Foundation",
+    "PageQuery",
+    "Parts",
+    "Router",
+    "Session",
+    "sorted_by",
+]

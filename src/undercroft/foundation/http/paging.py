@@ -1,6 +1,7 @@
 """The query parameters that every list route takes."""
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Query
 
@@ -17,6 +18,26 @@ async def _page_request(
     count: Counted = None,
 ) -> PageRequest:
     return PageRequest(limit, cursor, count == "exact")
+
+
+def sorted_by(*names: str) -> Any:
+    """What `PageQuery` takes, and a `sort` by one of these names."""
+    choices = "|".join(names)
+
+    async def request(
+        page: Annotated[PageRequest, Depends(_page_request)],
+        sort: Annotated[
+            str,
+            Query(
+                pattern=f"^(-?({choices}))?$",
+                description=f"{', '.join(names)}; after `-` from the highest.",
+                examples=[f"-{names[0]}"],
+            ),
+        ] = "",
+    ) -> PageRequest:
+        return replace(page, sort=sort)
+
+    return Depends(request)
 
 
 PageQuery = Annotated[PageRequest, Depends(_page_request)]

@@ -173,6 +173,8 @@ def language_of(scope: Scope) -> str | None:
 
 
 def _from_http(error: HTTPException) -> Problem:
+    if isinstance(error.__cause__, Problem):  # the framework read the body and wrapped our refusal
+        return error.__cause__
     families: Mapping[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed}
     kind = families.get(error.status_code, Invalid if error.status_code < 500 else InternalError)
     return kind(headers=error.headers)

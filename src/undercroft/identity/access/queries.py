@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.foundation.db import PageRequest, paginate
+from undercroft.foundation.db import PageRequest, Sorts, paginate
 from undercroft.identity.access.catalogue import EARLIER
 from undercroft.identity.access.errors import (
     GroupNotFound,
@@ -39,7 +39,8 @@ async def list_permissions(
             or_(*(field.icontains(search, autoescape=True) for field in fields))
         )
     keys = (PermissionRecord.category, PermissionRecord.codename)
-    return await paginate(session, statement, page, keys=keys, descending=False)
+    sorts = _sorts(PermissionRecord)
+    return await paginate(session, statement, page, keys=keys, descending=False, sorts=sorts)
 
 
 async def get_permission(
@@ -74,12 +75,24 @@ async def resolve_permissions(
 
 
 async def list_groups(
-    session: AsyncSession, page: PageRequest, *, is_active: bool | None
+    session: AsyncSession, page: PageRequest, *, is_active: bool | None, search: str | None
 ) -> tuple[list[Group], str | None, int | None]:
     statement = select(Group)
     if is_active is not None:
         statement = statement.where(Group.is_active == is_active)
-    return await paginate(session, statement, page, keys=(Group.codename,), descending=False)
+    if search:
+        fields = (Group.codename, Group.name)
+        statement = statement.where(
+            or_(*(field.icontains(search, autoescape=True) for field in fields))
+        )
+    keys = (Group.codename,)
+    return await paginate(
+        session, statement, page, keys=keys, descending=False, sorts=_sorts(Group)
+    )
+
+
+def _sorts(model: type[PermissionRecord | Group]) -> Sorts:
+    return {"codename": model.codename, "name": model.name, "created_at": model.created_at}
 
 
 async def every_group(session: AsyncSession) -> list[tuple[Group, int]]:

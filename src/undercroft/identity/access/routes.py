@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import Query
 
 from undercroft.foundation.access import Needs, Permission, SignedIn
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
 from undercroft.identity.access import queries, schemas, service
 from undercroft.identity.access.access import (
     GroupToChange,
@@ -53,7 +53,7 @@ access_router = Router("/access", tag="identity")
 @permission_router.get("", access=Needs("permissions:read"))
 async def list_permissions(
     session: Session,
-    page: PageQuery,
+    page: Annotated[PageRequest, sorted_by("codename", "name", "created_at")],
     search: Annotated[
         str | None, Query(max_length=100, description="Part of codename or name.")
     ] = None,
@@ -118,10 +118,17 @@ async def delete_permission(
 
 @group_router.get("", access=Needs("groups:read"))
 async def list_groups(
-    session: Session, page: PageQuery, is_active: bool | None = None
+    session: Session,
+    page: Annotated[PageRequest, sorted_by("codename", "name", "created_at")],
+    is_active: bool | None = None,
+    search: Annotated[
+        str | None, Query(max_length=100, description="Part of codename or name.")
+    ] = None,
 ) -> Page[schemas.GroupRead]:
     """Groups by codename, each with its permissions."""
-    groups, cursor, total = await queries.list_groups(session, page, is_active=is_active)
+    groups, cursor, total = await queries.list_groups(
+        session, page, is_active=is_active, search=search
+    )
     items = await _read_groups(session, groups)
     return Page[schemas.GroupRead](items=items, next_cursor=cursor, total=total)
 

@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
-from undercroft.foundation.db import PageRequest, paginate
+from undercroft.foundation.db import PageRequest, Sorts, paginate
 from undercroft.identity.access.models import Group
 from undercroft.identity.features.errors import FeatureNotFound, UnknownFeatures
 from undercroft.identity.features.models import (
@@ -42,7 +42,9 @@ async def list_features(
     statement = select(Feature)
     if search:
         statement = statement.where(Feature.name.icontains(search, autoescape=True))
-    return await paginate(session, statement, page, keys=(Feature.name,), descending=False)
+    keys = (Feature.name,)
+    sorts: Sorts = {"name": Feature.name, "created_at": Feature.created_at}
+    return await paginate(session, statement, page, keys=keys, descending=False, sorts=sorts)
 
 
 async def get_feature(session: AsyncSession, feature_id: UUID, *, lock: bool = False) -> Feature:

@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import Depends, Query
 
 from undercroft.foundation.access import Authenticated, Needs, Permission, Public
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
 from undercroft.identity.features import queries, schemas, service
 from undercroft.identity.features.errors import (
     FeatureNotFound,
@@ -59,7 +59,7 @@ async def list_my_features(session: Session, actor: CurrentActor) -> schemas.Fea
 @router.get("", access=Needs("features:read"))
 async def list_features(
     session: Session,
-    page: PageQuery,
+    page: Annotated[PageRequest, sorted_by("name", "created_at")],
     search: Annotated[str | None, Query(max_length=100, description="Part of the name.")] = None,
 ) -> Page[schemas.FeatureRead]:
     """Every feature, by name."""

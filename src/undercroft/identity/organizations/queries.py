@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from undercroft.foundation.access import Actor
-from undercroft.foundation.db import PageRequest, paginate
+from undercroft.foundation.db import PageRequest, Sorts, paginate
 from undercroft.identity.access.models import ApiKey
 from undercroft.identity.organizations.errors import MemberNotFound, OrganizationNotFound
 from undercroft.identity.organizations.models import (
@@ -93,7 +93,12 @@ async def list_organizations(
             or_(*(field.icontains(search, autoescape=True) for field in fields))
         )
     keys = (Organization.created_at, Organization.id)
-    return await paginate(session, statement, page, keys=keys)
+    sorts: Sorts = {
+        "created_at": Organization.created_at,
+        "name": Organization.name,
+        "slug": Organization.slug,
+    }
+    return await paginate(session, statement, page, keys=keys, sorts=sorts)
 
 
 async def count_members(
@@ -130,7 +135,10 @@ async def list_members(
             )
         )
     keys = (Membership.joined_at, Membership.user_id)
-    found, cursor, total = await paginate(session, statement, page, keys=keys, descending=False)
+    sorts: Sorts = {"joined_at": Membership.joined_at}
+    found, cursor, total = await paginate(
+        session, statement, page, keys=keys, descending=False, sorts=sorts
+    )
     people = await _users(session, [membership.user_id for membership in found])
     return [(membership, people[membership.user_id]) for membership in found], cursor, total
 
@@ -182,7 +190,13 @@ async def list_invitations(
     statement = select(Invitation).where(
         Invitation.organization_id == organization_id, *_open_invitation()
     )
-    return await paginate(session, statement, page, keys=(Invitation.created_at, Invitation.id))
+    keys = (Invitation.created_at, Invitation.id)
+    sorts: Sorts = {
+        "created_at": Invitation.created_at,
+        "expires_at": Invitation.expires_at,
+        "email": Invitation.email,
+    }
+    return await paginate(session, statement, page, keys=keys, sorts=sorts)
 
 
 async def find_invitation(

@@ -7,8 +7,8 @@ from uuid import UUID
 from fastapi import Depends, Path, Query
 
 from undercroft.foundation.access import Authenticated, Permission, SignedIn, UsersOnly
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, PageQuery, Parts, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import CurrentActor, Parts, Router, Session, sorted_by
 from undercroft.foundation.problems import MissingPermission
 from undercroft.foundation.settings import Environment
 from undercroft.identity.organizations import errors, invitations, queries, schemas, service
@@ -61,7 +61,10 @@ async def _which(
 
 @router.get("", access=Authenticated(), problems=(MissingPermission,))
 async def list_organizations(
-    session: Session, page: PageQuery, which: Annotated[Which, Depends(_which)], actor: CurrentActor
+    session: Session,
+    page: Annotated[PageRequest, sorted_by("created_at", "name", "slug")],
+    which: Annotated[Which, Depends(_which)],
+    actor: CurrentActor,
 ) -> Page[schemas.OrganizationRead]:
     """Your organizations, newest first."""
     everyone = which.all or actor.user_id is None
@@ -143,7 +146,7 @@ async def delete_organization(
 async def list_members(
     standing: OrganizationToRead,
     session: Session,
-    page: PageQuery,
+    page: Annotated[PageRequest, sorted_by("joined_at")],
     role: OrganizationRole | None = None,
     search: Annotated[
         str | None, Query(max_length=100, description="Start of a name or username.")
@@ -230,7 +233,9 @@ async def transfer_organization(
 
 @router.get("/{organization_id}/invitations", access=Authenticated(), problems=SEEN)
 async def list_invitations(
-    standing: OrganizationToRun, session: Session, page: PageQuery
+    standing: OrganizationToRun,
+    session: Session,
+    page: Annotated[PageRequest, sorted_by("created_at", "expires_at", "email")],
 ) -> Page[schemas.InvitationRead]:
     """Invitations that can still be accepted, newest first."""
     found, cursor, total = await queries.list_invitations(session, standing.organization.id, page)

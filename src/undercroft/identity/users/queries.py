@@ -1,18 +1,28 @@
 """Every SELECT about accounts."""
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, exists, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
-from undercroft.foundation.db import PageRequest, paginate
+from undercroft.foundation.db import PageRequest, Sorts, paginate
 from undercroft.identity.access.models import SUPER_ADMIN, Group, UserGroup
 from undercroft.identity.users.errors import UserNotFound
 from undercroft.identity.users.identifiers import Identifier
 from undercroft.identity.users.models import User, UserStatus
 
 FOR_THIS_TEXT = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+SORTS: Sorts = {
+    "created_at": User.created_at,
+    "updated_at": User.updated_at,
+    "email": func.coalesce(User.email, ""),
+    "username": func.coalesce(User.username, ""),
+    "last_sign_in_at": func.coalesce(User.last_sign_in_at, NEVER),
+}
 
 
 def _starts_with(start: str) -> list[ColumnElement[bool]]:
@@ -73,7 +83,8 @@ async def list_users(
         # A plan made for any text would read every account where few match.
         await session.execute(FOR_THIS_TEXT)
         statement = statement.where(or_(*_starts_with(search.lower())))
-    return await paginate(session, statement, page, keys=(User.created_at, User.id))
+    keys = (User.created_at, User.id)
+    return await paginate(session, statement, page, keys=keys, sorts=SORTS)
 
 
 async def is_superuser(session: AsyncSession, user_id: UUID) -> bool:

@@ -7,8 +7,8 @@ from fastapi import Query
 
 from undercroft.foundation.access import Needs, Permission, SignedIn, StepUpRequired
 from undercroft.foundation.clock import utc_now
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
 from undercroft.foundation.problems import MissingPermission
 from undercroft.identity.auth.errors import PasswordRefused, SignInLocked, WrongPassword
 from undercroft.identity.auth.service import change_password, reset_password
@@ -103,7 +103,9 @@ async def change_my_password(
 @router.get("", access=Needs("users:read"))
 async def list_users(
     session: Session,
-    page: PageQuery,
+    page: Annotated[
+        PageRequest, sorted_by("created_at", "updated_at", "email", "username", "last_sign_in_at")
+    ],
     search: Annotated[
         str | None, Query(max_length=100, description="Start of an identifier or a name.")
     ] = None,

@@ -1,8 +1,10 @@
 """`/api-keys`: what users give their programs, with a part of their own rights."""
 
+from typing import Annotated
+
 from undercroft.foundation.access import Authenticated, Needs, Permission, UsersOnly
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
 from undercroft.identity.access import queries
 from undercroft.identity.access.api_keys import service
 from undercroft.identity.access.api_keys.access import ApiKeyToRevoke
@@ -25,7 +27,11 @@ router = Router("/api-keys", tag="identity")
 
 
 @router.get("", access=Authenticated())
-async def list_api_keys(session: Session, page: PageQuery, actor: CurrentActor) -> Page[ApiKeyRead]:
+async def list_api_keys(
+    session: Session,
+    page: Annotated[PageRequest, sorted_by("created_at", "name")],
+    actor: CurrentActor,
+) -> Page[ApiKeyRead]:
     """Your live API keys, newest first; everybody's with `api_keys:read`."""
     keys, cursor, total = await service.list_api_keys(session, page, actor=actor)
     held = await service.permissions_by_key(session, [key.id for key in keys])

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from undercroft.foundation.access import Actor, Role, UsersOnly
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.crypto import new_secret, sha256
-from undercroft.foundation.db import PageRequest, paginate
+from undercroft.foundation.db import PageRequest, Sorts, paginate
 from undercroft.foundation.jobs import publish
 from undercroft.identity.access.errors import (
     ApiKeyNotFound,
@@ -77,7 +77,9 @@ async def list_api_keys(
 ) -> tuple[list[ApiKey], str | None, int | None]:
     """Newest first: the caller's own, and everybody's for who may read them."""
     statement = select(ApiKey).where(*_live(), _visible(actor))
-    return await paginate(session, statement, page, keys=(ApiKey.created_at, ApiKey.id))
+    keys = (ApiKey.created_at, ApiKey.id)
+    sorts: Sorts = {"created_at": ApiKey.created_at, "name": ApiKey.name}
+    return await paginate(session, statement, page, keys=keys, sorts=sorts)
 
 
 async def get_api_key(session: AsyncSession, key_id: UUID, *, actor: Actor) -> ApiKey:
