@@ -475,6 +475,7 @@ def _path_trap(name: str) -> str:
     """A function that changes the session's search path, and operators that wait on it."""
     return (
         f"create table {name}_seen (who text); grant all on {name}_seen to public;"
+        f"alter table {name}_seen disable row level security;"
         f"create function public.{name}_f() returns text language plpgsql as $$ begin"
         " perform set_config('search_path', 'public, pg_catalog', false);"
         " return current_user; end $$;"
@@ -640,6 +641,41 @@ class TestNames:
             assert added.status_code == 201, added.text
         finally:
             await run(admin, "drop function public.set_config(text, varchar, boolean)")
+
+    async def test_functions_in_policies_of_files_never_run_as_the_control_plane(
+        self, admin: Caller, member: Caller, service: Caller
+    ):
+        name, bucket = unique("t"), unique("bucket")
+        await run(
+            admin,
+            _path_trap(name) + f"grant execute on function public.{name}_f() to public;"
+            f"create function public.{name}_p() returns bool language plpgsql as $$ begin"
+            " begin execute 'reset role'; exception when others then null; end;"
+            " begin execute 'set role undercroft'; exception when others then null; end;"
+            " begin execute 'set role service_role'; exception when others then null; end;"
+            f" perform public.{name}_f();"
+            f" insert into public.{name}_seen values ('policy ' || current_user);"
+            " return true; end $$;",
+        )
+        policies = "/api/v1/tables/objects/policies?schema=storage"
+        new = {"name": name, "using": f"bucket_id = '{bucket}' and public.{name}_p()"}
+        try:
+            made = await service.post("/storage/v1/bucket", json={"name": bucket})
+            assert made.status_code == 200, made.text
+            path = f"/storage/v1/object/{bucket}/a.txt"
+            assert (await admin.post(policies, json=new)).status_code == 201
+            assert (await member.post(path, content=b"one")).status_code == 200
+            assert (await member.get(path)).status_code == 200
+            listed = await member.post(f"/storage/v1/object/list/{bucket}", json={"prefix": ""})
+            assert [entry["name"] for entry in listed.json()] == ["a.txt"]
+            assert (await member.delete(path)).status_code == 200
+            seen = await run(admin, f"select distinct who from {name}_seen")
+            names = {row[0] for row in seen["results"][0]["rows"]}
+            assert "policy authenticated" in names
+            assert names <= {"policy authenticated", "authenticated"}
+        finally:
+            await admin.delete(f"/api/v1/tables/objects/policies/{name}?schema=storage")
+            await run(admin, _path_release(name))
 
     async def test_triggers_of_rows_that_go_with_an_account_run_as_the_developer(
         self, admin: Caller, member: Caller, engines: EngineAddresses, database: str

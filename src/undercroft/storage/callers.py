@@ -1,11 +1,12 @@
 """As whom a request about files runs: the Postgres role and claims that policies see."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import ARRAY, Row, Text, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor, Permission, Role
@@ -15,8 +16,11 @@ PERMISSIONS = (
     Permission(MANAGE, "See and change all buckets and files, past their policies; set quotas."),
 )
 
-ENTER = text("SELECT undercroft.storage_enter(:role, :claims)")
-LEAVE = text("SELECT set_config('role', 'none', true)")
+# See migrations/repeated/storage_callers.sql.
+ROWS = "SELECT r.* FROM undercroft.act_as_{role}(:claims, :template, :parts) AS r ({columns})"
+COUNT = "SELECT undercroft.count_as_{role}(:claims, :template, :parts)"
+PARTS = bindparam("parts", type_=ARRAY(Text))
+PLACE = re.compile(r"(?<![:\w]):(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +51,44 @@ def caller_of(actor: Actor) -> Caller:
     return Caller(role.value, actor.claims, actor.name, actor.user_id, actor.organization_id)
 
 
-@asynccontextmanager
-async def acting_as(session: AsyncSession, caller: Caller) -> AsyncIterator[None]:
-    """Run the statements of the block as the caller; afterwards we are ourselves again.
+async def rows_as(
+    session: AsyncSession,
+    caller: Caller,
+    statement: str,
+    values: Mapping[str, Any],
+    *,
+    columns: str,
+) -> Sequence[Row[Any]]:
+    """Run a statement as the caller. `columns` are the names and types of what it returns."""
+    asked = text(ROWS.format(role=caller.role, columns=columns)).bindparams(PARTS)
+    return (await session.execute(asked, _arguments(caller, statement, values))).all()
 
-    When the block raises, the transaction is lost anyway, and the role with it.
-    """
-    await session.execute(ENTER, {"role": caller.role, "claims": caller.claims})
-    yield
-    await session.execute(LEAVE)
+
+async def count_as(
+    session: AsyncSession, caller: Caller, statement: str, values: Mapping[str, Any]
+) -> int:
+    """Run a statement that returns nothing as the caller, and count the rows that it met."""
+    asked = text(COUNT.format(role=caller.role)).bindparams(PARTS)
+    return int(await session.scalar(asked, _arguments(caller, statement, values)) or 0)
+
+
+def _arguments(caller: Caller, statement: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    numbers = {name: number for number, name in enumerate(values, 1)}
+    template = PLACE.sub(
+        lambda found: f"%{numbers[found[1]]}$L",  # quoted by Postgres
+        statement.replace("%", "%%"),
+    )
+    parts = [_part(value) for value in values.values()]
+    return {"claims": caller.claims, "template": template, "parts": parts}
+
+
+def _part(value: Any) -> str | None:
+    """A value as Postgres reads it."""
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list):
+        quoted = (str(item).replace("\\", "\\\\").replace('"', '\\"') for item in value)
+        return "{" + ",".join(f'"{item}"' for item in quoted) + "}"
+    return str(value)

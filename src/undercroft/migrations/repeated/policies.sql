@@ -60,3 +60,16 @@ BEGIN
         EXECUTE format('GRANT USAGE ON SEQUENCE %s TO anon, authenticated, service_role', sequence);
     END LOOP;
 END $$;
+
+-- Policies of our own tables are their owner's to make. The path is for the names in expressions
+-- and ends with the call.
+CREATE OR REPLACE FUNCTION undercroft.change_our_policies(
+    statement text, path text, longest_wait text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_catalog.set_config('lock_timeout', longest_wait, true),
+            pg_catalog.set_config('search_path', path, true);
+    EXECUTE statement;
+    RESET ALL;
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true);
+END $$;
+REVOKE ALL ON FUNCTION undercroft.change_our_policies(text, text, text) FROM PUBLIC;

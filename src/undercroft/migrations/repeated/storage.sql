@@ -86,12 +86,7 @@ CREATE TRIGGER objects_gone AFTER DELETE ON storage.objects
     REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION undercroft.storage_objects_gone();
 
--- Become the caller until the end of the transaction, or until storage_leave.
-CREATE OR REPLACE FUNCTION undercroft.storage_enter(in_role text, in_claims text) RETURNS void
-LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM set_config('request.jwt.claims', in_claims, true), set_config('role', in_role, true);
-END $$;
+DROP FUNCTION IF EXISTS undercroft.storage_enter(text, text);
 
 -- One file with its bytes, if the caller may see it; a null role may see public buckets.
 DROP FUNCTION IF EXISTS undercroft.storage_find(text, text, text, text);
@@ -102,6 +97,8 @@ RETURNS TABLE (
     cache_control text, created_at timestamptz, updated_at timestamptz, user_metadata jsonb,
     public boolean, links text)
 LANGUAGE plpgsql AS $$
+DECLARE
+    seen boolean;
 BEGIN
     SELECT o.id, f.id, f.size_bytes, f.content_type, f.parts, o.metadata ->> 'cacheControl',
            o.created_at, o.updated_at, o.user_metadata, b.public,
@@ -116,9 +113,12 @@ BEGIN
         RETURN;
     END IF;
     IF NOT public AND in_role <> 'service_role' THEN
-        PERFORM undercroft.storage_enter(in_role, in_claims);
-        PERFORM FROM storage.objects o WHERE o.id = object_id;
-        IF NOT FOUND THEN
+        IF in_role = 'authenticated' THEN
+            seen := undercroft.sees_file_as_authenticated(in_claims, object_id);
+        ELSE
+            seen := undercroft.sees_file_as_anon(in_claims, object_id);
+        END IF;
+        IF NOT seen THEN
             RETURN;
         END IF;
     END IF;
@@ -144,25 +144,26 @@ BEGIN
     END IF;
 END $$;
 
--- Write a row as the caller; without RETURNING, so that it takes no right to read.
+-- Write a row as the caller: see storage_callers.sql.
 CREATE OR REPLACE FUNCTION undercroft.storage_write_row(
     in_role text, in_claims text, in_bucket text, in_name text, in_upsert boolean, in_owner uuid,
     in_owner_id text, in_metadata jsonb, in_user_metadata jsonb) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM undercroft.storage_enter(in_role, in_claims);
-    IF in_upsert THEN
-        INSERT INTO storage.objects AS o
-                    (bucket_id, name, owner, owner_id, metadata, user_metadata)
-             VALUES (in_bucket, in_name, in_owner, in_owner_id, in_metadata, in_user_metadata)
-        ON CONFLICT (bucket_id, name) DO UPDATE
-            SET owner = excluded.owner, owner_id = excluded.owner_id,
-                metadata = excluded.metadata, user_metadata = excluded.user_metadata;
-    ELSE
-        INSERT INTO storage.objects (bucket_id, name, owner, owner_id, metadata, user_metadata)
-             VALUES (in_bucket, in_name, in_owner, in_owner_id, in_metadata, in_user_metadata);
-    END IF;
-    PERFORM set_config('role', 'none', true);
+    CASE in_role
+        WHEN 'anon' THEN
+            PERFORM undercroft.write_file_as_anon(
+                in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
+                in_user_metadata);
+        WHEN 'authenticated' THEN
+            PERFORM undercroft.write_file_as_authenticated(
+                in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
+                in_user_metadata);
+        WHEN 'service_role' THEN
+            PERFORM undercroft.write_file_as_service_role(
+                in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
+                in_user_metadata);
+    END CASE;
 END $$;
 
 -- Before the bytes: may the caller do this, is there room, and a note of what is about to come.

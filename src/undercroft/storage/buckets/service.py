@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.jobs import publish
-from undercroft.storage.callers import Caller, acting_as
+from undercroft.storage.callers import Caller, count_as, rows_as
 from undercroft.storage.errors import BucketNotFound, FileRefused
 from undercroft.storage.events import BucketCreated, BucketDeleted, BucketEmptied, BucketUpdated
 from undercroft.storage.files import Files
@@ -20,23 +20,28 @@ COLUMNS = """
     id, name, coalesce(owner::text, '') AS owner, owner_id, public, type, file_size_limit,
     allowed_mime_types, organization_id, created_at, updated_at
 """
+COLUMN_TYPES = """
+    id text, name text, owner text, owner_id text, public boolean, type text,
+    file_size_limit bigint, allowed_mime_types text[], organization_id uuid,
+    created_at timestamptz, updated_at timestamptz
+"""
 LIST = """
     SELECT {columns} FROM storage.buckets
      WHERE id NOT LIKE '\\_%' AND position(lower(:search) in lower(id)) > 0
      ORDER BY {column} {order}, id LIMIT :limit OFFSET :offset
 """
-GET = text(f"SELECT {COLUMNS} FROM storage.buckets WHERE id = :id")  # noqa: S608 - our constant
-INSERT = text("""
+GET = f"SELECT {COLUMNS} FROM storage.buckets WHERE id = :id"  # noqa: S608 - our constant
+INSERT = """
     INSERT INTO storage.buckets (id, name, owner, owner_id, public, file_size_limit,
                                  allowed_mime_types, organization_id)
     VALUES (:id, :id, :owner, :owner_id, :public, :file_size_limit, :types, :organization_id)
-""")
+"""
 # Evaluated as the caller: nobody fills another organization's quota.
-IS_MEMBER = text("SELECT CAST(:id AS uuid) IN (SELECT auth.orgs())")
+IS_MEMBER = "SELECT WHERE CAST(:id AS uuid) IN (SELECT auth.orgs())"
 LOCK = text("SELECT id FROM storage.buckets WHERE id = :id FOR UPDATE")
 HOLDS_FILES = text("SELECT EXISTS (SELECT FROM storage.objects WHERE bucket_id = :id)")
-DELETE = text("DELETE FROM storage.buckets WHERE id = :id")
-EMPTY = text("DELETE FROM storage.objects WHERE bucket_id = :id")
+DELETE = "DELETE FROM storage.buckets WHERE id = :id"
+EMPTY = "DELETE FROM storage.objects WHERE bucket_id = :id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +64,11 @@ class NewBucket:
 
 async def list_buckets(files: Files, caller: Caller, page: BucketPage) -> list[dict[str, Any]]:
     order = "DESC" if page.descending else "ASC"
-    statement = text(LIST.format(columns=COLUMNS, column=page.column, order=order))
+    statement = LIST.format(columns=COLUMNS, column=page.column, order=order)
     values = {"search": page.search, "limit": page.limit, "offset": page.offset}
-    async with files.database.unit_of_work() as session, acting_as(session, caller):
-        return [row._asdict() for row in await session.execute(statement, values)]
+    async with files.database.unit_of_work() as session:
+        rows = await rows_as(session, caller, statement, values, columns=COLUMN_TYPES)
+    return [row._asdict() for row in rows]
 
 
 async def get_bucket(files: Files, caller: Caller, name: str) -> dict[str, Any]:
@@ -82,9 +88,8 @@ async def create_bucket(files: Files, caller: Caller, new: NewBucket) -> None:
     }
     async with files.database.unit_of_work() as session:
         with refusals():
-            async with acting_as(session, caller):
-                await _check_membership(session, caller, new.organization_id)
-                await session.execute(INSERT, values)
+            await _check_membership(session, caller, new.organization_id)
+            await count_as(session, caller, INSERT, values)
         publish(session, BucketCreated(new.name, new.organization_id, by=caller.user_id))
 
 
@@ -94,12 +99,11 @@ async def update_bucket(files: Files, caller: Caller, name: str, changes: dict[s
         changes["file_size_limit"] = None
     # Column names are the model's, never the caller's.
     sets = ", ".join([*(f"{column} = :{column}" for column in changes), "updated_at = now()"])
-    statement = text(f"UPDATE storage.buckets SET {sets} WHERE id = :id")  # noqa: S608
+    statement = f"UPDATE storage.buckets SET {sets} WHERE id = :id"  # noqa: S608
     async with files.database.unit_of_work() as session:
         await _see(session, caller, name)
         with refusals():
-            async with acting_as(session, caller):
-                done = await session.execute(statement, changes | {"id": name})
+            done = await count_as(session, caller, statement, changes | {"id": name})
         _require_one(done)
         publish(session, BucketUpdated(name, tuple(changes), by=caller.user_id))
 
@@ -109,11 +113,10 @@ async def empty_bucket(files: Files, caller: Caller, name: str) -> None:
     async with files.database.unit_of_work() as session:
         await _see(session, caller, name)
         with refusals():
-            async with acting_as(session, caller):
-                done: Any = await session.execute(EMPTY, {"id": name})
+            done = await count_as(session, caller, EMPTY, {"id": name})
         if await session.scalar(HOLDS_FILES, {"id": name}):
             raise FileRefused
-        publish(session, BucketEmptied(name, done.rowcount, by=caller.user_id))
+        publish(session, BucketEmptied(name, done, by=caller.user_id))
 
 
 async def delete_bucket(files: Files, caller: Caller, name: str) -> None:
@@ -124,8 +127,7 @@ async def delete_bucket(files: Files, caller: Caller, name: str) -> None:
         if await session.scalar(HOLDS_FILES, {"id": name}):
             raise Refusal(409, "ResourceNotEmpty", "The bucket you tried to delete is not empty")
         with refusals():
-            async with acting_as(session, caller):
-                done = await session.execute(DELETE, {"id": name})
+            done = await count_as(session, caller, DELETE, {"id": name})
         _require_one(done)
         publish(session, BucketDeleted(name, by=caller.user_id))
 
@@ -134,11 +136,10 @@ async def _see(session: AsyncSession, caller: Caller, name: str) -> dict[str, An
     """The bucket as the caller sees it. Raises `BucketNotFound`."""
     if is_system(name) or "\x00" in name:
         raise BucketNotFound
-    async with acting_as(session, caller):
-        row = (await session.execute(GET, {"id": name})).one_or_none()
-    if row is None:
+    rows = await rows_as(session, caller, GET, {"id": name}, columns=COLUMN_TYPES)
+    if not rows:
         raise BucketNotFound
-    return row._asdict()
+    return rows[0]._asdict()
 
 
 async def _check_membership(
@@ -146,11 +147,11 @@ async def _check_membership(
 ) -> None:
     if organization_id is None or caller.manages_all:
         return
-    if not await session.scalar(IS_MEMBER, {"id": organization_id}):
+    if not await count_as(session, caller, IS_MEMBER, {"id": organization_id}):
         raise FileRefused
 
 
-def _require_one(done: Any) -> None:
+def _require_one(done: int) -> None:
     """Seen but not changed: no policy allows it."""
-    if done.rowcount != 1:
+    if done != 1:
         raise FileRefused

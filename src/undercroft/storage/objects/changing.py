@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.jobs import publish
 from undercroft.storage.blobs import Accepted
-from undercroft.storage.callers import Caller, acting_as
+from undercroft.storage.callers import Caller, rows_as
 from undercroft.storage.desk import Desk
 from undercroft.storage.errors import BucketNotFound, FileNotFound, FileRefused
 from undercroft.storage.events import ObjectMoved, ObjectRemoved, ObjectUploaded
@@ -20,19 +20,25 @@ from undercroft.storage.objects.reading import find, place
 from undercroft.storage.refusals import refusals
 from undercroft.storage.wire import Answer, Request, answer_json
 
-REMOVE = text("""
+REMOVE = """
     DELETE FROM storage.objects WHERE bucket_id = :bucket AND name = ANY(:names)
     RETURNING id, bucket_id, name, owner, owner_id, version, metadata, user_metadata, created_at,
               updated_at, last_accessed_at
-""")
+"""
+REMOVED = """
+    id uuid, bucket_id text, name text, owner uuid, owner_id text, version text, metadata jsonb,
+    user_metadata jsonb, created_at timestamptz, updated_at timestamptz,
+    last_accessed_at timestamptz
+"""
 BUCKET = text("""
     SELECT file_size_limit, allowed_mime_types FROM storage.buckets WHERE id = :bucket
 """)
-MOVE = text("""
+MOVE = """
     UPDATE storage.objects SET bucket_id = :to_bucket, name = :to_name
      WHERE id = :id AND bucket_id = :bucket AND name = :name
     RETURNING id, organization_id
-""")
+"""
+MOVED = "id uuid, organization_id uuid"
 # Both rows in one order, so that copies that cross each other wait instead of failing. Who is asked
 # to wait need not be allowed to write: what is refused ends at once.
 HOLD = text("""
@@ -81,11 +87,11 @@ async def move(desk: Desk, request: Request) -> Answer:
         await _hold(session, file, values)
         await _check_fit(session, desk.files, file, bucket)
         with refusals():
-            async with acting_as(session, caller):
-                row = (await session.execute(MOVE, values | {"id": file.object_id})).one_or_none()
-            if row is None:
+            moving = values | {"id": file.object_id}
+            rows = await rows_as(session, caller, MOVE, moving, columns=MOVED)
+            if not rows:
                 raise FileRefused
-            await _check_quota(session, desk.files, row.organization_id)
+            await _check_quota(session, desk.files, rows[0].organization_id)
         event = ObjectMoved(file.object_id, bucket, name, file.bucket, file.name, by=caller.user_id)
         publish(session, event)
     key = f"{bucket}/{name}"
@@ -204,8 +210,8 @@ async def _remove(
         raise BucketNotFound
     async with files.database.unit_of_work() as session:
         with refusals():
-            async with acting_as(session, caller):
-                rows = (await session.execute(REMOVE, {"bucket": bucket, "names": names})).all()
+            values = {"bucket": bucket, "names": names}
+            rows = await rows_as(session, caller, REMOVE, values, columns=REMOVED)
         for row in rows:
             publish(session, ObjectRemoved(row.id, bucket, row.name, by=caller.user_id))
     return [row._asdict() for row in rows]

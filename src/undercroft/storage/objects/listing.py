@@ -9,7 +9,7 @@ import orjson
 from pydantic import BaseModel, Field
 from sqlalchemy import text
 
-from undercroft.storage.callers import acting_as
+from undercroft.storage.callers import rows_as
 from undercroft.storage.desk import Desk
 from undercroft.storage.errors import BucketNotFound
 from undercroft.storage.names import file_prefix, is_system
@@ -76,6 +76,14 @@ BY_TIME = """
         OR (sorted, key) {beyond} (CAST(:sorted AS timestamptz), CAST(:key AS text))
      ORDER BY sorted {order}, key {order} LIMIT :limit
 """
+IN_FOLDER = """
+    name text, id text, updated_at timestamptz, created_at timestamptz,
+    last_accessed_at timestamptz, metadata jsonb
+"""
+ON_PAGE = """
+    key text, folder boolean, id uuid, name text, updated_at timestamptz, created_at timestamptz,
+    last_accessed_at timestamptz, metadata jsonb, sorted {sorted}
+"""
 BUCKET = text("SELECT true FROM storage.buckets WHERE id = :bucket")
 
 
@@ -118,8 +126,7 @@ async def list_folder(desk: Desk, request: Request) -> Answer:
     }
     async with desk.files.database.unit_of_work() as session:
         await _require_bucket(session, request.path[2])
-        async with acting_as(session, caller):
-            rows = (await session.execute(text(statement), values)).all()
+        rows = await rows_as(session, caller, statement, values, columns=IN_FOLDER)
     return answer_json([row._asdict() for row in rows])
 
 
@@ -136,8 +143,8 @@ async def list_page(desk: Desk, request: Request) -> Answer:
     }
     async with desk.files.database.unit_of_work() as session:
         await _require_bucket(session, request.path[2])
-        async with acting_as(session, caller):
-            found = (await session.execute(text(_page_statement(wanted)), values)).all()
+        columns = ON_PAGE.format(sorted="text" if wanted.sortBy.column == "name" else "timestamptz")
+        found = await rows_as(session, caller, _page_statement(wanted), values, columns=columns)
     return answer_json(_page(found, wanted.limit))
 
 

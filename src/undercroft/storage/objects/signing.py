@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from sqlalchemy import text
 
-from undercroft.storage.callers import Caller, acting_as
+from undercroft.storage.callers import Caller, rows_as
 from undercroft.storage.desk import Desk
 from undercroft.storage.errors import (
     BucketNotFound,
@@ -25,13 +25,13 @@ from undercroft.storage.refusals import refusals
 from undercroft.storage.wire import Answer, Request, answer_json
 
 # The caller's right to change the row is tried out; what counts up is not theirs to write.
-TRY_FILE = text("""
+TRY_FILE = """
     UPDATE storage.objects SET last_accessed_at = last_accessed_at
      WHERE bucket_id = :bucket AND name = :name RETURNING id
-""")
-TRY_BUCKET = text("""
+"""
+TRY_BUCKET = """
     UPDATE storage.buckets SET updated_at = updated_at WHERE id = :bucket RETURNING id
-""")
+"""
 END_FILES = text("UPDATE storage.objects SET links_version = links_version + 1 WHERE id = :id")
 END_BUCKETS = text("UPDATE storage.buckets SET links_version = links_version + 1 WHERE id = :id")
 
@@ -106,18 +106,19 @@ async def revoke(desk: Desk, request: Request) -> Answer:
     if segments:
         name = file_name("/".join(segments))
         await find(desk, caller, bucket, name)
-        await _end(desk, caller, (TRY_FILE, {"bucket": bucket, "name": name}), END_FILES)
+        await _end(desk, caller, (TRY_FILE, "id uuid", {"bucket": bucket, "name": name}), END_FILES)
     else:
-        await _end(desk, caller, (TRY_BUCKET, {"bucket": bucket}), END_BUCKETS)
+        await _end(desk, caller, (TRY_BUCKET, "id text", {"bucket": bucket}), END_BUCKETS)
     return answer_json({"message": "Successfully revoked"})
 
 
-async def _end(desk: Desk, caller: Caller, attempt: tuple[Any, dict[str, str]], end: Any) -> None:
-    statement, values = attempt
+async def _end(
+    desk: Desk, caller: Caller, attempt: tuple[str, str, dict[str, str]], end: Any
+) -> None:
+    statement, columns, values = attempt
     async with desk.files.database.unit_of_work() as session:
         with refusals():
-            async with acting_as(session, caller):
-                found = await session.scalar(statement, values)
-        if found is None:
+            found = await rows_as(session, caller, statement, values, columns=columns)
+        if not found:
             raise FileRefused
-        await session.execute(end, {"id": found})
+        await session.execute(end, {"id": found[0].id})
