@@ -199,7 +199,7 @@ class TestAccess:
         path = "/api/v1/tables/objects/policies?schema=storage"
         mine = [
             policy["name"]
-            for policy in (await admin.get(path)).json()
+            for policy in (await admin.get(path)).json()["items"]
             if bucket.name in (policy["check"] or "")
         ]
         gone = f"/api/v1/tables/objects/policies/{mine[0]}?schema=storage"
