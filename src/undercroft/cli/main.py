@@ -21,6 +21,7 @@ from undercroft.cli import (
     routes,
     serve,
     settings,
+    sql,
     storage,
     types,
     users,
@@ -43,6 +44,7 @@ app.command("import")(importing.import_file)
 app.command("export")(exporting.export_table)
 app.command("advise")(advise.advise)
 app.command("types")(types.types)
+app.command("sql")(sql.sql)
 app.command("doctor")(doctor.doctor)
 app.add_typer(apps.app, name="app")
 app.add_typer(db.app, name="db")
