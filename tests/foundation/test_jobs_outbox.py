@@ -58,7 +58,7 @@ async def tell_bank(context: JobContext, event: AccountClosed) -> None:
 @listens(AccountChanged)
 async def write_audit(session: AsyncSession, event: AccountChanged) -> None:
     await session.execute(
-        text("INSERT INTO audit VALUES (:user_id)"), {"user_id": str(event.user_id)}
+        text("INSERT INTO public.audit VALUES (:user_id)"), {"user_id": str(event.user_id)}
     )
 
 
@@ -80,12 +80,12 @@ async def refused(transaction: AbstractAsyncContextManager[Any]) -> AsyncIterato
 
 @pytest.fixture
 async def audited(queue: Queue) -> Queue:
-    await queue.fetch("CREATE TABLE audit (user_id text CHECK (user_id <> 'refused'))")
+    await queue.fetch("CREATE TABLE public.audit (user_id text CHECK (user_id <> 'refused'))")
     return queue
 
 
 async def audit_of(queue: Queue) -> list[str]:
-    return [row["user_id"] for row in await queue.fetch("SELECT user_id FROM audit")]
+    return [row["user_id"] for row in await queue.fetch("SELECT user_id FROM public.audit")]
 
 
 class TestEnqueue:
@@ -179,7 +179,7 @@ class TestPublish:
         assert await audited.is_empty()
 
     async def test_a_listener_that_fails_stops_the_commit(self, audited: Queue):
-        await audited.fetch("DROP TABLE audit")
+        await audited.fetch("DROP TABLE public.audit")
         async with opened(audited.settings(), REGISTRY) as make, make() as session:
             await enqueue(session, greet, name="Ada")
             publish(session, AccountChanged(uuid4()))

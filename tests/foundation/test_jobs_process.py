@@ -34,7 +34,8 @@ from undercroft.foundation.settings import Settings, load_settings
 async def record(context: JobContext, fact: str) -> None:
     async with context.unit_of_work() as session:
         await session.execute(
-            text("INSERT INTO record VALUES (:fact, :pid)"), {"fact": fact, "pid": os.getpid()}
+            text("INSERT INTO public.record VALUES (:fact, :pid)"),
+            {"fact": fact, "pid": os.getpid()},
         )
 
 
@@ -73,7 +74,7 @@ async def says(output: Path, words: str) -> bool:
 
 
 async def facts(queue: Queue) -> list[str]:
-    return [row["fact"] for row in await queue.fetch("SELECT fact FROM record")]
+    return [row["fact"] for row in await queue.fetch("SELECT fact FROM public.record")]
 
 
 async def recorded(queue: Queue, *expected: str) -> bool:
@@ -82,7 +83,7 @@ async def recorded(queue: Queue, *expected: str) -> bool:
 
 @pytest.fixture
 async def recording(queue: Queue) -> Queue:
-    await queue.fetch("CREATE TABLE record (fact text, pid int)")
+    await queue.fetch("CREATE TABLE public.record (fact text, pid int)")
     return queue
 
 
@@ -142,7 +143,7 @@ def settings_of(postgres: PostgresEngine) -> Settings:
 @pytest.fixture
 async def mortal_queue(mortal: PostgresEngine) -> Queue:
     queue = Queue(mortal.url())
-    await queue.fetch("CREATE TABLE record (fact text, pid int)")
+    await queue.fetch("CREATE TABLE public.record (fact text, pid int)")
     return queue
 
 

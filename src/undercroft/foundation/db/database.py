@@ -106,6 +106,7 @@ class Database:
         event.listen(engine.sync_engine, "checkin", _note_time)
         if not self.settings.pooled:
             event.listen(engine.sync_engine, "after_cursor_execute", _keep_search_path)
+            event.listen(engine.sync_engine, "checkout", _check_search_path)
         event.listen(engine.sync_engine, "checkout", partial(_check_alive, engine.dialect))
         if self.settings.pooled:
             # A pooler drops what connections are opened with; see `connect_options`.
@@ -126,6 +127,12 @@ def _keep_search_path(connection: Connection, *_execution: Any) -> None:
         connection.exec_driver_sql("RESET ALL")
 
 
+def _check_search_path(connection: Any, _record: ConnectionPoolEntry, _proxy: Any) -> None:
+    """The same for a path that came with a commit, after which nothing of ours ran."""
+    if _search_path(connection.driver_connection) not in OUR_PATHS:
+        raise DisconnectionError
+
+
 def _search_path(driver: Any) -> str:
     return str(getattr(driver.get_settings(), "search_path", SEARCH_PATH))
 
@@ -142,9 +149,7 @@ def _check_alive(
     A server that stopped has said so, which the driver knows; only after a rest does it take
     asking, which costs three round trips. `DisconnectionError` makes the pool take another.
     """
-    driver = connection.driver_connection
-    # A path that came with a commit: see `_keep_search_path`.
-    if driver.is_closed() or _search_path(driver) not in OUR_PATHS:
+    if connection.driver_connection.is_closed():
         raise DisconnectionError
     rested = time.monotonic() - record.info.get(RETURNED_AT, time.monotonic())
     if rested < ASK_AFTER_SECONDS:
