@@ -110,7 +110,8 @@ request = function() return wrk.format({_q(request.method)}, {path}, nil, {body}
 
 
 def _q(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    plain = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + plain.replace("\n", "\\n").replace("\r", "\\r") + '"'
 
 
 def read(output: str) -> Measured:

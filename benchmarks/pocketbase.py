@@ -25,6 +25,7 @@ SIGNED_IN = '@request.auth.id != ""'
 
 class PocketBase:
     name = "PocketBase"
+    FILES = "/api/collections/docs/records"
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
@@ -71,6 +72,21 @@ class PocketBase:
         body = f'{{"identity":"{USER["email"]}","password":"{USER["password"]}"}}'
         path = "/api/collections/users/auth-with-password"
         return Request("POST", self.url, path, {"Content-Type": "application/json"}, body)
+
+    def make_files(self, content: str) -> str:
+        """A collection of files that signed-in people may add to; returns the path of one."""
+        headers = {"Authorization": self._token("_superusers", *SUPERUSER.values())}
+        docs: dict[str, object] = {
+            "name": "docs",
+            "type": "base",
+            "fields": [{"name": "file", "type": "file", "maxSelect": 1}],
+            "createRule": SIGNED_IN,
+        }
+        self._post("/api/collections", headers, docs)
+        files = {"file": ("a.bin", content.encode())}
+        made = httpx.post(self.url + self.FILES, headers=headers, files=files).raise_for_status()
+        record = made.json()
+        return f"/api/files/docs/{record['id']}/{record['file']}"
 
     def batch_body(self) -> dict[str, object]:
         """A thousand inserts in one transaction, the most we let it take at once."""
