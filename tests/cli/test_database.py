@@ -38,6 +38,9 @@ class TestMigrations:
     def test_the_schema_is_what_the_models_say(self, home: Path):
         assert "is what the models say" in output("db", "check", home=home)
 
+    def test_a_schema_that_is_not_there_yet_is_one_sentence(self, tmp_path: Path):
+        assert "undercroft db upgrade" in output("keys", "show", home=tmp_path / "new", status=1)
+
     def test_an_unknown_revision_is_one_sentence(self, home: Path):
         assert "no-such" in output("db", "upgrade", "no-such", home=home, status=1)
 

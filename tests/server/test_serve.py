@@ -80,6 +80,13 @@ class TestStart:
     def test_its_root_leads_to_the_documentation(self, server: Served):
         assert server.get("/") == 307
 
+    def test_a_command_without_its_database_says_where_to_look(self, tmp_path: Path):
+        nowhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x", "SECRET_KEY": "some" * 8}
+        outcome = command("db", "current", "--home", str(tmp_path), **nowhere)
+        assert outcome.returncode == 1
+        assert "cannot be reached" in outcome.stderr
+        assert "undercroft doctor" in outcome.stderr
+
     def test_production_elsewhere_needs_a_secret_key(self, tmp_path: Path):
         outcome = command(
             "serve",

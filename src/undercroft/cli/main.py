@@ -1,6 +1,7 @@
 """The root command, and what a user's mistake looks like: one sentence and an exit code."""
 
 import sys
+from socket import gaierror
 from typing import Annotated
 
 import typer
@@ -96,6 +97,15 @@ def _words(error: Exception) -> str:
     """A problem says what is wrong in its title, and in its detail what to do about it."""
     from undercroft.foundation.problems import Problem
 
+    if _is_older_schema(error):
+        return (
+            "The database's schema is not the one that this version needs. Run `undercroft db "
+            "upgrade`, and start `undercroft serve` anew if it is of another version."
+        )
+    if isinstance(error, (ConnectionError, TimeoutError, gaierror)):
+        return (
+            f"A server that the settings name cannot be reached: {error}. Ask `undercroft doctor`."
+        )
     if not isinstance(error, Problem):
         return str(error)
     return ". ".join(part for part in (error.title, error.sentence()) if part)
@@ -124,4 +134,14 @@ def _status(error: Exception) -> int | None:
         explained += (CommandError,)
     if isinstance(error, SettingsInvalid):
         return 2
-    return 1 if isinstance(error, explained) else None
+    return 1 if isinstance(error, explained) or _is_older_schema(error) else None
+
+
+def _is_older_schema(error: Exception) -> bool:
+    """A statement of ours that named a schema, table, column or function that is not there."""
+    if "sqlalchemy" not in sys.modules:
+        return False
+    from sqlalchemy.exc import ProgrammingError
+
+    missing = {"3F000", "42P01", "42703", "42883"}
+    return isinstance(error, ProgrammingError) and getattr(error.orig, "sqlstate", "") in missing

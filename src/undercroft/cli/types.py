@@ -42,4 +42,5 @@ def types(
     elif file is None:
         print(written, end="")
     else:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(written, "utf-8")
