@@ -31,7 +31,7 @@ from undercroft.foundation.telemetry import report
 log = structlog.get_logger()
 
 # Postgres says these while it starts, stops, recovers or is full.
-AWAY = ("57P01", "57P02", "57P03", "57P05", "53300", "08")
+AWAY = ("57P01", "57P02", "57P03", "57P05", "53100", "53300", "08")
 
 
 class InternalError(Problem):
