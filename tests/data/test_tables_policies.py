@@ -163,3 +163,20 @@ class TestChange:
             response = await admin.patch(f"{path}/p", json={"using": using})
             assert response.status_code == 422, using
         assert (await admin.patch(f"{path}/p", json={"name": "q"})).status_code == 409
+
+
+async def test_policies_of_our_own_tables_are_changed_by_superusers_alone(
+    admin: Caller, member: Caller
+):
+    """Postgres evaluates literals while it reads a policy, on those tables as the platform."""
+    await promoted(admin, member, "admin")
+    for place in ("objects/policies?schema=storage", "messages/policies?schema=realtime"):
+        new = {"name": unique("ours"), "command": "select", "using": "true"}
+        refused = await member.post(f"/api/v1/tables/{place}", json=new)
+        assert refused.status_code == 403
+        assert refused.json()["code"] == "policies_of_platform"
+        assert (await admin.post(f"/api/v1/tables/{place}", json=new)).status_code == 201
+        path, _, query = place.partition("?")
+        gone = f"/api/v1/tables/{path}/{new['name']}?{query}"
+        assert (await member.delete(gone)).status_code == 403
+        assert (await admin.delete(gone)).status_code == 204

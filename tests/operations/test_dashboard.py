@@ -112,7 +112,7 @@ class TestBuckets:
 class TestRoles:
     async def test_are_counted_for_real(self, admin: Caller, member: Caller):
         before = (await board(admin, "role-statistics"))["role_statistics"]
-        assert before["superusers"] == 1
+        assert before["superusers"] >= 1
         await promoted(admin, member, "admin", "vendor")
         after = (await board(admin, "role-statistics"))["role_statistics"]
         assert after["admins"] == before["admins"] + 1

@@ -1,6 +1,6 @@
 """What can go wrong with a table."""
 
-from undercroft.foundation.problems import Conflict, Invalid, NotFound
+from undercroft.foundation.problems import Conflict, Forbidden, Invalid, NotFound
 
 
 class TableNotFound(NotFound):
@@ -110,3 +110,14 @@ class ImportsBusy(Conflict):
 class ExportsBusy(Conflict):
     title = "Too many exports at once"
     detail = "Wait for another export to finish."
+
+
+class PoliciesOfPlatform(Forbidden):
+    title = "Only superusers decide about this table"
+    detail = (
+        "The platform itself reads policies of '{table}'; "
+        "a superuser or the service key changes them."
+    )
+
+    def __init__(self, table: str) -> None:
+        super().__init__(table=table)

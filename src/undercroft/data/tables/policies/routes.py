@@ -1,10 +1,11 @@
 """`/tables/{table}/policies`: HTTP in and out."""
 
 from undercroft.data.sql_text import ExpressionInvalid
-from undercroft.data.tables.access import ProtectedTable
+from undercroft.data.tables.access import ProtectedTable, TableToProtect
 from undercroft.data.tables.errors import (
     ColumnNotFound,
     NameTaken,
+    PoliciesOfPlatform,
     PolicyNotFound,
     StatementRefused,
     TableBusy,
@@ -23,7 +24,14 @@ from undercroft.foundation.db import Page
 from undercroft.foundation.http import Router, Session
 
 PERMISSIONS = (Permission("policies:manage", "Decide who may see and write which rows."),)
-PROBLEMS = (TableNotFound, TableBusy, NameTaken, ExpressionInvalid, StatementRefused)
+PROBLEMS = (
+    TableNotFound,
+    TableBusy,
+    NameTaken,
+    ExpressionInvalid,
+    StatementRefused,
+    PoliciesOfPlatform,
+)
 
 router = Router("/tables/{table}/policies", tag="data")
 
@@ -41,7 +49,7 @@ async def list_policies(table: ProtectedTable, session: Session) -> Page[PolicyR
     status_code=201,
     problems=(*PROBLEMS, ColumnNotFound, TemplateUnfit),
 )
-async def create_policy(new: PolicyCreate, table: ProtectedTable, session: Session) -> PolicyMade:
+async def create_policy(new: PolicyCreate, table: TableToProtect, session: Session) -> PolicyMade:
     """Add a policy, written out or by template. Its roles get the privileges that it needs."""
     index = await service.create_policy(session, table, new)
     return PolicyMade(**await queries.get_policy(session, table, new.name), needs_index=index)
@@ -49,7 +57,7 @@ async def create_policy(new: PolicyCreate, table: ProtectedTable, session: Sessi
 
 @router.patch("/{policy}", access=Needs("policies:manage"), problems=(*PROBLEMS, PolicyNotFound))
 async def change_policy(
-    policy: str, change: PolicyUpdate, table: ProtectedTable, session: Session
+    policy: str, change: PolicyUpdate, table: TableToProtect, session: Session
 ) -> PolicyRead:
     """Rename a policy or change whom it is for and what it allows."""
     name = await service.change_policy(session, table, policy, change)
@@ -60,8 +68,8 @@ async def change_policy(
     "/{policy}",
     access=Needs("policies:manage"),
     status_code=204,
-    problems=(TableNotFound, PolicyNotFound, TableBusy),
+    problems=(TableNotFound, PolicyNotFound, TableBusy, PoliciesOfPlatform),
 )
-async def drop_policy(policy: str, table: ProtectedTable, session: Session) -> None:
+async def drop_policy(policy: str, table: TableToProtect, session: Session) -> None:
     """Remove a policy; what only it allowed is closed at once."""
     await service.drop_policy(session, table, policy)
