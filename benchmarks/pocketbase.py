@@ -127,19 +127,23 @@ class PocketBase:
         headers = {"Authorization": self._token("_superusers", *SUPERUSER.values())}
         batch = {"batch": {"enabled": True, "maxRequests": BATCH, "timeout": 60}}
         httpx.patch(f"{self.url}/api/settings", headers=headers, json=batch).raise_for_status()
-        makers = {"name": "makers", "type": "base", "fields": [{"name": "name", "type": "text"}]}
-        signed_in = {"listRule": SIGNED_IN, "viewRule": SIGNED_IN}
+        makers: dict[str, object] = {
+            "name": "makers",
+            "type": "base",
+            "fields": [{"name": "name", "type": "text"}],
+        }
+        signed_in: dict[str, object] = {"listRule": SIGNED_IN, "viewRule": SIGNED_IN}
         maker_id = self._post("/api/collections", headers, makers | signed_in)["id"]
         self._post("/api/collections/makers/records", headers, {"id": MAKER, "name": "a maker"})
-        fields = [
+        fields: list[dict[str, object]] = [
             {"name": "owner", "type": "text"},
             {"name": "name", "type": "text"},
             {"name": "amount", "type": "number"},
             {"name": "note", "type": "text"},
             {"name": "maker", "type": "relation", "collectionId": maker_id, "maxSelect": 1},
         ]
-        rules = {"listRule": RULE, "viewRule": RULE, "createRule": RULE}
-        items = {"name": "items", "type": "base", "fields": fields} | rules
+        rules: dict[str, object] = {"listRule": RULE, "viewRule": RULE, "createRule": RULE}
+        items: dict[str, object] = {"name": "items", "type": "base", "fields": fields} | rules
         items["indexes"] = ["CREATE INDEX items_amount ON items (amount, id)"]
         self._post("/api/collections", headers, items)
         user = USER | {"passwordConfirm": USER["password"], "verified": True}

@@ -164,8 +164,8 @@ async def _crowd(console: Console, ours: Undercroft) -> None:
         f"One insert reaches all {SOCKETS:,}: p99 {worst[len(worst) // 2] * 1000:.0f} ms "
         f"(best {worst[0] * 1000:.0f}, worst {worst[-1] * 1000:.0f} of {ROUNDS}; aim: under 500)"
     )
-    for client in clients:
-        client.transport.close()
+    for subscriber in clients:
+        subscriber.transport.close()
 
 
 async def _stream(console: Console, ours: Undercroft) -> None:

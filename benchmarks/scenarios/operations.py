@@ -14,7 +14,7 @@ from rich.console import Console
 from sqlalchemy import text
 
 from benchmarks.undercroft import Undercroft
-from undercroft.app import bootstrap, create_registry
+from undercroft.app import bootstrap
 from undercroft.foundation.context import RequestContext, set_request
 from undercroft.foundation.db import Database, migrate
 from undercroft.foundation.embedded import open_engines
@@ -23,6 +23,7 @@ from undercroft.foundation.jobs import JobRegistry, outbox, publish
 from undercroft.foundation.settings import Settings, load_settings
 from undercroft.identity.users.events import UserUpdated
 from undercroft.operations import activity
+from undercroft.wings import create_registry
 
 ACCOUNTS = 1_000_000
 WRITES, ROUNDS = 400, 5

@@ -166,11 +166,11 @@ async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
 
 
 @asynccontextmanager
-async def open_parts(settings: Settings) -> AsyncIterator[Foundation]:
-    """The parts of a process that serves nobody: a command of an app."""
+async def open_parts(settings: Settings) -> AsyncIterator[tuple[Foundation, Identity]]:
+    """The parts of a process that serves nobody: a command."""
     parts, identity = build_parts(settings)
     try:
-        yield parts
+        yield parts, identity
     finally:
         identity.passwords.close()
         await parts.database.dispose()
@@ -186,15 +186,10 @@ def bootstrap(settings: Settings, *, embedded: bool) -> FirstSuperuser | None:
 
 
 async def _bootstrap(settings: Settings, *, embedded: bool) -> FirstSuperuser | None:
-    parts, identity = build_parts(settings)
     wanted = settings.auth.first_superuser_email is not None
-    try:
-        permissions = permissions_of(find_apps(settings))
+    permissions = permissions_of(find_apps(settings))
+    async with open_parts(settings) as (_, identity):
         return await bootstrap_identity(identity, permissions, make_superuser=wanted or embedded)
-    finally:
-        identity.passwords.close()
-        await parts.database.dispose()
-        await parts.cache.close()
 
 
 def build_parts(settings: Settings) -> tuple[Foundation, Identity]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -37,6 +38,24 @@ class TestMigrations:
 
     def test_the_schema_is_what_the_models_say(self, home: Path):
         assert "is what the models say" in output("db", "check", home=home)
+
+    def test_scripts_ask_in_json(self, home: Path):
+        current = json.loads(output("db", "current", "--json", home=home))
+        assert current == {"revision": current["newest"], "newest": ANY, "up_to_date": True}
+        checked = json.loads(output("db", "check", "--json", home=home))
+        assert checked == {"matches": True, "differences": []}
+
+    def test_with_everything_elsewhere_no_secrets_are_made(
+        self, engines: EngineAddresses, make_database: DatabaseFactory, tmp_path: Path
+    ):
+        elsewhere = {
+            "DATABASE_URL": engines.database_url(make_database()),
+            "REDIS_URL": engines.cache_url,
+        }
+        output("db", "current", home=tmp_path, SECRET_KEY=SECRET_KEY, **elsewhere)
+        assert not (tmp_path / "secrets.json").exists()
+        output("db", "current", home=tmp_path, **elsewhere)
+        assert (tmp_path / "secrets.json").exists()
 
     def test_a_schema_that_is_not_there_yet_is_one_sentence(self, tmp_path: Path):
         assert "undercroft db upgrade" in output("keys", "show", home=tmp_path / "new", status=1)
@@ -169,6 +188,23 @@ class TestDoctor:
         found = next(f for f in json.loads(outcome.stdout) if f["name"] == name)
         assert found["level"] == level, found
         return f"{found['found']} {found['advice']}"
+
+    def test_names_what_is_misspelt(self, tmp_path: Path):
+        elsewhere = {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x", "SECRET_KYE": "x"}
+        found = self._finding(
+            "Settings", tmp_path, {**elsewhere, "UNDERCROFT_RATE_LIMIT__LOGIN": ""}, level="warn"
+        )
+        assert "SECRET_KYE is not a setting: did you mean SECRET_KEY?" in found
+        assert "did you mean UNDERCROFT_RATE_LIMITS__LOGIN?" in found
+
+    def test_production_without_a_secret_key_fails_once(self, tmp_path: Path):
+        elsewhere = {
+            "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/x",
+            "ENVIRONMENT": "production",
+        }
+        outcome = command("doctor", "--json", "--home", str(tmp_path), **elsewhere)
+        failed = [f["name"] for f in json.loads(outcome.stdout) if f["level"] == "fail"]
+        assert (outcome.returncode, failed) == (1, ["Secret key"])
 
     def test_a_database_that_does_not_answer_is_a_failure(self, tmp_path: Path):
         elsewhere = {

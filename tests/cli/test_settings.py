@@ -7,6 +7,7 @@ import pytest
 
 from tests.fixtures.served import command
 from undercroft.cli.reference import every_setting, pages
+from undercroft.foundation.settings.unread import unread_names
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -31,3 +32,21 @@ class TestShow:
     def test_prints_json_for_scripts(self):
         outcome = command("settings", "show", "--json", MODE="prod/v1")
         assert json.loads(outcome.stdout)["mode"] == "prod/v1"
+
+    def test_names_what_nothing_reads(self):
+        outcome = command("settings", "show", UNDERCROFT_SQL__TIMEOUTS="1", REDIS_URI="redis://x")
+        assert outcome.returncode == 2  # a wrong name in a group that exists is refused
+        outcome = command("settings", "show", UNDERCROFT_PROT="9000", REDIS_URI="redis://x")
+        assert outcome.stderr.splitlines() == [
+            "REDIS_URI is not a setting: did you mean REDIS_URL?",
+            "UNDERCROFT_PROT is not a setting.",
+        ]
+
+    def test_says_nothing_of_other_programs_names(self):
+        given = ["MODEL", "DJANGO_SECRET_KEY", "PGDATABASE_URL_OLD", "EMAIL_HOSTNAME_LOCAL", "HOST"]
+        ours = [
+            "UNDERCROFT_KEY",
+            "UNDERCROFT_AUTH__PROVIDERS__ACME__CLIENT_ID",
+            "UNDERCROFT_STORAGE",
+        ]
+        assert unread_names([*given, *ours]) == []

@@ -5,6 +5,7 @@ import json
 import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
@@ -281,6 +282,18 @@ class TestCommandLine:
         broken = await asyncio.to_thread(self.run, log, "verify")
         assert broken.returncode == 1
         assert broken.stdout.startswith("Broken at seal 1: entry ")
+
+    async def test_the_head_is_kept_for_the_next_time(self, log: Log, tmp_path: Path):
+        """So that a tail which the owner of the database cut off shows."""
+        kept = tmp_path / "head"
+        await log.seal()
+        first = await asyncio.to_thread(self.run, log, "verify", "--keep", str(kept))
+        assert f"Head: {kept.read_text().strip()}" in first.stdout
+        await log.tamper("DELETE FROM operations.activity")
+        await log.tamper("DELETE FROM operations.activity_seals")
+        before = kept.read_text()
+        cut = await asyncio.to_thread(self.run, log, "verify", "--keep", str(kept))
+        assert (cut.returncode, kept.read_text()) == (1, before), cut.stdout
 
     async def test_list_and_export(self, log: Log):
         listed = await asyncio.to_thread(

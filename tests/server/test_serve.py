@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -25,7 +26,8 @@ from tests.fixtures.served import (
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One server for the tests that leave it as it was, or that it recovers from."""
-    with serving(tmp_path_factory.mktemp("serve") / "home", "--workers", "2") as served:
+    home = tmp_path_factory.mktemp("serve") / "home"
+    with serving(home, "--workers", "2", UNDERCROFT_DATABSE__POOL_SIZE="7") as served:
         yield served
 
 
@@ -33,6 +35,22 @@ class TestStart:
     def test_answers_at_the_address_it_announces(self, server: Served):
         assert server.get("/health") == 200
         assert server.get("/health/ready") == 200
+
+    def test_a_misspelt_setting_is_told_at_the_start(self, server: Served):
+        said = (server.home.parent / "serve.log").read_text()
+        meant = "UNDERCROFT_DATABASE__POOL_SIZE"
+        assert f"UNDERCROFT_DATABSE__POOL_SIZE is not a setting: did you mean {meant}?" in said
+
+    def test_links_in_mails_lead_to_the_port_it_has(self, server: Served):
+        body = {"identifier": "root@example.com"}
+        url = f"{server.url}/api/v1/auth/password-reset/request"
+        assert httpx.post(url, json=body, timeout=60).status_code == 200
+
+        def mail() -> str:
+            return command("outbox", "--json", "--home", str(server.home)).stdout
+
+        wait_until(lambda: "reset-password?token=" in mail(), "the mail")
+        assert f"http://localhost:{server.port}/reset-password?token=" in mail()
 
     def test_two_web_workers_and_one_job_worker(self, server: Served):
         assert len(server.web_workers()) == 2

@@ -105,6 +105,10 @@ def verify(
         str | None,
         typer.Option(help="A head you kept, such as 812:9f2c…: finds a cut or forged chain."),
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="Read the head to compare with from this file, and keep the new one."),
+    ] = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -113,9 +117,14 @@ def verify(
     Exits with 1 and names the first broken link when an entry or a seal was changed, deleted or
     put in past the platform. Keep the head it prints somewhere else and pass it next time: only
     then is a tail noticed that was cut off. Workers log it too (`activity_sealed`).
+
+    For a timer, on another machine than the database's: `undercroft activity verify --keep
+    /mnt/elsewhere/head`. The file is written only when all is intact.
     """
     from undercroft.operations.activity.seals import Head
 
+    if keep and head is None and keep.exists():
+        head = keep.read_text().strip()
     try:
         known = Head.parse(head) if head else None
     except ValueError as error:
@@ -131,6 +140,8 @@ def verify(
     print(json.dumps(_as_json(verdict)) if as_json else _in_words(verdict))
     if verdict.broken:
         raise typer.Exit(1)
+    if keep:
+        keep.write_text(f"{verdict.head}\n")
 
 
 def _as_json(verdict: "Verdict") -> dict[str, Any]:
@@ -196,17 +207,12 @@ def _moment(text: str, now: datetime) -> datetime:
 def _with_parts(
     home: Path | None, command: str, work: "Callable[[Foundation], Awaitable[Result]]"
 ) -> Result:
-    from undercroft.app import build_parts
+    from undercroft.app import open_parts
     from undercroft.foundation.embedded import open_engines
 
     async def run() -> Result:
-        parts, identity = build_parts(settings)
-        try:
+        async with open_parts(settings) as (parts, _):
             return await work(parts)
-        finally:
-            identity.passwords.close()
-            await parts.database.dispose()
-            await parts.cache.close()
 
     with open_engines(settings_for(home), command=command) as settings:
         return asyncio.run(run())

@@ -57,14 +57,22 @@ def downgrade(
 
 
 @app.command("current")
-def current(app_name: AppOption = None, home: HomeOption = None) -> None:
+def current(
+    app_name: AppOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
     """Print the revision of the schema."""
+    import json
+
     from undercroft.foundation.apps import load_app
     from undercroft.foundation.db import migrate
 
     with _database(home, "db current") as (settings, _):
         of = load_app(app_name) if app_name else None
-        print(migrate.current(settings, app=of) or "none")
+        found, newest = migrate.current(settings, app=of), migrate.history(of)[-1][0]
+    if as_json:
+        print(json.dumps({"revision": found, "newest": newest, "up_to_date": found == newest}))
+    else:
+        print(found or "none")
 
 
 @app.command("history")
@@ -97,16 +105,20 @@ def revision(
 
 
 @app.command("check")
-def check(home: HomeOption = None) -> None:
+def check(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Compare the schema with the models; exit with 1 when they differ."""
+    import json
+
     from undercroft.foundation.db import migrate
 
     with _database(home, "db check") as (settings, _):
         differences = migrate.check(settings)
+    if as_json:
+        print(json.dumps({"matches": not differences, "differences": differences}))
+    else:
+        print("\n".join(differences) or "The schema is what the models say.")
     if differences:
-        print("\n".join(differences))
         raise typer.Exit(1)
-    print("The schema is what the models say.")
 
 
 @app.command("triggers")

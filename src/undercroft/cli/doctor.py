@@ -32,10 +32,12 @@ def _examine(settings: "Settings", port: int) -> "list[Finding]":
     from undercroft.cli.checks.database import revision_finding
     from undercroft.cli.checks.machine import machine_findings
     from undercroft.cli.checks.sealed import sealed_finding
-    from undercroft.foundation.embedded import EnginesUnavailable, open_engines
+    from undercroft.foundation.embedded import EnginesUnavailable, lacks_real_secret, open_engines
     from undercroft.foundation.problems import SettingsInvalid
 
     findings = list(machine_findings(settings, port))
+    if lacks_real_secret(settings):
+        return findings
     try:
         with open_engines(settings, command="doctor") as filled:
             findings += asyncio.run(_examine_servers(filled))

@@ -22,18 +22,15 @@ def with_identity(
     work: "Callable[[AsyncSession, Identity], Awaitable[Result]]",
 ) -> Result:
     """Run `work` in one transaction and return what it returns."""
-    from undercroft.app import build_parts
+    from undercroft.app import open_parts
     from undercroft.foundation.embedded import open_engines
 
     async def run() -> Result:
-        parts, identity = build_parts(settings)
-        try:
-            async with parts.database.unit_of_work() as session:
-                return await work(session, identity)
-        finally:
-            identity.passwords.close()
-            await parts.database.dispose()
-            await parts.cache.close()
+        async with (
+            open_parts(settings) as (parts, identity),
+            parts.database.unit_of_work() as session,
+        ):
+            return await work(session, identity)
 
     with open_engines(settings_for(home), command=command) as settings:
         return asyncio.run(run())

@@ -4,9 +4,12 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+
+from undercroft.cli.options import HomeOption, JsonOption, settings_for
 
 T = TypeVar("T")
 
@@ -16,7 +19,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Ids from `jobs list`.")]
 
 
@@ -26,13 +28,14 @@ def list_jobs(
     name: Annotated[str | None, typer.Option(help="Only jobs of this name.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     before: Annotated[int | None, typer.Option(help="Only those older than this id.")] = None,
-    as_json: AsJson = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Dead letters, newest first."""
     from undercroft.foundation.jobs import list_dead_jobs
 
     dead = _in_transaction(
-        lambda session: list_dead_jobs(session, name=name, before=before, limit=limit)
+        home, lambda session: list_dead_jobs(session, name=name, before=before, limit=limit)
     )
     if as_json:
         typer.echo(json.dumps([asdict(entry) for entry in dead], default=str))
@@ -46,23 +49,28 @@ def list_jobs(
 
 
 @app.command("retry")
-def retry_jobs(ids: Ids, *, as_json: AsJson = False) -> None:
+def retry_jobs(ids: Ids, *, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Give dead jobs a full set of tries again, starting now."""
     from undercroft.foundation.jobs import requeue_dead_job
 
-    _each("requeued", ids, requeue_dead_job, as_json=as_json)
+    _each(home, "requeued", ids, requeue_dead_job, as_json=as_json)
 
 
 @app.command("discard")
-def discard_jobs(ids: Ids, *, as_json: AsJson = False) -> None:
+def discard_jobs(ids: Ids, *, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Forget dead jobs for good."""
     from undercroft.foundation.jobs import discard_dead_job
 
-    _each("discarded", ids, discard_dead_job, as_json=as_json)
+    _each(home, "discarded", ids, discard_dead_job, as_json=as_json)
 
 
 def _each(
-    done: str, ids: list[int], act: Callable[[Any, int], Awaitable[None]], *, as_json: bool
+    home: Path | None,
+    done: str,
+    ids: list[int],
+    act: Callable[[Any, int], Awaitable[None]],
+    *,
+    as_json: bool,
 ) -> None:
     """All or none: one unknown id leaves the others as they were, and ends with status 1."""
     from undercroft.foundation.jobs import DeadJobNotFound
@@ -72,17 +80,17 @@ def _each(
             await act(session, job_id)
 
     try:
-        _in_transaction(act_on_each)
+        _in_transaction(home, act_on_each)
     except DeadJobNotFound as problem:
         typer.echo(f"{problem} Nothing was changed.", err=True)
         raise typer.Exit(1) from None
     typer.echo(json.dumps({done: ids}) if as_json else f"{done.capitalize()}: {len(ids)}.")
 
 
-def _in_transaction(work: Callable[[Any], Awaitable[T]]) -> T:
+def _in_transaction(home: Path | None, work: Callable[[Any], Awaitable[T]]) -> T:
     from undercroft.foundation.db import Database
     from undercroft.foundation.embedded import open_engines
-    from undercroft.foundation.settings import Settings, load_settings
+    from undercroft.foundation.settings import Settings
 
     async def run(settings: Settings) -> T:
         database = Database(settings.database)
@@ -92,5 +100,5 @@ def _in_transaction(work: Callable[[Any], Awaitable[T]]) -> T:
         finally:
             await database.dispose()
 
-    with open_engines(load_settings(), command="jobs") as settings:
+    with open_engines(settings_for(home), command="jobs") as settings:
         return asyncio.run(run(settings))

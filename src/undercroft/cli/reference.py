@@ -2,7 +2,7 @@
 
 import json
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ByteSize, SecretStr
 from pydantic.fields import FieldInfo
 
+from undercroft.foundation.apps import App
 from undercroft.foundation.settings import Settings
 from undercroft.foundation.settings.known_names import KNOWN_NAMES
 
@@ -89,7 +90,14 @@ def env_example() -> str:
     return "\n".join(lines) + "\n"
 
 
-def settings_page() -> str:
+def settings_of_apps(apps: Iterable[App]) -> Iterator[Setting]:
+    """Those of apps that have a group, under the app's name."""
+    for app in apps:
+        if app.settings:
+            yield from every_setting(app.settings, f"{app.name}.")
+
+
+def settings_page(apps: Iterable[App] = ()) -> str:
     """The reference page, a table per group."""
     lines = ["# Settings", "", INTRODUCTION, ""]
     lines += [
@@ -97,7 +105,7 @@ def settings_page() -> str:
         "are seconds or ISO 8601 (`PT15M`), sizes bytes or with a unit (`15MB`), lists JSON.",
     ]
     group = None
-    for setting in every_setting():
+    for setting in (*every_setting(), *settings_of_apps(apps)):
         if setting.group != group:
             group = setting.group
             heading = f"## {group or 'General'}"

@@ -1,5 +1,7 @@
 """`undercroft settings`: what is set, and what could be."""
 
+import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,18 +11,26 @@ from undercroft.cli.options import HomeOption, JsonOption, settings_for
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from undercroft.cli.reference import Setting
+    from undercroft.foundation.settings import Settings
+    from undercroft.foundation.settings.unread import Unread
+
 app = typer.Typer(help="Settings.", no_args_is_help=True)
 
 
 @app.command("show")
 def show(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Print every setting in force, secrets masked; a star marks what is not the default."""
+    """Print every setting in force, secrets masked; a star marks what is not the default.
+
+    Those of apps that are switched on, too. Names that look like settings and are read by nobody
+    are told on standard error.
+    """
     import json
 
-    from undercroft.cli.reference import every_setting
-
     settings = settings_for(home)
-    found = {setting: _value(settings, setting.path) for setting in every_setting()}
+    found = dict(_in_force(settings))
+    for unread in _unread(settings):
+        print(unread, file=sys.stderr)
     if as_json:
         print(json.dumps({setting.path: value for setting, value in found.items()}, indent=2))
         return
@@ -35,16 +45,40 @@ def reference(
         bool, typer.Option("--write", help="Update .env.example and docs/reference.")
     ] = False,
 ) -> None:
-    """Describe every setting."""
+    """Describe every setting, those of apps that are switched on, too."""
     from undercroft.cli.reference import pages, settings_page
+    from undercroft.foundation.apps import find_apps
 
     if not write:
-        print(settings_page(), end="")
+        print(settings_page(find_apps(settings_for())), end="")
         return
     for path, text in pages().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         print(f"Wrote {path}")
+
+
+def _in_force(settings: "Settings") -> "Iterator[tuple[Setting, str | None]]":
+    from undercroft.cli.reference import every_setting, settings_of_apps
+    from undercroft.foundation.apps import AppSettings, find_apps
+
+    for setting in every_setting():
+        yield setting, _value(settings, setting.path)
+    apps = find_apps(settings)
+    of_apps = AppSettings(apps)
+    groups = {app.name: app.settings for app in apps}
+    for setting in settings_of_apps(apps):
+        app, _, path = setting.path.partition(".")
+        group = groups[app]
+        assert group
+        yield setting, _value(of_apps.of(group), path)
+
+
+def _unread(settings: "Settings") -> "list[Unread]":
+    from undercroft.foundation.apps import find_apps
+    from undercroft.foundation.settings.unread import given_names, unread_names
+
+    return unread_names(given_names(), {app.name: app.settings for app in find_apps(settings)})
 
 
 def _value(settings: "BaseModel", path: str) -> str | None:

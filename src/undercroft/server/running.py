@@ -1,12 +1,15 @@
 """The second half of `serve`: with engines up and the application imported."""
 
 import gc
+import logging
 import socket
 from collections.abc import Callable
 
+from undercroft.foundation.apps import find_apps
 from undercroft.foundation.embedded import EmbeddedEngines, HomeLock
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.settings import Settings
+from undercroft.foundation.settings.unread import given_names, unread_names
 from undercroft.server.banner import print_banner, print_json
 from undercroft.server.forks import ForkedProcess, Lifeline
 from undercroft.server.preparation import prepare
@@ -16,6 +19,8 @@ from undercroft.server.signals import Signals
 from undercroft.server.sockets import address, listen
 from undercroft.server.supervisor import Supervisor
 from undercroft.server.workers import ReloadingWorker, WebWorker, WebWorkers
+
+_log = logging.getLogger(__name__)
 
 
 def run(
@@ -29,6 +34,7 @@ def run(
     if options.reload:
         require_watchfiles()
     configure_logging(settings.observability)
+    _tell_unread(settings)
     _share_what_is_imported()
     lifeline = Lifeline()
     lifeline.keep_from_children(lock.close_in_child)
@@ -58,6 +64,13 @@ def run(
         supervisor.run()
     finally:
         supervisor.stop(listener)
+
+
+def _tell_unread(settings: Settings) -> None:
+    """A misspelt setting keeps its default without a word; this is the word."""
+    groups = {app.name: app.settings for app in find_apps(settings)}
+    for unread in unread_names(given_names(), groups):
+        _log.warning("%s", unread)
 
 
 def _share_what_is_imported() -> None:

@@ -21,7 +21,7 @@ from undercroft.foundation.embedded import (
 )
 from undercroft.foundation.settings import Settings
 from undercroft.server.signals import leave_on_sigterm
-from undercroft.server.sockets import bind
+from undercroft.server.sockets import address, bind
 
 MOST_WORKERS_BY_DEFAULT = 4
 
@@ -61,7 +61,8 @@ def serve(settings: Settings, options: ServeOptions) -> None:
                 from undercroft.server.running import run  # noqa: PLC0415 - while engines start
 
                 engines.wait_ready()
-                settings = filled_in(settings, engines.urls(), HomeSecrets.of(home).secret_key)
+                key = HomeSecrets.key_for(home, settings)
+                settings = filled_in(settings, engines.urls(), key, address=address(listener))
                 run(settings, options, engines, lock, listener)
 
 

@@ -129,7 +129,7 @@ def running_platform(home: Path, apps: Sequence[str]) -> Iterator[Platform]:
         try:
             engines.launch()
             engines.wait_ready()
-            settings = filled_in(plain, engines.urls(), SECRET_KEY)
+            settings = filled_in(plain, engines.urls(), SecretStr(SECRET_KEY))
             migrate.upgrade(settings)
             bootstrap(settings, embedded=True)
             app = create_app(settings)

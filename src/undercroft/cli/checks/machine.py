@@ -12,9 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from undercroft.cli.checks.finding import Finding, Level, finding
-from undercroft.foundation.embedded import Home, HomeLock
+from undercroft.foundation.apps import find_apps
+from undercroft.foundation.embedded import Home, HomeLock, lacks_real_secret
 from undercroft.foundation.embedded.tuning import machine_memory
+from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings
+from undercroft.foundation.settings.unread import given_names, unread_names
 
 GIB = 1024**3
 LITTLE_DISK = 2 * GIB
@@ -28,10 +31,26 @@ def machine_findings(settings: Settings, port: int) -> Iterator[Finding]:
     cores = os.cpu_count()
     yield Finding("Machine", Level.OK, f"{cores} cores, {machine_memory() / GIB:.1f} GiB of memory")
     yield _open_files()
+    yield _names(settings)
     home = Home(settings.home)
     yield _disk(home.root)
     yield from _home(home, settings)
     yield _port(port, home)
+
+
+def _names(settings: Settings) -> Finding:
+    """Settings that nothing reads, which are mostly misspelt."""
+    try:
+        apps = {app.name: app.settings for app in find_apps(settings)}
+    except SettingsInvalid as error:
+        return Finding("Settings", Level.FAIL, str(error), "Mend UNDERCROFT_APPS.")
+    unread = unread_names(given_names(), apps)
+    return finding(
+        "Settings",
+        " ".join(map(str, unread)) or "every name is one that is read",
+        fine=not unread,
+        advice="`undercroft settings reference` lists what is read.",
+    )
 
 
 def _open_files() -> Finding:
@@ -79,9 +98,10 @@ def _home(home: Home, settings: Settings) -> Iterator[Finding]:
 def _secrets(home: Home, settings: Settings) -> Finding:
     if settings.secret_key:
         return Finding("Secret key", Level.OK, "set by SECRET_KEY")
-    if settings.database.url is not None and settings.cache.url is not None:
-        advice = "Set SECRET_KEY: with servers of your own there is no home to keep one in."
-        return Finding("Secret key", Level.FAIL, "not set", advice)
+    if settings.database.url is not None:
+        advice = "Set SECRET_KEY: the key in a home is known to this machine alone."
+        level = Level.FAIL if lacks_real_secret(settings) else Level.WARN
+        return Finding("Secret key", level, "not set", advice)
     if not home.secrets_file.exists():
         return Finding("Secret key", Level.OK, "made at the first start, in the home")
     mode = stat.S_IMODE(home.secrets_file.stat().st_mode)

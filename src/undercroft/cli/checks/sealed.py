@@ -5,18 +5,16 @@ from undercroft.foundation.settings import Settings
 
 
 async def sealed_finding(settings: Settings) -> Finding:
-    from undercroft.app import build_parts
+    from undercroft.app import open_parts
     from undercroft.foundation.crypto import SealedElsewhere
     from undercroft.identity.bootstrap import role_keys
 
-    parts, identity = build_parts(settings)
     try:
-        async with parts.database.unit_of_work() as session:
+        async with (
+            open_parts(settings) as (parts, identity),
+            parts.database.unit_of_work() as session,
+        ):
             await role_keys(session, identity.keyring)
     except SealedElsewhere as error:
         return Finding("Sealed", Level.FAIL, "SECRET_KEY does not open what is kept", str(error))
-    finally:
-        identity.passwords.close()
-        await parts.database.dispose()
-        await parts.cache.close()
     return Finding("Sealed", Level.OK, "SECRET_KEY opens what is kept", "")

@@ -64,6 +64,6 @@ async def _run(settings: Settings, work: Callable[[AppContext], Awaitable[Result
     # By name: the composition root is above whatever an app may import, and events that a
     # command publishes must reach every listener that it has collected.
     open_parts = importlib.import_module("undercroft.app").open_parts
-    async with open_parts(settings) as parts, parts.database.unit_of_work() as session:
+    async with open_parts(settings) as (parts, _), parts.database.unit_of_work() as session:
         app_settings = AppSettings(find_apps(settings))
         return await work(AppContext(session, settings, app_settings, parts.cached_reads))

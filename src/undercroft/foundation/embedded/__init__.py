@@ -13,7 +13,11 @@ from undercroft.foundation.embedded.errors import (
 )
 from undercroft.foundation.embedded.home import Home
 from undercroft.foundation.embedded.lock import SERVE, HomeLock
-from undercroft.foundation.embedded.opening import open_engines, require_real_secrets
+from undercroft.foundation.embedded.opening import (
+    lacks_real_secret,
+    open_engines,
+    require_real_secrets,
+)
 from undercroft.foundation.embedded.secrets import HomeSecrets
 
 __all__ = [
@@ -28,6 +32,7 @@ __all__ = [
     "HomeSecrets",
     "HomeUnusable",
     "filled_in",
+    "lacks_real_secret",
     "open_engines",
     "require_real_secrets",
 ]

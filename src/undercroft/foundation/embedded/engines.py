@@ -1,5 +1,7 @@
 """Both engines of a home as one thing."""
 
+import re
+
 from pydantic import SecretStr
 
 from undercroft.foundation.embedded.engine import Engine
@@ -8,10 +10,11 @@ from undercroft.foundation.embedded.home import Home
 from undercroft.foundation.embedded.postgres import PostgresEngine
 from undercroft.foundation.embedded.secrets import HomeSecrets
 from undercroft.foundation.embedded.valkey import ValkeyEngine
-from undercroft.foundation.settings import Settings
+from undercroft.foundation.settings import HttpSettings, Settings
 
 # Consoles, migrations, backups, replication: whatever is not a pool of ours.
 SPARE_CONNECTIONS = 40
+LOOPBACK = re.compile(r"//(127\.0\.0\.1|\[::1\]):")
 USUAL_PROCESSES = 3  # two web workers and a job worker
 
 
@@ -77,8 +80,17 @@ class EmbeddedEngines:
         )
 
 
-def filled_in(settings: Settings, urls: tuple[str | None, str | None], secret: str) -> Settings:
-    """`settings` with nothing left open: addresses and the secret key are set."""
+def filled_in(
+    settings: Settings,
+    urls: tuple[str | None, str | None],
+    secret: SecretStr,
+    *,
+    address: str | None = None,
+) -> Settings:
+    """`settings` with nothing left open: addresses and the secret key are set.
+
+    `address` is where this server answers: links lead there unless the settings say where to.
+    """
     database_url, cache_url = urls
     database, cache = settings.database, settings.cache
     if database_url:
@@ -89,9 +101,18 @@ def filled_in(settings: Settings, urls: tuple[str | None, str | None], secret: s
         update={
             "database": database,
             "cache": cache,
-            "secret_key": settings.secret_key or SecretStr(secret),
+            "http": _at(settings.http, address),
+            "secret_key": secret,
         }
     )
+
+
+def _at(http: HttpSettings, address: str | None) -> HttpSettings:
+    """Loopback by its name: a passkey belongs to a name and never to an address."""
+    if http.base_url or address is None:
+        return http
+    named = LOOPBACK.sub("//localhost:", address)
+    return http.model_copy(update={"base_url": named})
 
 
 def connections_for(settings: Settings, processes: int) -> int:

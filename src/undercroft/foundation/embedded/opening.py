@@ -29,24 +29,29 @@ def open_engines(
     home = Home(settings.home)
     home.make()
     if settings.database.url and settings.cache.url:
-        yield filled_in(settings, (None, None), HomeSecrets.of(home).secret_key)
+        yield filled_in(settings, (None, None), HomeSecrets.key_for(home, settings))
         return
     with HomeLock(home) as lock:
         if borrowed := _take_or_borrow(lock, home, settings, command, alone=alone):
             yield borrowed
             return
         with _running(EmbeddedEngines(home, settings)) as engines:
-            yield filled_in(settings, engines.urls(), HomeSecrets.of(home).secret_key)
+            yield filled_in(settings, engines.urls(), HomeSecrets.key_for(home, settings))
 
 
 def require_real_secrets(settings: Settings) -> None:
     """Refuse production without a secret key that every node shares."""
-    embedded = settings.database.url is None
-    if settings.environment is Environment.PRODUCTION and not (embedded or settings.secret_key):
+    if lacks_real_secret(settings):
         raise SettingsInvalid(
             "SECRET_KEY is missing: ENVIRONMENT=production with a DATABASE_URL needs one, "
             "at least 32 characters and the same on every node."
         )
+
+
+def lacks_real_secret(settings: Settings) -> bool:
+    embedded = settings.database.url is None
+    production = settings.environment is Environment.PRODUCTION
+    return production and not (embedded or settings.secret_key)
 
 
 @contextmanager
@@ -75,7 +80,8 @@ def _take_or_borrow(
                 raise
         else:
             return None
-        if borrowed := _borrowed(home, settings):
+        holder = lock.holder()
+        if borrowed := _borrowed(home, settings, holder.url if holder else None):
             return borrowed
         if time.monotonic() > deadline:
             raise EnginesUnavailable(
@@ -84,12 +90,12 @@ def _take_or_borrow(
         time.sleep(POLL)
 
 
-def _borrowed(home: Home, settings: Settings) -> Settings | None:
+def _borrowed(home: Home, settings: Settings, address: str | None) -> Settings | None:
     """Addresses of engines that answer."""
-    secrets = HomeSecrets.read(home)
-    if secrets is None:  # the first start has only begun
+    if HomeSecrets.read(home) is None:  # the first start has only begun
         return None
     engines = EmbeddedEngines(home, settings)
     if not all(engine.ready() for engine in engines.running):
         return None
-    return filled_in(settings, engines.urls(), secrets.secret_key)
+    key = HomeSecrets.key_for(home, settings)
+    return filled_in(settings, engines.urls(), key, address=address)

@@ -4,9 +4,12 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Self
 
+from pydantic import SecretStr
+
 from undercroft.foundation.crypto import new_secret
 from undercroft.foundation.embedded.errors import HomeUnusable
 from undercroft.foundation.embedded.home import Home
+from undercroft.foundation.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,11 @@ class HomeSecrets:
                 f"{home.secrets_file} cannot be read ({type(error).__name__}): "
                 "restore it from a backup, or start as the user it belongs to."
             ) from error
+
+    @classmethod
+    def key_for(cls, home: Home, settings: Settings) -> SecretStr:
+        """The secret key as it is set; else the home's own, so that nothing unused is made."""
+        return settings.secret_key or SecretStr(cls.of(home).secret_key)
 
     def __repr__(self) -> str:
         return "HomeSecrets(…)"

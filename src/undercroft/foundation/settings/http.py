@@ -30,7 +30,8 @@ LOCAL = "http://localhost:8000"
 class HttpSettings(SettingsGroup):
     base_url: str | None = Field(
         None,
-        description="Public address, used in links we mail. Never taken from a request's headers.",
+        description="Public address, used in links we mail. Never taken from a request's headers. "
+        "Unset: the host and port of `serve`.",
         examples=["https://api.example.com"],
     )
     frontend_url: str | None = Field(
