@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from oidc_provider_mock import run_server_in_thread
 
-from tests.fixtures.actors import Caller, register, unique
+from tests.fixtures.actors import Caller, register, sign_in, unique
 from tests.fixtures.app import make_client, running
 from tests.fixtures.engines import EngineAddresses
 from tests.fixtures.outbox import Outbox
@@ -281,6 +281,30 @@ class TestLinking:
         path = f"{AUTH}/identities/{linked['id']}"
         assert (await other.delete(path)).status_code == 404
         assert (await member.delete(path)).status_code == 204
+
+    @pytest.mark.parametrize("end", ["logout", "logout-all", "change-password"])
+    async def test_begun_by_a_session_that_ended_links_nothing(
+        self, web: httpx.AsyncClient, provider: str, end: str
+    ):
+        """A thief's link must not outlive the session it was begun with."""
+        thief = await register(web)
+        owner = await sign_in(web, thief.identifier) if end == "change-password" else thief
+        begun = await thief.post(f"{AUTH}/identities/acme", json={})
+        trip = Trip(begun.json()["url"], cookie_of(begun))
+        answer = await consent(trip, provider, unique("thief"))
+        body = {"current_password": owner.password, "new_password": "Another-Pass-43"}
+        ended = await owner.post(f"{AUTH}/{end}", json=body if owner is not thief else None)
+        assert ended.is_success, ended.text
+        refused = await come_back(web, answer, trip.cookie)
+        assert (refused.status_code, refused.json()["code"]) == (401, "invalid_token")
+
+    async def test_of_a_deleted_account_opens_nothing(self, web: httpx.AsyncClient, provider: str):
+        subject = unique("gone")
+        made = Caller(web, "", "", (await with_acme(web, provider, subject)).json())
+        gone = await made.post("/api/v1/settings/delete-account?confirm=true")
+        assert gone.status_code == 204
+        refused = await with_acme(web, provider, subject)
+        assert (refused.status_code, refused.json()["code"]) == (403, "account_not_active")
 
     async def test_only_way_in_stays(self, web: httpx.AsyncClient, liar: Forger):
         liar.claims = {"sub": unique("only")}

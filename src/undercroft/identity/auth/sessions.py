@@ -237,6 +237,17 @@ async def delete_expired_sessions(session: AsyncSession, user_id: UUID) -> int:
     return len((await session.execute(statement, {"user_id": user_id})).all())
 
 
+async def get_owner(session: AsyncSession, session_id: UUID) -> UUID:
+    """Whose live session it is, which lives until commit. Raises `InvalidToken`."""
+    statement = select(UserSession.user_id).where(
+        UserSession.id == session_id, UserSession.ended_at.is_(None)
+    )
+    owner: UUID | None = await session.scalar(statement.with_for_update(read=True))
+    if owner is None:
+        raise InvalidToken
+    return owner
+
+
 async def find_session_of_refresh(session: AsyncSession, refresh: str) -> tuple[UUID, UUID] | None:
     """Return (session id, user id) of a refresh token, used or not."""
     statement = (

@@ -14,7 +14,7 @@ from undercroft.foundation.http import CurrentActor, Router, Session
 from undercroft.foundation.problems import Problem
 from undercroft.identity.auth import sessions
 from undercroft.identity.auth.callers import device_of, tokens_read
-from undercroft.identity.auth.errors import AccountNotActive, RegistrationClosed
+from undercroft.identity.auth.errors import AccountNotActive, InvalidToken, RegistrationClosed
 from undercroft.identity.auth.providers import schemas, service
 from undercroft.identity.auth.providers.errors import (
     AccountExists,
@@ -46,6 +46,7 @@ BACK_PROBLEMS = (
     AccountExists,
     AccountNotActive,
     IdentityTaken,
+    InvalidToken,
     RegistrationClosed,
 )
 
@@ -172,7 +173,7 @@ async def link_identity(
     identity: IdentityParts,
 ) -> Response:
     """Begin to link a provider to your account: then send the browser to `url`."""
-    wish = Wish(body.redirect_to, user_id=actor.user_id)
+    wish = Wish(body.redirect_to, session_id=actor.session_id)
     begun = await service.begin(session, identity, provider, wish, now=utc_now())
     return _with_cookie(JSONResponse({"url": begun.url}), begun, identity, provider)
 

@@ -55,14 +55,14 @@ class Begun:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What should happen after the trip: sign in, or link to `user_id`; then go to `redirect_to`.
+    """What should happen after the trip: sign in, or link for a session; then go to `redirect_to`.
 
     `challenge` is the application's own PKCE challenge for the exchange.
     """
 
     redirect_to: str | None = None
     challenge: str | None = None
-    user_id: UUID | None = None
+    session_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ async def begin(
         "verifier": trip.verifier,
         "redirect_to": wish.redirect_to,
         "challenge": wish.challenge,
-        "user_id": str(wish.user_id) if wish.user_id else None,
+        "session_id": str(wish.session_id) if wish.session_id else None,
     }
     flow = ProviderFlow(
         state_hash=sha256(trip.state),
@@ -130,11 +130,11 @@ async def take_flow(
     if sealed is None:
         raise FlowInvalid
     kept = orjson.loads(identity.keyring.open(SEAL, sealed))
-    user_id = UUID(kept["user_id"]) if kept["user_id"] else None
+    session_id = UUID(kept["session_id"]) if kept["session_id"] else None
     return Back(
         provider=provider_name,
         trip=Trip(state, kept["nonce"], kept["verifier"]),
-        wish=Wish(kept["redirect_to"], kept["challenge"], user_id),
+        wish=Wish(kept["redirect_to"], kept["challenge"], session_id),
     )
 
 
@@ -154,8 +154,10 @@ async def settle(
     """
     profile = await ask_provider(identity, back, code, issuer)
     async with session.begin_nested():
-        if back.wish.user_id:
-            await link_identity(session, back.wish.user_id, back.provider, profile, now=now)
+        if back.wish.session_id:
+            # Who was signed out meanwhile, or whose password was changed, links nothing any more.
+            user_id = await sessions.get_owner(session, back.wish.session_id)
+            await link_identity(session, user_id, back.provider, profile, now=now)
             return None
         return await find_or_make_user(session, identity, back.provider, profile, now=now)
 
@@ -252,7 +254,7 @@ async def exchange(
         grant = (await own.execute(statement)).one_or_none()
     if grant is None or not same_secret(challenge_of(verifier), grant.challenge):
         raise GrantInvalid
-    user = await queries.get_user(session, grant.user_id)
+    user = await session.get_one(User, grant.user_id)
     if not UserStatus(user.status).may_sign_in:
         raise AccountNotActive(user.status)
     return await sessions.start_session(
@@ -306,7 +308,7 @@ async def _find_linked(
         .returning(LinkedIdentity.user_id)
     )
     user_id: UUID | None = await session.scalar(statement)
-    return await queries.get_user(session, user_id) if user_id else None
+    return await session.get(User, user_id) if user_id else None
 
 
 async def _find_by_address(session: AsyncSession, profile: Profile) -> User | None:
@@ -351,7 +353,7 @@ def _check_redirect(identity: Identity, wish: Wish) -> None:
     allowed = wish.redirect_to in identity.settings.redirect_urls or _same_origin(
         wish.redirect_to, identity.link_base
     )
-    if not allowed or (wish.user_id is None and not wish.challenge):
+    if not allowed or (wish.session_id is None and not wish.challenge):
         raise RedirectRefused
 
 
