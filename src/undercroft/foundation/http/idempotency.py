@@ -61,7 +61,9 @@ def _scope(request: Request) -> bytes:
         raise IdempotencyKeyInvalid(longest=LONGEST_KEY)
     actor = request.state.actor
     caller = actor.name
-    if not actor.is_signed_in:
+    if actor.half:
+        caller = f"half {actor.half.session_id}"
+    elif not actor.is_signed_in:
         caller = f"address {request.client.host if request.client else None}"
     line = f"{caller}\n{request.method}\n{request.url.path}\n{request.url.query}\n{key}"
     return hashlib.sha256(line.encode()).digest()
