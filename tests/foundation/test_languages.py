@@ -131,7 +131,7 @@ class TestNegotiate:
 
 class TestTranslateProblem:
     def test_fills_in_the_members(self):
-        title, detail, _ = translate_problem(TooManyRequests(30), "de")
+        title, detail, _ = translate_problem(TooManyRequests(30, limit=10), "de")
         assert title == "Zu viele Anfragen"
         assert detail == "Versuchen Sie es in 30 Sekunden erneut."
 

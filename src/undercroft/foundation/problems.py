@@ -95,11 +95,15 @@ class TooManyRequests(Problem):
     title = "Too many requests"
     detail = "Try again in {retry_after} seconds."
 
-    def __init__(
-        self, retry_after: int, *, headers: Mapping[str, str] | None = None, **members: Any
-    ) -> None:
-        wait = {"Retry-After": str(retry_after)}
-        super().__init__(headers=wait | dict(headers or {}), retry_after=retry_after, **members)
+    def __init__(self, retry_after: int, *, limit: int, **members: Any) -> None:
+        """`limit` is how many were allowed."""
+        headers = {
+            "Retry-After": str(retry_after),
+            "RateLimit-Limit": str(limit),
+            "RateLimit-Remaining": "0",
+            "RateLimit-Reset": str(retry_after),
+        }
+        super().__init__(headers=headers, retry_after=retry_after, **members)
 
 
 class Unavailable(Problem):

@@ -66,12 +66,7 @@ class RateLimiter:
             wait = max(1, math.ceil(stats.reset_time - time.time()))
         except self._cache.ERRORS:
             wait = item.get_expiry()
-        headers = {
-            "RateLimit-Limit": str(item.amount),
-            "RateLimit-Remaining": "0",
-            "RateLimit-Reset": str(wait),
-        }
-        raise TooManyRequests(wait, headers=headers)
+        raise TooManyRequests(wait, limit=item.amount)
 
     def _item(self, line: str) -> RateLimitItem | None:
         if line not in self._items:

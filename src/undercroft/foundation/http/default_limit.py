@@ -2,6 +2,7 @@
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from undercroft.foundation.addresses import home_of
 from undercroft.foundation.cache import RateLimiter
 
 
@@ -24,5 +25,5 @@ class DefaultLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not scope["path"].startswith(self._exempt):
             client = scope.get("client")
-            await self._limiter.hit(self._line, client[0] if client else "unknown")
+            await self._limiter.hit(self._line, home_of(client[0]) if client else "unknown")
         await self._app(scope, receive, send)

@@ -16,6 +16,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import ANONYMOUS, AccessRule, Actor, Public
+from undercroft.foundation.addresses import home_of
 from undercroft.foundation.context import current_request
 from undercroft.foundation.http import idempotency
 from undercroft.foundation.http.dependencies import Foundation
@@ -73,7 +74,7 @@ class Door(APIRoute):
             if context:
                 context.route = self._template(request, parts.settings.prefix)
             if guard.rate:
-                await parts.limiter.hit(guard.rate, client_address(request))
+                await parts.limiter.hit(guard.rate, home_of(client_address(request)))
             request.state.actor = await _authenticate(request, parts, guard.access)
             if context:
                 context.actor = request.state.actor

@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from undercroft.foundation.addresses import home_of
 from undercroft.foundation.crypto import sha256
 from undercroft.foundation.jobs import publish
 from undercroft.foundation.settings import AuthSettings
@@ -24,16 +25,20 @@ LONGEST_PAUSE = timedelta(hours=24)
 MEMORY = timedelta(hours=24)
 
 
-def lock_key(identifier: str, address: str | None) -> bytes:
-    return sha256(f"{identifier.casefold()}\n{address}")
+def lock_key(name: str, address: str | None) -> bytes:
+    """`name` has one spelling; of IPv6 the whole /64 counts as one address."""
+    return sha256(f"{name}\n{home_of(address) if address else None}")
 
 
-async def check_not_locked(session: AsyncSession, key: bytes, now: datetime) -> None:
+async def check_not_locked(
+    session: AsyncSession, key: bytes, settings: AuthSettings, now: datetime
+) -> None:
     """Raise `SignInLocked` while the pause lasts."""
     statement = text("SELECT locked_until FROM auth.sign_in_failures WHERE key = :key")
     until: datetime | None = await session.scalar(statement, {"key": key})
     if until and until > now:
-        raise SignInLocked(math.ceil((until - now).total_seconds()))
+        wait = math.ceil((until - now).total_seconds())
+        raise SignInLocked(wait, limit=settings.lockout_failures)
 
 
 async def count_failure(

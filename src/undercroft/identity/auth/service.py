@@ -73,8 +73,11 @@ async def sign_in(
     Raises `InvalidCredentials` alike for an unknown identifier and a wrong password, `SignInLocked`
     after too many of them, `AccountNotActive` only to who knows the password.
     """
-    key = lockout.lock_key(text, device.address)
-    user = await _find_user(identity, text, key, now)
+    identifier = _read_identifier(text)
+    # However it is spelt: spaces, letter case and brackets must not win fresh tries.
+    name = f"{identifier.kind} {identifier.value}" if identifier else text.strip().casefold()
+    key = lockout.lock_key(name, device.address)
+    user = await _find_user(identity, identifier, key, now)
     # No transaction is open here: hashing waits its turn, and a connection must not wait with it.
     right, better = await identity.passwords.verify(password, user.password_hash if user else None)
     if user is None or not right:
@@ -122,7 +125,7 @@ async def check_own_password(
     assert actor.user_id
     key = lockout.lock_key(f"password of {actor.user_id}", None)
     async with identity.database.unit_of_work() as own:
-        await lockout.check_not_locked(own, key, now)
+        await lockout.check_not_locked(own, key, identity.settings, now)
         user = await queries.get_user(own, actor.user_id)
         hashed = await queries.get_password_hash(own, actor.user_id)
     right, _ = await identity.passwords.verify(password, hashed)
@@ -186,14 +189,19 @@ async def log_out(
     return await sessions.end_session(session, session_id, user_id=user_id, reason="logout")
 
 
-async def _find_user(identity: Identity, text: str, key: bytes, now: datetime) -> User | None:
+def _read_identifier(text: str) -> Identifier | None:
+    try:
+        return parse_identifier(text)
+    except IdentifierInvalid:
+        return None
+
+
+async def _find_user(
+    identity: Identity, identifier: Identifier | None, key: bytes, now: datetime
+) -> User | None:
     async with identity.database.unit_of_work() as session:
-        await lockout.check_not_locked(session, key, now)
-        try:
-            identifier = parse_identifier(text)
-        except IdentifierInvalid:
-            return None
-        return await queries.find_user_by_identifier(session, identifier)
+        await lockout.check_not_locked(session, key, identity.settings, now)
+        return identifier and await queries.find_user_by_identifier(session, identifier)
 
 
 def account_words(user: User) -> list[str]:

@@ -199,8 +199,9 @@ async def _check_hourly_limit(
     )
     statement = select(func.count(), func.min(OneTimeSecret.created_at)).where(*mine)
     count, oldest = (await session.execute(statement)).one()
-    if count >= identity.settings.codes_per_hour:
-        raise TooManyCodes(max(1, int((oldest + HOUR - now).total_seconds())))
+    limit = identity.settings.codes_per_hour
+    if count >= limit:
+        raise TooManyCodes(max(1, int((oldest + HOUR - now).total_seconds())), limit=limit)
 
 
 def _fits(identity: Identity, row: OneTimeSecret, code: str) -> bool:

@@ -173,7 +173,7 @@ async def show_code(
         # One at a time for an account, so that a crowd of guesses cannot outrun the count.
         lock = text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 1))")
         await own.execute(lock, {"key": key.hex()})
-        await lockout.check_not_locked(own, key, now)
+        await lockout.check_not_locked(own, key, identity.settings, now)
         method = await _match(own, identity, me.user_id, code, now)
         if method:
             await lockout.forget_failures(own, key)
