@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.fixtures.actors import Caller, unique
+from tests.fixtures.actors import Caller, sign_in, unique
+from tests.fixtures.lists import check_orders, ids_of
 
 API = "/api/v1"
 
@@ -21,15 +22,17 @@ class TestOrder:
 
     @pytest.mark.parametrize(("path", "names"), LISTS)
     async def test_is_the_same_forwards_and_backwards(
-        self, admin: Caller, member: Caller, path: str, names: tuple[str, ...]
+        self, admin: Caller, path: str, names: tuple[str, ...]
     ):
-        assert member.id
         await self._three(admin, path)
-        for name in names:
-            up = await self._ids(admin, f"{path}?sort={name}")
-            down = await self._ids(admin, f"{path}?sort=-{name}")
-            assert len(up) == len(set(up)) >= 3
-            assert up == down[::-1]
+        params = {"all": True} if path == "/organizations" else {}
+        await check_orders(admin, API + path, names, **params)
+
+    async def test_of_sessions(self, member: Caller):
+        for _ in range(2):
+            await sign_in(member.client, member.identifier)
+        names = ("last_used_at", "created_at", "expires_at")
+        await check_orders(member, f"{API}/sessions", names)
 
     async def test_refuses_other_columns_and_cursors_of_another_order(self, admin: Caller):
         for name in ("password_hash", "email,id", "--email", "-"):
@@ -51,13 +54,25 @@ class TestOrder:
             if body:
                 assert (await admin.post(f"{API}{path}", json=body)).status_code == 201
 
-    async def _ids(self, admin: Caller, path: str) -> list[str]:
-        every = "&all=true" if path.startswith("/organizations") else ""
-        ids: list[str] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = f"&limit=25&cursor={cursor}" if cursor else "&limit=25"
-            answer = (await admin.get(f"{API}{path}{every}{page}")).json()
-            ids += [each["id"] for each in answer["items"]]
-            cursor = answer["next_cursor"]
-        return ids
+
+class TestSearch:
+    async def test_finds_api_keys_by_name_or_start(self, admin: Caller):
+        path = f"{API}/api-keys"
+        made = [
+            (await admin.post(path, json={"name": unique(word), "permissions": []})).json()
+            for word in ("Nightly 100%", "Weekly")
+        ]
+        name = made[0]["name"]
+        assert await ids_of(admin, path, search=name.upper()) == [made[0]["id"]]
+        assert await ids_of(admin, path, search=made[1]["prefix"]) == [made[1]["id"]]
+        assert await ids_of(admin, path, search=name.replace("100%", "1_0%")) == []
+        assert await ids_of(admin, path, search=made[0]["key"]) == []
+
+    async def test_finds_invitations_by_address(self, member: Caller):
+        made = await member.post(f"{API}/organizations", json={"name": "Engines"})
+        path = f"{API}/organizations/{made.json()['id']}/invitations"
+        for name in ("ada", "grace"):
+            sent = await member.post(path, json={"email": f"{name}@example.com"})
+            assert sent.status_code == 201, sent.text
+        assert len(await ids_of(member, path)) == 2
+        assert len(await ids_of(member, path, search="ADA@")) == 1

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.fixtures.actors import Caller, make_group, promoted, register, sign_in, unique
 from tests.fixtures.app import PASSWORD, make_client, running
+from tests.fixtures.lists import check_orders, ids_of
 from tests.fixtures.query_counter import QueryCounter
 from undercroft.app import Application, create_app
 from undercroft.foundation.settings import Settings
@@ -261,6 +262,19 @@ class TestReading:
         assert found["id"] not in {one["id"] for one in earlier}
         assert await entries(admin, user_id=member.id, since=found["created_at"])
         assert not await entries(admin, address="2001:db8::77")
+
+    async def test_order_and_search(self, admin: Caller, member: Caller):
+        body = {"level": "debug", "message": "Tuned 100% of the Engine", "action": "engine.tuned"}
+        added = await admin.post(LOG, json=body)
+        assert added.status_code == 201, added.text
+        for theme in ("dark", "light"):
+            await member.post(f"{API}/settings/update-theme", json={"theme": theme})
+        names = ("created_at", "level", "action", "module")
+        await check_orders(admin, LOG, names, user_id=member.id)
+        by_me = {"user_id": admin.id}
+        assert added.json()["id"] in await ids_of(admin, LOG, search="100% of the eng", **by_me)
+        assert added.json()["id"] in await ids_of(admin, LOG, search="ENGINE.tuned", **by_me)
+        assert await ids_of(admin, LOG, search="100_ of the eng", **by_me) == []
 
     async def test_pages_without_repeats(self, admin: Caller, member: Caller):
         for theme in ("dark", "light", "dark"):

@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from tests.fixtures.actors import Caller, make_group, promoted
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
+from tests.fixtures.lists import check_orders, ids_of
 from tests.fixtures.targets import Reply, answer, target
 from tests.webhooks.conftest import HASTE, Office, an_office, office_settings
 from undercroft.foundation.settings import JobSettings, Settings, UploadSettings
@@ -234,6 +235,16 @@ class TestForms:
 
 
 class TestOwners:
+    async def test_sort_and_search_theirs(self, place: Office):
+        person = await place.person()
+        for side, name in ((10, "100%.png"), (20, "Cat.png"), (30, "dog.png")):
+            made = await person.post(MEDIA, **form(picture(side), name))
+            assert made.status_code == 201, made.text
+        await check_orders(person, MEDIA, ("created_at", "name", "size_bytes"))
+        assert len(await ids_of(person, MEDIA, search="CAT")) == 1
+        assert len(await ids_of(person, MEDIA, search="0%")) == 1
+        assert await ids_of(person, MEDIA, search="100_") == []
+
     async def test_others_see_and_remove_nothing(self, place: Office):
         owner, other = await place.person(), await place.person("other")
         made = await uploaded(owner)

@@ -9,6 +9,7 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from tests.fixtures.actors import Caller, unique
+from tests.fixtures.lists import check_orders, ids_of
 from tests.fixtures.targets import Heard, Reply, Target, answer, target
 from tests.webhooks.conftest import API, Office
 
@@ -126,6 +127,16 @@ class TestManaging:
     async def test_what_makes_no_sense_is_refused(self, office: Office, wrong: dict[str, Any]):
         refused = await office.admin.post(API, json=CREATE | wrong)
         assert refused.status_code == 422, refused.text
+
+    async def test_lists_are_sorted_and_searched(self, office: Office):
+        hooks = [await office.webhook("https://hooks.example.com/in") for _ in range(3)]
+        await check_orders(office.admin, API, ("created_at", "name", "url"))
+        found = await ids_of(office.admin, API, search=hooks[1]["name"].upper())
+        assert found == [hooks[1]["id"]]
+        path = f"{API}/{hooks[0]['id']}/deliveries"
+        for _ in range(3):
+            assert (await office.admin.post(f"{API}/{hooks[0]['id']}/ping")).status_code == 202
+        await check_orders(office.admin, path, ("created_at", "event_type"))
 
     async def test_the_events_are_listed_with_their_fields(self, office: Office):
         listed = (await office.admin.get(f"{API}/events")).json()["items"]

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
-from undercroft.foundation.db import PageRequest, paginate
+from undercroft.foundation.db import PageRequest, Sorts, containing, paginate
 from undercroft.identity.organizations.models import Organization
 from undercroft.webhooks.errors import DeliveryNotFound, WebhookNotFound
 from undercroft.webhooks.models import Attempt, Delivery, DeliveryState, Event, Webhook
@@ -22,9 +22,16 @@ def visible(actor: Actor) -> ColumnElement[bool]:
     return Webhook.organization_id == actor.organization_id
 
 
-async def list_webhooks(session: AsyncSession, page: PageRequest, *, actor: Actor) -> Paged:
+async def list_webhooks(
+    session: AsyncSession, page: PageRequest, *, search: str | None, actor: Actor
+) -> Paged:
+    """Newest first. `search` is a part of name or address."""
     statement = select(Webhook).where(visible(actor))
-    return await paginate(session, statement, page, keys=(Webhook.created_at, Webhook.id))
+    if search:
+        statement = statement.where(containing(search, Webhook.name, Webhook.url))
+    keys = (Webhook.created_at, Webhook.id)
+    sorts: Sorts = {"created_at": Webhook.created_at, "name": Webhook.name, "url": Webhook.url}
+    return await paginate(session, statement, page, keys=keys, sorts=sorts)
 
 
 async def get_webhook(
@@ -95,7 +102,14 @@ async def list_deliveries(
         statement = statement.where(Delivery.state == state)
     if event_type:
         statement = statement.where(Delivery.event_type == event_type)
-    return await paginate(session, statement, page, keys=(Delivery.created_at, Delivery.id))
+    keys = (Delivery.created_at, Delivery.id)
+    sorts: Sorts = {
+        "created_at": Delivery.created_at,
+        "event_type": Delivery.event_type,
+        "state": Delivery.state,
+        "attempts": Delivery.attempts,
+    }
+    return await paginate(session, statement, page, keys=keys, sorts=sorts)
 
 
 async def get_delivery(

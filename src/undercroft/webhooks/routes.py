@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import Query
 
 from undercroft.foundation.access import Needs, Permission
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import CurrentActor, Router, Session, searched_by, sorted_by
 from undercroft.webhooks import queries, schemas, service
 from undercroft.webhooks.access import (
     DeliveryToChange,
@@ -44,10 +44,13 @@ router = Router("/webhooks", tag="webhooks")
 
 @router.get("", access=MANAGE)
 async def list_webhooks(
-    session: Session, page: PageQuery, actor: CurrentActor
+    session: Session,
+    page: Annotated[PageRequest, sorted_by("created_at", "name", "url")],
+    actor: CurrentActor,
+    search: Annotated[str | None, searched_by("Part of name or address.")] = None,
 ) -> Page[schemas.WebhookRead]:
     """All webhooks, newest first; an organization's key sees those of its organization."""
-    found, cursor, total = await queries.list_webhooks(session, page, actor=actor)
+    found, cursor, total = await queries.list_webhooks(session, page, search=search, actor=actor)
     items = [schemas.WebhookRead.model_validate(webhook) for webhook in found]
     return Page[schemas.WebhookRead](items=items, next_cursor=cursor, total=total)
 
@@ -170,7 +173,7 @@ async def replay_webhook(
 async def list_webhook_deliveries(
     webhook: WebhookToRead,
     session: Session,
-    page: PageQuery,
+    page: Annotated[PageRequest, sorted_by("created_at", "event_type", "state", "attempts")],
     state: Annotated[schemas.State | None, Query()] = None,
     event_type: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Page[schemas.DeliveryRead]:

@@ -3,7 +3,7 @@
 from undercroft.foundation.db.base import Base, Id, Timestamps, UtcDateTime
 from undercroft.foundation.db.database import Database, connect_options
 from undercroft.foundation.db.listener import Listener, notify
-from undercroft.foundation.db.paging import Page, PageRequest, Sorts, paginate
+from undercroft.foundation.db.paging import Page, PageRequest, Sorts, containing, paginate
 
 __all__ = [
     "Base",
@@ -16,6 +16,7 @@ __all__ = [
     "Timestamps",
     "UtcDateTime",
     "connect_options",
+    "containing",
     "notify",
     "paginate",
 ]

@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Select, func, null, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, null, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
@@ -75,6 +75,11 @@ async def paginate(
     if found:
         return rows, cursor, found[0][-len(keys) - 1]
     return rows, cursor, await session.scalar(counted) if page.count else None
+
+
+def containing(part: str, *columns: Any) -> ColumnElement[bool]:
+    """Rows with `part` somewhere in one of the columns, whatever its letter case."""
+    return or_(*(column.icontains(part, autoescape=True) for column in columns))
 
 
 def _encode(sort: str, values: Sequence[Any]) -> str:

@@ -1,7 +1,7 @@
 """HTTP for both planes: doors, problems, headers, limits. No domain words."""
 
 from undercroft.foundation.http.dependencies import CurrentActor, Foundation, Parts, Session
-from undercroft.foundation.http.paging import Counted, PageQuery, sorted_by
+from undercroft.foundation.http.paging import Counted, PageQuery, searched_by, sorted_by
 from undercroft.foundation.http.router import Router
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "Parts",
     "Router",
     "Session",
+    "searched_by",
     "sorted_by",
 ]

@@ -40,4 +40,9 @@ def sorted_by(*names: str) -> Any:
     return Depends(request)
 
 
+def searched_by(where: str) -> Any:
+    """A `search` that says what it looks at: "Part of the name."."""
+    return Query(max_length=100, description=where)
+
+
 PageQuery = Annotated[PageRequest, Depends(_page_request)]

@@ -3,10 +3,10 @@
 from collections.abc import Collection, Iterable
 from uuid import UUID
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.foundation.db import PageRequest, Sorts, paginate
+from undercroft.foundation.db import PageRequest, Sorts, containing, paginate
 from undercroft.identity.access.catalogue import EARLIER
 from undercroft.identity.access.errors import (
     GroupNotFound,
@@ -35,9 +35,7 @@ async def list_permissions(
         statement = statement.where(PermissionRecord.category == category)
     if search:
         fields = (PermissionRecord.codename, PermissionRecord.name)
-        statement = statement.where(
-            or_(*(field.icontains(search, autoescape=True) for field in fields))
-        )
+        statement = statement.where(containing(search, *fields))
     keys = (PermissionRecord.category, PermissionRecord.codename)
     sorts = _sorts(PermissionRecord)
     return await paginate(session, statement, page, keys=keys, descending=False, sorts=sorts)
@@ -81,10 +79,7 @@ async def list_groups(
     if is_active is not None:
         statement = statement.where(Group.is_active == is_active)
     if search:
-        fields = (Group.codename, Group.name)
-        statement = statement.where(
-            or_(*(field.icontains(search, autoescape=True) for field in fields))
-        )
+        statement = statement.where(containing(search, Group.codename, Group.name))
     keys = (Group.codename,)
     return await paginate(
         session, statement, page, keys=keys, descending=False, sorts=_sorts(Group)

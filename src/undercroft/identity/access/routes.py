@@ -7,7 +7,7 @@ from fastapi import Query
 
 from undercroft.foundation.access import Needs, Permission, SignedIn
 from undercroft.foundation.db import Page, PageRequest
-from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
+from undercroft.foundation.http import CurrentActor, Router, Session, searched_by, sorted_by
 from undercroft.identity.access import queries, schemas, service
 from undercroft.identity.access.access import (
     GroupToChange,
@@ -54,9 +54,7 @@ access_router = Router("/access", tag="identity")
 async def list_permissions(
     session: Session,
     page: Annotated[PageRequest, sorted_by("codename", "name", "created_at")],
-    search: Annotated[
-        str | None, Query(max_length=100, description="Part of codename or name.")
-    ] = None,
+    search: Annotated[str | None, searched_by("Part of codename or name.")] = None,
     category: Annotated[str | None, Query(max_length=50)] = None,
 ) -> Page[schemas.PermissionRead]:
     """Every permission that can be given, by category and codename."""
@@ -121,9 +119,7 @@ async def list_groups(
     session: Session,
     page: Annotated[PageRequest, sorted_by("codename", "name", "created_at")],
     is_active: bool | None = None,
-    search: Annotated[
-        str | None, Query(max_length=100, description="Part of codename or name.")
-    ] = None,
+    search: Annotated[str | None, searched_by("Part of codename or name.")] = None,
 ) -> Page[schemas.GroupRead]:
     """Groups by codename, each with its permissions."""
     groups, cursor, total = await queries.list_groups(

@@ -1,6 +1,6 @@
 """`/auth`, `/sessions` and the published keys."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Request
@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from undercroft.foundation.access import Needs, Permission, Public, SignedIn, StepUpRequired
 from undercroft.foundation.clock import utc_now
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
 from undercroft.foundation.problems import UnsupportedMediaType
 from undercroft.identity.auth import lockout, schemas, service, sessions
 from undercroft.identity.auth.callers import AcceptLanguage, device_of, tokens_read
@@ -42,6 +42,8 @@ PERMISSIONS = (
 
 router = Router("/auth", tag="identity")
 users_router = Router("/users", tag="identity")
+SessionPage = Annotated[PageRequest, sorted_by("last_used_at", "created_at", "expires_at")]
+
 session_router = Router("/sessions", tag="identity")
 well_known = Router("/.well-known", tag="identity")
 
@@ -200,7 +202,7 @@ async def logout_all(session: Session, actor: CurrentActor) -> schemas.Ended:
 
 @session_router.get("", access=SignedIn())
 async def list_sessions(
-    session: Session, page: PageQuery, actor: CurrentActor
+    session: Session, page: SessionPage, actor: CurrentActor
 ) -> Page[schemas.SessionRead]:
     """Where you are signed in, newest use first."""
     assert actor.user_id
@@ -225,7 +227,7 @@ async def end_session(session_id: UUID, session: Session, actor: CurrentActor) -
 
 @users_router.get("/{user_id}/sessions", access=Needs("sessions:read"), problems=(UserNotFound,))
 async def list_sessions_of_user(
-    user_id: UUID, session: Session, page: PageQuery
+    user_id: UUID, session: Session, page: SessionPage
 ) -> Page[schemas.SessionRead]:
     """Where somebody is signed in, newest use first."""
     await get_user(session, user_id)
@@ -233,7 +235,7 @@ async def list_sessions_of_user(
 
 
 async def _sessions(
-    session: Session, user_id: UUID, page: PageQuery, *, current: UUID | None = None
+    session: Session, user_id: UUID, page: SessionPage, *, current: UUID | None = None
 ) -> Page[schemas.SessionRead]:
     rows, cursor, total = await sessions.list_sessions(session, user_id, page)
     read = [schemas.SessionRead.model_validate(row) for row in rows]

@@ -201,7 +201,9 @@ async def _find_user(
 ) -> User | None:
     async with identity.database.unit_of_work() as session:
         await lockout.check_not_locked(session, key, identity.settings, now)
-        return identifier and await queries.find_user_by_identifier(session, identifier)
+        if identifier is None:
+            return None
+        return await queries.find_user_by_identifier(session, identifier)
 
 
 def account_words(user: User) -> list[str]:

@@ -16,7 +16,7 @@ from sqlalchemy import delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.crypto import new_secret, sha256
-from undercroft.foundation.db import PageRequest, paginate
+from undercroft.foundation.db import PageRequest, Sorts, paginate
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
 from undercroft.identity.auth.devices import Device
@@ -219,7 +219,12 @@ async def list_sessions(
         UserSession.expires_at > text("now()"),
     )
     keys = (UserSession.last_used_at, UserSession.id)
-    return await paginate(session, statement, page, keys=keys)
+    sorts: Sorts = {
+        "last_used_at": UserSession.last_used_at,
+        "created_at": UserSession.created_at,
+        "expires_at": UserSession.expires_at,
+    }
+    return await paginate(session, statement, page, keys=keys, sorts=sorts)
 
 
 async def end_own_session(session: AsyncSession, user_id: UUID, session_id: UUID) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
-from undercroft.foundation.db import PageRequest, Sorts, paginate
+from undercroft.foundation.db import PageRequest, Sorts, containing, paginate
 from undercroft.identity.access.models import Group
 from undercroft.identity.features.errors import FeatureNotFound, UnknownFeatures
 from undercroft.identity.features.models import (
@@ -41,7 +41,7 @@ async def list_features(
     """By name. `search` is a part of it."""
     statement = select(Feature)
     if search:
-        statement = statement.where(Feature.name.icontains(search, autoescape=True))
+        statement = statement.where(containing(search, Feature.name))
     keys = (Feature.name,)
     sorts: Sorts = {"name": Feature.name, "created_at": Feature.created_at}
     return await paginate(session, statement, page, keys=keys, descending=False, sorts=sorts)

@@ -3,11 +3,11 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Query
+from fastapi import Depends
 
 from undercroft.foundation.access import Authenticated, Needs, Permission, Public
 from undercroft.foundation.db import Page, PageRequest
-from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
+from undercroft.foundation.http import CurrentActor, Router, Session, searched_by, sorted_by
 from undercroft.identity.features import queries, schemas, service
 from undercroft.identity.features.errors import (
     FeatureNotFound,
@@ -60,7 +60,7 @@ async def list_my_features(session: Session, actor: CurrentActor) -> schemas.Fea
 async def list_features(
     session: Session,
     page: Annotated[PageRequest, sorted_by("name", "created_at")],
-    search: Annotated[str | None, Query(max_length=100, description="Part of the name.")] = None,
+    search: Annotated[str | None, searched_by("Part of the name.")] = None,
 ) -> Page[schemas.FeatureRead]:
     """Every feature, by name."""
     found, cursor, total = await queries.list_features(session, page, search=search)

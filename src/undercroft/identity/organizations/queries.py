@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
 from undercroft.foundation.access import Actor
-from undercroft.foundation.db import PageRequest, Sorts, paginate
+from undercroft.foundation.db import PageRequest, Sorts, containing, paginate
 from undercroft.identity.access.models import ApiKey
 from undercroft.identity.organizations.errors import MemberNotFound, OrganizationNotFound
 from undercroft.identity.organizations.models import (
@@ -88,10 +88,7 @@ async def list_organizations(
     if search:
         # A plan made for any text would read every organization where few match.
         await session.execute(FOR_THIS_TEXT)
-        fields = (Organization.name, Organization.slug)
-        statement = statement.where(
-            or_(*(field.icontains(search, autoescape=True) for field in fields))
-        )
+        statement = statement.where(containing(search, Organization.name, Organization.slug))
     keys = (Organization.created_at, Organization.id)
     sorts: Sorts = {
         "created_at": Organization.created_at,
@@ -184,12 +181,14 @@ async def solely_owned(session: AsyncSession, user_id: UUID) -> list[str]:
 
 
 async def list_invitations(
-    session: AsyncSession, organization_id: UUID, page: PageRequest
+    session: AsyncSession, organization_id: UUID, page: PageRequest, *, search: str | None
 ) -> tuple[list[Invitation], str | None, int | None]:
-    """Those that can still be accepted, newest first."""
+    """Those that can still be accepted, newest first. `search` is a part of the address."""
     statement = select(Invitation).where(
         Invitation.organization_id == organization_id, *_open_invitation()
     )
+    if search:
+        statement = statement.where(containing(search, Invitation.email))
     keys = (Invitation.created_at, Invitation.id)
     sorts: Sorts = {
         "created_at": Invitation.created_at,

@@ -8,7 +8,7 @@ from fastapi import Depends, Path, Query
 
 from undercroft.foundation.access import Authenticated, Permission, SignedIn, UsersOnly
 from undercroft.foundation.db import Page, PageRequest
-from undercroft.foundation.http import CurrentActor, Parts, Router, Session, sorted_by
+from undercroft.foundation.http import CurrentActor, Parts, Router, Session, searched_by, sorted_by
 from undercroft.foundation.problems import MissingPermission
 from undercroft.foundation.settings import Environment
 from undercroft.identity.organizations import errors, invitations, queries, schemas, service
@@ -48,9 +48,7 @@ class Which:
 
 
 async def _which(
-    search: Annotated[
-        str | None, Query(max_length=100, description="Part of name or slug.")
-    ] = None,
+    search: Annotated[str | None, searched_by("Part of name or slug.")] = None,
     is_active: bool | None = None,
     every: Annotated[
         bool, Query(alias="all", description="Not only yours. Needs organizations:manage.")
@@ -148,9 +146,7 @@ async def list_members(
     session: Session,
     page: Annotated[PageRequest, sorted_by("joined_at")],
     role: OrganizationRole | None = None,
-    search: Annotated[
-        str | None, Query(max_length=100, description="Start of a name or username.")
-    ] = None,
+    search: Annotated[str | None, searched_by("Start of a name or username.")] = None,
 ) -> Page[schemas.MemberRead]:
     """Who belongs to the organization, in the order of joining. Guests see nobody."""
     found, cursor, total = await queries.list_members(
@@ -236,9 +232,12 @@ async def list_invitations(
     standing: OrganizationToRun,
     session: Session,
     page: Annotated[PageRequest, sorted_by("created_at", "expires_at", "email")],
+    search: Annotated[str | None, searched_by("Part of the address.")] = None,
 ) -> Page[schemas.InvitationRead]:
     """Invitations that can still be accepted, newest first."""
-    found, cursor, total = await queries.list_invitations(session, standing.organization.id, page)
+    found, cursor, total = await queries.list_invitations(
+        session, standing.organization.id, page, search=search
+    )
     items = [schemas.InvitationRead.model_validate(invitation) for invitation in found]
     return Page[schemas.InvitationRead](items=items, next_cursor=cursor, total=total)
 

@@ -3,12 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
-
 from undercroft.foundation.access import Needs, Permission, SignedIn, StepUpRequired
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db import Page, PageRequest
-from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
+from undercroft.foundation.http import CurrentActor, Router, Session, searched_by, sorted_by
 from undercroft.foundation.problems import MissingPermission
 from undercroft.identity.auth.errors import PasswordRefused, SignInLocked, WrongPassword
 from undercroft.identity.auth.service import change_password, reset_password
@@ -106,9 +104,7 @@ async def list_users(
     page: Annotated[
         PageRequest, sorted_by("created_at", "updated_at", "email", "username", "last_sign_in_at")
     ],
-    search: Annotated[
-        str | None, Query(max_length=100, description="Start of an identifier or a name.")
-    ] = None,
+    search: Annotated[str | None, searched_by("Start of an identifier or a name.")] = None,
     status: UserStatus | None = None,
 ) -> Page[UserRead]:
     """All accounts, newest first; deleted ones only with `status=deleted`."""

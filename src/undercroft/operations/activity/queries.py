@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.foundation.db import PageRequest, paginate
+from undercroft.foundation.db import PageRequest, Sorts, containing, paginate
 from undercroft.operations.activity.entries import time_of
 from undercroft.operations.activity.errors import ActivityNotFound, WindowEmpty, WindowTooWide
 from undercroft.operations.activity.models import UNSEALED, ActorType, Entry, Level
@@ -20,7 +20,12 @@ USUAL = timedelta(days=30)
 OLDEST = timedelta(days=36_500)
 MOST_FREQUENT = 10
 
-
+SORTS: Sorts = {
+    "created_at": Entry.created_at,
+    "level": Entry.level,
+    "action": Entry.action,
+    "module": Entry.module,
+}
 COMPARED = (
     "level",
     "action",
@@ -47,10 +52,14 @@ class ActivityFilter:
     address: str | None = None
     api_key_id: UUID | None = None
     actor_type: ActorType | None = None
+    # A part of the message, the action or what it is about.
+    search: str | None = None
 
     @property
     def conditions(self) -> list[ColumnElement[bool]]:
         found = [Entry.created_at >= self.since, Entry.created_at < self.until]
+        if self.search:
+            found.append(containing(self.search, Entry.message, Entry.action, Entry.target_id))
         for name in COMPARED:
             value = getattr(self, name)
             if value is not None:
@@ -81,7 +90,7 @@ async def list_entries(
 ) -> tuple[list[Entry], str | None, int | None]:
     """Newest first."""
     keys = (Entry.created_at, Entry.id)
-    return await paginate(session, _matching(wanted), page, keys=keys)
+    return await paginate(session, _matching(wanted), page, keys=keys, sorts=SORTS)
 
 
 async def next_entries(

@@ -9,8 +9,15 @@ from fastapi.responses import StreamingResponse
 
 from undercroft.foundation.access import Needs, Permission
 from undercroft.foundation.clock import utc_now
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, PageQuery, Parts, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import (
+    CurrentActor,
+    Parts,
+    Router,
+    Session,
+    searched_by,
+    sorted_by,
+)
 from undercroft.foundation.jobs import enqueue, publish
 from undercroft.operations.activity import exports, queries, service
 from undercroft.operations.activity.errors import ActivityNotFound, WindowEmpty, WindowTooWide
@@ -41,6 +48,8 @@ LATEST = "First moment that is not told any more."
 router = Router("/activity", tag="operations")
 user_router = Router("/users", tag="operations")
 
+ActivityPage = Annotated[PageRequest, sorted_by("created_at", "level", "action", "module")]
+Search = Annotated[str | None, searched_by("Part of message, action or what it is about.")]
 Since = Annotated[datetime | None, Query(description="First moment; 30 days ago unless told.")]
 Until = Annotated[datetime | None, Query(description=LATEST)]
 UserId = Annotated[UUID | None, Query(description="Who acted.")]
@@ -55,9 +64,12 @@ async def _filter(
     user_id: UserId = None,
     target_id: Annotated[str | None, Query(max_length=255, description="What it is about.")] = None,
     address: Annotated[str | None, Query(max_length=45)] = None,
+    search: Search = None,
 ) -> ActivityFilter:
     now = utc_now()
-    wanted = ActivityFilter(now, now, level, action, module, user_id, target_id, address)
+    wanted = ActivityFilter(
+        now, now, level, action, module, user_id, target_id, address, search=search
+    )
     return bounded(wanted, _aware(since), _aware(until), now=now)
 
 
@@ -70,14 +82,14 @@ def _aware(moment: datetime | None) -> datetime | None:
 Wanted = Annotated[ActivityFilter, Depends(_filter)]
 
 
-async def _page(session: Session, wanted: ActivityFilter, page: PageQuery) -> Page[ActivityRead]:
+async def _page(session: Session, wanted: ActivityFilter, page: ActivityPage) -> Page[ActivityRead]:
     entries, cursor, total = await queries.list_entries(session, wanted, page)
     items = [ActivityRead.model_validate(entry) for entry in entries]
     return Page[ActivityRead](items=items, next_cursor=cursor, total=total)
 
 
 @router.get("", access=Needs("activity:read"), problems=BOUNDS)
-async def list_activity(session: Session, page: PageQuery, wanted: Wanted) -> Page[ActivityRead]:
+async def list_activity(session: Session, page: ActivityPage, wanted: Wanted) -> Page[ActivityRead]:
     """What happened, newest first. Without `user_id` or `target_id` a query spans 92 days."""
     return await _page(session, wanted, page)
 
@@ -109,7 +121,7 @@ async def purge_activity_log(
 @router.get("/me", access=Needs("own_activity:read"), problems=BOUNDS)
 async def list_my_activity(
     session: Session,
-    page: PageQuery,
+    page: ActivityPage,
     actor: CurrentActor,
     since: Since = None,
     until: Until = None,
@@ -176,7 +188,7 @@ async def get_activity(entry_id: UUID, session: Session) -> ActivityRead:
 
 @user_router.get("/{user_id}/activity", access=Needs("activity:read"), problems=BOUNDS)
 async def list_activity_of_user(
-    user_id: UUID, session: Session, page: PageQuery, since: Since = None, until: Until = None
+    user_id: UUID, session: Session, page: ActivityPage, since: Since = None, until: Until = None
 ) -> Page[ActivityRead]:
     """What one person did, newest first; also of an account that is gone."""
     return await _page(session, await _filter(since, until, user_id=user_id), page)

@@ -5,10 +5,15 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.foundation.db import PageRequest, paginate
+from undercroft.foundation.db import PageRequest, Sorts, containing, paginate
 from undercroft.storage.media.errors import MediaNotFound
 from undercroft.storage.media.models import Media, MediaState
 
+SORTS: Sorts = {
+    "created_at": Media.created_at,
+    "name": func.coalesce(Media.name, ""),
+    "size_bytes": func.coalesce(Media.size_bytes, 0),
+}
 LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended('media:' || :owner, 0))")
 
 
@@ -36,11 +41,13 @@ async def count_pending(session: AsyncSession, owner_id: UUID) -> int:
 
 
 async def list_media(
-    session: AsyncSession, page: PageRequest, owner_id: UUID
+    session: AsyncSession, page: PageRequest, owner_id: UUID, *, search: str | None
 ) -> tuple[list[Media], str | None, int | None]:
-    """Newest first."""
+    """Newest first. `search` is a part of the name."""
     statement = select(Media).where(Media.owner_id == owner_id)
-    return await paginate(session, statement, page, keys=(Media.created_at, Media.id))
+    if search:
+        statement = statement.where(containing(search, Media.name))
+    return await paginate(session, statement, page, keys=(Media.created_at, Media.id), sorts=SORTS)
 
 
 async def find_media(session: AsyncSession, media_id: UUID, *, lock: bool = False) -> Media | None:

@@ -9,8 +9,15 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from undercroft.foundation.access import Needs, Permission, SignedIn, UsersOnly
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, PageQuery, Parts, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import (
+    CurrentActor,
+    Parts,
+    Router,
+    Session,
+    searched_by,
+    sorted_by,
+)
 from undercroft.foundation.problems import ClientGone, MissingPermission
 from undercroft.storage.errors import FileTooLarge, FileTypeRefused, StorageFull
 from undercroft.storage.media import incoming, pictures, queries, schemas, service
@@ -129,19 +136,20 @@ async def upload_media(
 @router.get("/media", access=SignedIn(), problems=(MissingPermission,))
 async def list_media(
     session: Session,
-    page: PageQuery,
+    page: Annotated[PageRequest, sorted_by("created_at", "name", "size_bytes")],
     parts: Parts,
     actor: CurrentActor,
     owner_id: Annotated[
         UUID | None, Query(description="Somebody else's, with `uploads:manage`.")
     ] = None,
+    search: Annotated[str | None, searched_by("Part of the name.")] = None,
 ) -> Page[schemas.MediaRead]:
     """Your files, newest first."""
     assert actor.user_id
     owner = owner_id or actor.user_id
     if owner != actor.user_id and not actor.has(service.MANAGE):
         raise MissingPermission(service.MANAGE)
-    found, cursor, total = await queries.list_media(session, page, owner)
+    found, cursor, total = await queries.list_media(session, page, owner, search=search)
     items = [service.read(media, parts.settings) for media in found]
     return Page[schemas.MediaRead](items=items, next_cursor=cursor, total=total)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from undercroft.foundation.access import Authenticated, Needs, Permission, UsersOnly
 from undercroft.foundation.db import Page, PageRequest
-from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
+from undercroft.foundation.http import CurrentActor, Router, Session, searched_by, sorted_by
 from undercroft.identity.access import queries
 from undercroft.identity.access.api_keys import service
 from undercroft.identity.access.api_keys.access import ApiKeyToRevoke
@@ -31,9 +31,10 @@ async def list_api_keys(
     session: Session,
     page: Annotated[PageRequest, sorted_by("created_at", "name")],
     actor: CurrentActor,
+    search: Annotated[str | None, searched_by("Part of the name or of the key's start.")] = None,
 ) -> Page[ApiKeyRead]:
     """Your live API keys, newest first; everybody's with `api_keys:read`."""
-    keys, cursor, total = await service.list_api_keys(session, page, actor=actor)
+    keys, cursor, total = await service.list_api_keys(session, page, search=search, actor=actor)
     held = await service.permissions_by_key(session, [key.id for key in keys])
     items = [
         ApiKeyRead.model_validate(key).model_copy(update={"permissions": held.get(key.id, [])})

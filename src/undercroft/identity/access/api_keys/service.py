@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from undercroft.foundation.access import Actor, Role, UsersOnly
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.crypto import new_secret, sha256
-from undercroft.foundation.db import PageRequest, Sorts, paginate
+from undercroft.foundation.db import PageRequest, Sorts, containing, paginate
 from undercroft.foundation.jobs import publish
 from undercroft.identity.access.errors import (
     ApiKeyNotFound,
@@ -73,10 +73,15 @@ async def revoke_api_key(session: AsyncSession, key: ApiKey, *, actor: Actor) ->
 
 
 async def list_api_keys(
-    session: AsyncSession, page: PageRequest, *, actor: Actor
+    session: AsyncSession, page: PageRequest, *, search: str | None, actor: Actor
 ) -> tuple[list[ApiKey], str | None, int | None]:
-    """Newest first: the caller's own, and everybody's for who may read them."""
+    """Newest first: the caller's own, and everybody's for who may read them.
+
+    `search` is a part of the name or the start that is shown of the key.
+    """
     statement = select(ApiKey).where(*_live(), _visible(actor))
+    if search:
+        statement = statement.where(containing(search, ApiKey.name, ApiKey.prefix))
     keys = (ApiKey.created_at, ApiKey.id)
     sorts: Sorts = {"created_at": ApiKey.created_at, "name": ApiKey.name}
     return await paginate(session, statement, page, keys=keys, sorts=sorts)
