@@ -57,3 +57,20 @@ async def test_a_body_that_does_not_say_its_length_is_counted_while_it_is_read(m
     headers = {"Content-Type": "application/json"}
     answer = await member.patch("/api/v1/users/me", content=endless(), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "json"])
+async def test_a_body_that_is_not_called_json_is_not_read_as_json(member: Caller, kind: str):
+    body = b'{"first_name": "Ada"}'
+    path, headers = f"{API}/users/me", {"Content-Type": kind}
+    answer = await member.patch(path, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    headers = {"Content-Type": "Application/Merge-Patch+JSON; charset=utf-8"}
+    answer = await member.patch(path, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["first_name"]) == (200, "Ada")
+
+
+async def test_who_may_not_is_told_so_before_the_kind_of_body(member: Caller):
+    headers = {"Content-Type": "text/plain"}
+    answer = await member.post(f"{API}/groups", content=b"x", headers=headers)
+    assert answer.status_code == 403

@@ -63,11 +63,8 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
         components.setdefault("schemas", {})["Problem"] = PROBLEM
         components["securitySchemes"] = SECURITY
         for method, operation in _operations(document):
-            for status, why in REFUSED_AT_THE_GATE.items():
+            for status, why in _refusals(method, operation).items():
                 operation["responses"].setdefault(status, _problem(why))
-            if method in {"post", "put", "patch", "delete"}:
-                for status, why in REFUSED_WRITES.items():
-                    operation["responses"].setdefault(status, _problem(why))
             if not operation["x-permission"].startswith("public"):
                 operation["security"] = [{name: []} for name in SECURITY]
             for parameter in operation.get("parameters", ()):
@@ -98,6 +95,16 @@ def shows_itself(field: Mapping[str, Any], schemas: Mapping[str, Any]) -> bool:
 def _show(name: str, field: dict[str, Any], schemas: Mapping[str, Any]) -> None:
     if name in EXAMPLES and not shows_itself(field, schemas):
         field["examples"] = [EXAMPLES[name]]
+
+
+def _refusals(method: str, operation: Mapping[str, Any]) -> dict[str, str]:
+    """What any such operation may answer, by status."""
+    found = dict(REFUSED_AT_THE_GATE)
+    if method in {"post", "put", "patch", "delete"}:
+        found |= REFUSED_WRITES
+    if "requestBody" in operation:
+        found["415"] = "The body is not of a kind that is read here"
+    return found
 
 
 def _problem(why: str) -> dict[str, Any]:

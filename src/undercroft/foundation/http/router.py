@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
+from fastapi.params import Form
 from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,7 +22,7 @@ from undercroft.foundation.context import current_request
 from undercroft.foundation.http import idempotency
 from undercroft.foundation.http.dependencies import Foundation
 from undercroft.foundation.jobs import has_published, publish
-from undercroft.foundation.problems import Problem, Unauthorized
+from undercroft.foundation.problems import Problem, Unauthorized, UnsupportedMediaType
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Endpoint = Callable[..., Any]
@@ -70,15 +71,7 @@ class Door(APIRoute):
 
         async def enter(request: Request) -> Response:
             parts: Foundation = request.app.state.parts
-            context = current_request()
-            if context:
-                context.route = self._template(request, parts.settings.prefix)
-            if guard.rate:
-                await parts.limiter.hit(guard.rate, home_of(client_address(request)))
-            request.state.actor = await _authenticate(request, parts, guard.access)
-            if context:
-                context.actor = request.state.actor
-            guard.access.check(request.state.actor)
+            await self._check_caller(request, parts, guard)
             async with parts.database.unit_of_work() as session:
                 request.state.session = session
                 if _wants_once(request, guard):
@@ -94,6 +87,20 @@ class Door(APIRoute):
             return response
 
         return enter
+
+    async def _check_caller(self, request: Request, parts: Foundation, guard: Guard) -> None:
+        """All that is asked before the body is read."""
+        context = current_request()
+        if context:
+            context.route = self._template(request, parts.settings.prefix)
+        if guard.rate:
+            await parts.limiter.hit(guard.rate, home_of(client_address(request)))
+        actor = request.state.actor = await _authenticate(request, parts, guard.access)
+        if context:
+            context.actor = actor
+        guard.access.check(actor)
+        if self.body_field and not isinstance(self.body_field.field_info, Form):
+            _check_is_json(request)
 
     def _template(self, request: Request, prefix: str) -> str:
         """The path with the names of its parameters; this route knows it without the prefix."""
@@ -121,6 +128,16 @@ async def _authenticate(request: Request, parts: Foundation, access: AccessRule)
         if isinstance(access, Public):
             return ANONYMOUS
         raise
+
+
+def _check_is_json(request: Request) -> None:
+    """Raise `UnsupportedMediaType` for a body that is not called JSON, or not called anything."""
+    headers = request.headers
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+        return
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        raise UnsupportedMediaType("application/json")
 
 
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
