@@ -41,8 +41,9 @@ async def read_catalog(
 ) -> Catalog:
     """Read everything in one snapshot. `timezones` of an earlier read spares the slowest query."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        # An empty search path makes every name come out qualified.
-        await connection.execute("set local search_path to ''")
+        # Names of others come out qualified. Temporary tables would be found before the catalogue
+        # if they were not named, and last.
+        await connection.execute("set local search_path to pg_catalog, pg_temp")
         await _check_schemas(connection, [*schemas, *extra_search_path])
         view_keys = await _read_view_keys(connection, [*schemas, *extra_search_path])
         tables = await _read_tables(connection, schemas, view_keys)
