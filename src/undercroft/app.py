@@ -27,7 +27,6 @@ from undercroft.foundation.apps import App, AppSettings, find_apps
 from undercroft.foundation.cache import Cache, CachedReads, RateLimiter
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
-from undercroft.foundation.db.logins import authenticator_url
 from undercroft.foundation.http import Foundation, Router
 from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
@@ -98,14 +97,11 @@ def create_app(settings: Settings | None = None) -> Application:
     end_telemetry = configure_telemetry(settings, release=VERSION)
     apps = find_apps(settings)
     parts, identity = build_parts(settings)
-    rows = RowsPlane(
-        settings, authenticator_url(settings), identity.gate, parts.listener, parts.keyring
-    )
+    rows = RowsPlane(settings, parts.database, identity.gate, parts.listener, parts.keyring)
     files = storage.Files(settings, parts.database)
     parts.probes["storage"] = files.check
     realtime = RealtimePlane(
         settings,
-        authenticator_url(settings),
         identity.gate,
         parts.database,
         parts.cache,

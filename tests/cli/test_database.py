@@ -163,6 +163,33 @@ class TestDoctor:
             assert f'REVOKE "service_role" FROM "{login}"' in limits
             assert "NOBYPASSRLS" in limits
 
+    def test_says_whose_sessions_could_pass_row_security(
+        self, engines: EngineAddresses, make_database: DatabaseFactory, tmp_path: Path
+    ):
+        """One login for the rows API, as it was set before there were two."""
+        name, login = make_database(), unique("rows_")
+        url = engines.database_url(name)
+        own = re.sub(r"//[^@]*@", f"//{login}:its%20own@", url)
+        elsewhere = {"DATABASE_URL": url, "REDIS_URL": engines.cache_url, "SECRET_KEY": SECRET_KEY}
+        assert self._finding("Visitor login", tmp_path, elsewhere, level="ok")
+        one = elsewhere | {"UNDERCROFT_DATABASE__AUTHENTICATOR_URL": own}
+        assert "cannot log in" in self._finding("Service login", tmp_path, one)
+        engines.execute(f"CREATE ROLE {login} LOGIN NOINHERIT PASSWORD 'its own'")
+        try:
+            assert f'GRANT service_role TO "{login}"' in self._finding(
+                "Service login", tmp_path, one
+            )
+            engines.execute(f"GRANT anon, authenticated, service_role TO {login}")
+            engines.execute(f"GRANT USAGE ON SCHEMA undercroft TO {login}", database=name)
+            assert self._finding("Service login", tmp_path, one, level="ok")
+            shared = self._finding("Visitor login", tmp_path, one, level="warn")
+            assert "may become service_role" in shared
+            engines.execute(f"ALTER ROLE {login} SET lock_timeout = '1ms'")
+            assert "RESET ALL" in self._finding("Service login", tmp_path, one, level="warn")
+        finally:
+            engines.execute(f"DROP OWNED BY {login} CASCADE", database=name)
+            engines.execute(f"DROP ROLE {login}")
+
     @contextmanager
     def _login(self, engines: EngineAddresses, name: str) -> Iterator[tuple[str, dict[str, str]]]:
         """Its name is given, the role is not made; both are gone at the end."""

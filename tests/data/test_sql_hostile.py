@@ -13,7 +13,7 @@ from tests.fixtures.app import make_client
 from tests.fixtures.engines import EngineAddresses
 from tests.fixtures.outbox import Outbox
 from undercroft.app import Application
-from undercroft.foundation.db.logins import developer_url, password_of
+from undercroft.foundation.db.logins import developer
 from undercroft.foundation.settings import Settings
 
 DENIED = {"42501", "0LP01", "22023", "42704", "3F000", "42883", "42P01", "25001", "58P01", "0A000"}
@@ -300,7 +300,8 @@ class TestSessions:
 
     async def test_a_changed_password_is_taken_back(self, admin: Caller, settings: Settings):
         await run(admin, "alter role current_user password 'known'")
-        known = developer_url(settings).replace(password_of(settings, "developer"), "known")
+        login = developer(settings)
+        known = login.url.replace(login.password or "", "known")
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(known)
         assert await value(admin, "select 1") == 1

@@ -4,36 +4,21 @@ Whatever may run code that customers wrote (their triggers, defaults, functions,
 one of these or through `run_as_developer`, and never as the control plane.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
-import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.data.wire import TextConnection
 from undercroft.foundation.db import Database, connect_options
-from undercroft.foundation.db.logins import (
-    developer_role,
-    developer_url,
-    reset_developer_password,
-)
+from undercroft.foundation.db.logins import UNMOVED, change_roles, developer
 from undercroft.foundation.settings import Settings
 
-log = structlog.get_logger()
-
 CLOSE_SECONDS = 2.0
-RESET_ATTEMPTS = 10
-SESSION = {
-    "client_connection_check_interval": "1000",
-    "default_transaction_read_only": "off",
-    "default_transaction_isolation": "read committed",
-    # One that does not exist keeps every session from starting.
-    "local_preload_libraries": "",
-}
+SESSION = UNMOVED | {"client_connection_check_interval": "1000"}
 DEFAULTS = """
     SELECT DISTINCT format('ALTER ROLE %I%s RESET ALL', current_user,
                            coalesce(' IN DATABASE ' || quote_ident(d.datname), ''))
@@ -48,7 +33,7 @@ class Developer:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._url = developer_url(settings)
+        self._login = developer(settings)
         self._search_path = ", ".join(
             '"' + name.replace('"', '""') + '"'
             for name in dict.fromkeys(("public", *settings.data.extra_search_path))
@@ -84,44 +69,17 @@ class Developer:
         finally:
             await _close(connection)
         if defaults:
-            await self._reset([str(row[0]) for row in defaults])
+            await change_roles(self._database, [str(row[0]) for row in defaults])
 
     async def _open(self, application: str, options: dict[str, str]) -> TextConnection:
-        try:
-            return await self._connect(application, options)
-        except asyncpg.InvalidPasswordError:
-            if self._settings.database.developer_url:
-                raise
-            await self._take_back()
-            return await self._connect(application, options)
-
-    async def _connect(self, application: str, options: dict[str, str]) -> TextConnection:
         shared = connect_options(self._settings.database, application=application)
         shared["statement_cache_size"] = 0
         shared["server_settings"] |= SESSION | {"search_path": self._search_path} | options
-        connection: TextConnection = await asyncpg.connect(
-            self._url, connection_class=TextConnection, **shared
+        connection: TextConnection = await self._login.connect(
+            self._database, connection_class=TextConnection, **shared
         )
         connection.use_text()
         return connection
-
-    async def _take_back(self) -> None:
-        role = developer_role(self._settings)
-        log.warning("developer_password_was_changed", role=role)
-        await self._reset([reset_developer_password(role, self._settings)])
-
-    async def _reset(self, statements: Sequence[str]) -> None:
-        """Roles are rows whose writers Postgres refuses instead of letting them wait."""
-        for attempt in range(1, RESET_ATTEMPTS + 1):
-            try:
-                async with self._database.unit_of_work() as session:
-                    for statement in statements:
-                        await session.execute(text(statement))
-            except DBAPIError as error:
-                if attempt == RESET_ATTEMPTS or "concurrently" not in str(error.orig):
-                    raise
-            else:
-                return
 
     async def _end(self, connection: TextConnection) -> None:
         """A cancelled query may catch its cancellation; a terminated backend cannot."""
@@ -132,7 +90,7 @@ class Developer:
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE pid = :pid AND usename = :role"
             )
-            await session.execute(ours, {"pid": pid, "role": developer_role(self._settings)})
+            await session.execute(ours, {"pid": pid, "role": self._login.role})
 
 
 async def run_as_developer(

@@ -1,8 +1,8 @@
 """The rows API on the platform: PostgREST's engine behind our own gate."""
 
 import asyncio
-from collections.abc import Mapping, MutableMapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncpg
@@ -27,7 +27,8 @@ from undercroft.data.schema.model import Catalog
 from undercroft.foundation.access import ANONYMOUS, Role
 from undercroft.foundation.context import current_request
 from undercroft.foundation.crypto import Keyring
-from undercroft.foundation.db import Listener, connect_options
+from undercroft.foundation.db import Database, Listener, connect_options
+from undercroft.foundation.db.logins import UNMOVED, authenticator, visitor
 from undercroft.foundation.problems import Unauthorized
 from undercroft.foundation.settings import Settings
 from undercroft.identity.auth.credentials import read_credentials
@@ -37,6 +38,8 @@ log = structlog.get_logger()
 
 PREFIX = "/rest/v1"
 RELOAD_CHANNEL = "pgrst"
+# Who writes a trigger must not get what would act as everybody who sets it off.
+CREDENTIALS = frozenset({"authorization", "apikey", "x-session-token"})
 FUNCTION_SCHEMA = "undercroft"
 RETRY_SECONDS = 1.0
 
@@ -47,7 +50,7 @@ class RowsPlane:
     def __init__(
         self,
         settings: Settings,
-        authenticator_url: str,
+        database: Database,
         gate: Gate,
         listener: Listener,
         keyring: Keyring,
@@ -58,25 +61,22 @@ class RowsPlane:
             milliseconds = int(data.statement_timeout.total_seconds() * 1000)
             options["server_settings"]["statement_timeout"] = str(milliseconds)
 
-        async def connect() -> "asyncpg.Connection[Any]":
-            connection: asyncpg.Connection[Any] = await asyncpg.connect(
-                authenticator_url, **options
-            )
-            return connection
-
         search_path = ", ".join(ident(name) for name in (data.schemas[0], *data.extra_search_path))
         # What most requests have in common is set once, not with each of them.
         session = {"search_path": search_path, "request.method": "GET", "request.cookies": "{}"}
         if settings.database.pooled:
             session = {}
-        options["server_settings"] |= session
-        self.connect = connect
+        else:
+            options["server_settings"] |= session | UNMOVED
+        self._options = options
+        self._database = database
+        self._visitor, self._authenticator = visitor(settings), authenticator(settings)
         self._gate = gate
         self._listener = listener
-        self._pool = Pool(
-            connect,
-            size=data.pool_size,
-            acquire_timeout=settings.database.pool_timeout.total_seconds(),
+        patience = settings.database.pool_timeout.total_seconds()
+        self._pool = Pool(self._as_visitor, size=data.pool_size, acquire_timeout=patience)
+        self._service_pool = Pool(
+            self._as_service, size=data.service_pool_size, acquire_timeout=patience
         )
         self._schemas = SchemaCache(data.schemas, extra_search_path=data.extra_search_path)
         self._reading: asyncio.Task[None] | None = None
@@ -91,12 +91,14 @@ class RowsPlane:
             prepared_statements=prepared,
             max_body_bytes=int(settings.http.max_rows_body_bytes),
             prefix=PREFIX,
+            secret_headers=CREDENTIALS,
         )
         executor = Executor(
             self._pool,
             function_schema=FUNCTION_SCHEMA,
             prepared=prepared,
             session=session,
+            pools={Role.SERVICE.value: self._service_pool},
         )
         self._app = RestApp(
             executor,
@@ -104,7 +106,7 @@ class RowsPlane:
             self._authenticate,
             config,
             catch_up=self.catch_up,
-            batch=Batch(self._pool, config, AnswerStore(keyring, FUNCTION_SCHEMA)),
+            batch=Batch(executor.pool_of, config, AnswerStore(keyring, FUNCTION_SCHEMA)),
         )
         listener.on(RELOAD_CHANNEL, lambda _payload: self.schema_changed())
         listener.when_deaf(self.schema_changed)
@@ -115,6 +117,31 @@ class RowsPlane:
     @property
     def schemas(self) -> tuple[str, ...]:
         return self._schemas.schemas
+
+    def connector(self, role: Role) -> Callable[[], Awaitable["asyncpg.Connection[Any]"]]:
+        """Return a function that opens a connection which may become `role`."""
+        return self._as_service if role is Role.SERVICE else self._as_visitor
+
+    async def _as_visitor(self) -> "asyncpg.Connection[Any]":
+        connection: asyncpg.Connection[Any] = await self._visitor.connect(
+            self._database, **self._options
+        )
+        return connection
+
+    async def _as_service(self) -> "asyncpg.Connection[Any]":
+        connection: asyncpg.Connection[Any] = await self._authenticator.connect(
+            self._database, **self._options
+        )
+        return connection
+
+    @asynccontextmanager
+    async def _fresh(self) -> AsyncGenerator["asyncpg.Connection[Any]"]:
+        """A session that ran nobody's code, of the login that knows the settings of all roles."""
+        connection = await self._as_service()
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     async def catalog(self) -> Catalog:
         """What is known of the schema, with every change committed before now."""
@@ -157,7 +184,7 @@ class RowsPlane:
             self._reading.cancel()
             with suppress(asyncio.CancelledError):
                 await self._reading
-        await self._pool.close()
+        await asyncio.gather(self._pool.close(), self._service_pool.close())
 
     def schema_changed(self) -> None:
         """Read the catalogue anew; several calls at once cost one reading."""
@@ -180,7 +207,7 @@ class RowsPlane:
         while self._stale:
             self._stale = False
             try:
-                await self._schemas.refresh(self._pool.acquire)
+                await self._schemas.refresh(self._fresh)
             except (OSError, RestError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("schema_not_read", cause=str(error))
                 self._stale = True

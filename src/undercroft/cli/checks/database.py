@@ -7,6 +7,7 @@ import asyncpg
 
 from undercroft.cli.checks.developer import developer_findings
 from undercroft.cli.checks.finding import Finding, Level, finding
+from undercroft.cli.checks.rows_logins import rows_login_findings
 from undercroft.foundation.embedded.engines import USUAL_PROCESSES, connections_for
 from undercroft.foundation.embedded.provision import EXTENSIONS
 from undercroft.foundation.settings import Settings
@@ -29,6 +30,8 @@ async def database_findings(settings: Settings) -> AsyncIterator[Finding]:
         async for found in _privileges(connection):
             yield found
         async for found in developer_findings(connection, settings):
+            yield found
+        async for found in rows_login_findings(connection, settings):
             yield found
         yield await _extensions(connection)
         yield await _wal_level(connection)

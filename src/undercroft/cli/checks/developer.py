@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 
 from undercroft.cli.checks.finding import Finding, Level, finding
-from undercroft.foundation.db.logins import developer_role, developer_url, quoted
+from undercroft.foundation.db.logins import developer, developer_role, quoted
 from undercroft.foundation.settings import Settings
 
 LOGIN, LIMITS, RIGHTS, OWNERSHIP = "Developer", "Its limits", "Its rights", "Ownership"
@@ -87,7 +87,7 @@ def _missing(role: str, settings: Settings, *, migrated: bool) -> Finding:
 
 async def _login(role: str, settings: Settings) -> Finding:
     try:
-        connection = await asyncpg.connect(developer_url(settings), timeout=10)
+        connection = await asyncpg.connect(developer(settings).url, timeout=10)
     except (OSError, asyncpg.PostgresError) as error:
         own = settings.database.developer_url is not None
         advice = "Check UNDERCROFT_DATABASE__DEVELOPER_URL." if own else UPGRADE

@@ -80,7 +80,7 @@ class RestApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        request = read_http(scope, self._config.prefix)
+        request = read_http(scope, self._config.prefix, self._config.secret_headers)
         try:
             response = await self._respond(request, receive)
         except RestError as error:

@@ -37,6 +37,7 @@ class RestConfig:
 
     `anon_role` is also how a refusal is told apart: 401 for it, 403 for every other role.
     `cors_allowed_origins` of None leaves CORS to whoever mounts the app; an empty one allows all.
+    `secret_headers` are kept from functions and policies, which may be anybody's code.
     `openapi_host` is the address the OpenAPI document names; None is that of the request.
     """
 
@@ -61,3 +62,4 @@ class RestConfig:
     app_settings: tuple[tuple[str, str], ...] = ()
     max_body_bytes: int | None = None
     prefix: str = ""
+    secret_headers: frozenset[str] = frozenset()

@@ -77,7 +77,9 @@ class Job:
 
 
 class Executor:
-    """Owns the pool, whose connections are opened with the settings of `session`.
+    """Owns the pools, whose connections are opened with the settings of `session`.
+
+    `pools` are those of roles that the login of `pool` cannot become.
 
     `function_schema` holds `rest_execute`; None puts it in `pg_temp`. Where even that is refused,
     as on a read replica, requests run as explicit transactions. So they do with `prepared` off: a
@@ -93,8 +95,10 @@ class Executor:
         prepared: bool = True,
         pre_request: str | None = None,
         session: Mapping[str, str] | None = None,
+        pools: Mapping[str, Pool] | None = None,
     ) -> None:
-        self.pool = pool
+        self._pool = pool
+        self._pools = pools or {}
         self._schema = function_schema
         self._one_call = prepared
         session = session or {}
@@ -105,25 +109,30 @@ class Executor:
 
     async def run(self, job: Job, *, anonymous: bool) -> Result:
         """Run the job. Raises RestError for what the database refuses, RowCountError likewise."""
-        session = await self.pool.take()
+        pool = self.pool_of(job.role)
+        session = await pool.take()
         try:
             result = await self._run(session, job)
         except asyncpg.PostgresError as error:
-            self.pool.give(session)
+            pool.give(session)
             if error.sqlstate == WRONG_ROW_COUNT:
                 raise RowCountError(int(str(error))) from error
             raise from_postgres(error, anonymous=anonymous) from error
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            self.pool.drop(session)
+            pool.drop(session)
             raise client_failed(str(error)) from error
         except RowCountError:
-            self.pool.give(session)
+            pool.give(session)
             raise
         except BaseException:
-            self.pool.cancel(session)  # with a query under way
+            pool.cancel(session)  # with a query under way
             raise
-        self.pool.give(session)
+        pool.give(session)
         return result
+
+    def pool_of(self, role: str) -> Pool:
+        """The pool whose sessions serve a role: nobody else's can become it."""
+        return self._pools.get(role, self._pool)
 
     async def _run(self, session: Session, job: Job) -> Result:
         if self._one_call:

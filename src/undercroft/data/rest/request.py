@@ -73,21 +73,26 @@ class Resource:
     action: str
 
 
-def read_http(scope: Scope, prefix: str) -> HttpRequest:
-    """Read the head of a request. A mount point in `root_path` or `prefix` is cut off the path."""
+def read_http(
+    scope: Scope, prefix: str, secret_headers: frozenset[str] = frozenset()
+) -> HttpRequest:
+    """Read the head of a request. A mount point in `root_path` or `prefix` is cut off the path.
+
+    What runs in the database sees all headers but the cookies and `secret_headers`.
+    """
     path: str = scope["path"]
     root: str = scope.get("root_path") or ""
     for mounted in (root, prefix):
         if mounted and path.startswith(mounted):
             path = path[len(mounted) :]
-    head = read_head(tuple(scope["headers"]))
+    head = read_head(tuple(scope["headers"]), secret_headers)
     return HttpRequest(scope["method"], path or "/", scope["query_string"], head)
 
 
 # A client repeats its headers with every request of a connection, and reading them anew took a
 # tenth of the time of a small read.
 @lru_cache(maxsize=1024)
-def read_head(raw: tuple[tuple[bytes, bytes], ...]) -> Head:
+def read_head(raw: tuple[tuple[bytes, bytes], ...], secret: frozenset[str]) -> Head:
     headers: dict[str, str] = {}
     for raw_name, raw_value in raw:
         name, value = raw_name.decode("latin-1"), raw_value.decode("utf-8", "replace")
@@ -95,7 +100,9 @@ def read_head(raw: tuple[tuple[bytes, bytes], ...]) -> Head:
             value = f"{headers[name]},{value}"
         headers[name] = value
     # Cookies are a setting of their own.
-    visible = {name: value for name, value in headers.items() if name != "cookie"}
+    visible = {
+        name: value for name, value in headers.items() if name != "cookie" and name not in secret
+    }
     return Head(headers, orjson.dumps(visible).decode(), _cookies_json(headers.get("cookie")))
 
 

@@ -22,7 +22,7 @@ from undercroft.foundation.apps import App, find_apps, load_app
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db.base import Base
 from undercroft.foundation.db.database import Database
-from undercroft.foundation.db.logins import ensure_authenticator, ensure_developer, quoted
+from undercroft.foundation.db.logins import ensure_developer, ensure_rows_logins, quoted
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import DatabaseSettings, Settings
 
@@ -45,7 +45,7 @@ def upgrade(settings: Settings, revision: str = "head") -> None:
         command.upgrade(config, revision)
         if revision == "head":
             connection = config.attributes["connection"]
-            ensure_authenticator(connection, settings)
+            ensure_rows_logins(connection, settings)
             ensure_developer(connection, settings)
             connection.commit()
             for app in apps:

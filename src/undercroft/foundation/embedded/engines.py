@@ -118,6 +118,7 @@ def _at(http: HttpSettings, address: str | None) -> HttpSettings:
 def connections_for(settings: Settings, processes: int) -> int:
     """Connections that this many processes of ours may open at their busiest."""
     database = settings.database
-    pools = settings.data.pool_size + settings.storage.pool_size
+    data = settings.data
+    pools = data.pool_size + data.service_pool_size + settings.storage.pool_size
     each = database.pool_size + database.pool_overflow + pools + 2
     return max(100, each * processes + SPARE_CONNECTIONS)

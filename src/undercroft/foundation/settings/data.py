@@ -20,4 +20,7 @@ class DataSettings(SettingsGroup):
     )
     import_timeout: timedelta = Field(timedelta(hours=1), description="Longest table import.")
     pool_size: int = Field(10, ge=1, description="Connections a worker opens for rows.")
+    service_pool_size: int = Field(
+        4, ge=1, description="Connections a worker opens for calls with the service key."
+    )
     aggregates_enabled: bool = Field(False, description="Allow sum(), avg(), count() … in select.")

@@ -17,11 +17,20 @@ class DatabaseSettings(SettingsGroup):
     )
     authenticator_url: SecretStr | None = Field(
         None,
-        description="Login of the rows API, a NOINHERIT member of anon, authenticated and "
-        "service_role. Unset: derived from `url`, with a role that migrations create.",
+        description="Login of the rows API for the service key, a NOINHERIT member of anon, "
+        "authenticated and service_role. Unset: derived from `url`, with a role that migrations "
+        "create.",
     )
     authenticator_role: str = Field(
         "undercroft_authenticator", description="Name of that role when it is derived."
+    )
+    visitor_url: SecretStr | None = Field(
+        None,
+        description="Login of the rows API for everybody else, a NOINHERIT member of anon and "
+        "authenticated alone. Unset: `authenticator_url` where that is set, else derived.",
+    )
+    visitor_role: str = Field(
+        "undercroft_visitor", description="Name of that role when it is derived."
     )
     developer_url: SecretStr | None = Field(
         None,
@@ -44,7 +53,7 @@ class DatabaseSettings(SettingsGroup):
         description="True behind a transaction-mode pooler: no prepared statements, no LISTEN.",
     )
 
-    @field_validator("url", "listen_url", "authenticator_url", "developer_url")
+    @field_validator("url", "listen_url", "authenticator_url", "visitor_url", "developer_url")
     @classmethod
     def _is_postgres(cls, url: SecretStr | None) -> SecretStr | None:
         if url and not url.get_secret_value().startswith(("postgresql://", "postgres://")):

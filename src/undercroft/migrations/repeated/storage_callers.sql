@@ -5,10 +5,12 @@
 DO $do$
 DECLARE
     role text;
+    ours text := quote_ident(current_user);
+    before text := current_setting('role');
 BEGIN
-    GRANT CREATE ON SCHEMA undercroft TO anon, authenticated, service_role;
+    GRANT CREATE, USAGE ON SCHEMA undercroft TO anon, authenticated, service_role;
     FOREACH role IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
-        EXECUTE replace($script$
+        EXECUTE replace(replace($script$
             DROP FUNCTION IF EXISTS undercroft.act_as_{role}(text, text, text[]);
             DROP FUNCTION IF EXISTS undercroft.count_as_{role}(text, text, text[]);
             DROP FUNCTION IF EXISTS undercroft.sees_file_as_{role}(text, uuid);
@@ -81,7 +83,14 @@ BEGIN
             ALTER FUNCTION undercroft.sees_file_as_{role}(text, uuid) OWNER TO {role};
             ALTER FUNCTION undercroft.write_file_as_{role}(
                 text, text, text, boolean, uuid, text, jsonb, jsonb) OWNER TO {role};
-        $script$, '{role}', role);
+            -- For us alone: the logins of the rows API know their way into this schema too.
+            SET LOCAL ROLE {role};
+            REVOKE ALL ON FUNCTION undercroft.act_as_{role}, undercroft.count_as_{role},
+                undercroft.sees_file_as_{role}, undercroft.write_file_as_{role} FROM PUBLIC;
+            GRANT EXECUTE ON FUNCTION undercroft.act_as_{role}, undercroft.count_as_{role},
+                undercroft.sees_file_as_{role}, undercroft.write_file_as_{role} TO {ours};
+        $script$, '{role}', role), '{ours}', ours);
+        PERFORM set_config('role', before, true);
     END LOOP;
-    REVOKE CREATE ON SCHEMA undercroft FROM anon, authenticated, service_role;
+    REVOKE CREATE, USAGE ON SCHEMA undercroft FROM anon, authenticated, service_role;
 END $do$;

@@ -13,7 +13,8 @@ from typing import Any
 import asyncpg
 import structlog
 
-from undercroft.foundation.db import connect_options
+from undercroft.foundation.db import Database, connect_options
+from undercroft.foundation.db.logins import UNMOVED, authenticator, visitor
 from undercroft.foundation.db.quoting import quote_name
 from undercroft.foundation.settings import Settings
 from undercroft.realtime.sockets.catalog import TableInfo
@@ -42,21 +43,27 @@ SERVICE = Caller("service_role", '{"role":"service_role"}')
 
 
 class Judge:
-    """A few connections of the login that may become the API's roles and nothing else."""
+    """A few connections of the logins that may become the API's roles and nothing else.
+
+    Policies call customers' functions, so those of visitors never meet a session that could become
+    service_role.
+    """
 
     ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
-    def __init__(self, settings: Settings, url: str) -> None:
-        self._url = url
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._database = database
+        self._logins = {False: visitor(settings), True: authenticator(settings)}
         self._options = connect_options(settings.database, application="realtime")
         server = self._options["server_settings"]
         if not settings.database.pooled:
+            server |= UNMOVED
             server["statement_timeout"] = str(int(STATEMENT_SECONDS * 1000))
             # As for rows: functions that policies call may rely on it.
             path = (settings.data.schemas[0], *settings.data.extra_search_path)
             server["search_path"] = ", ".join(quote_name(name) for name in path)
         self._size = settings.realtime.pool_size
-        self._pool: asyncpg.Pool[Any] | None = None
+        self._pools: dict[bool, asyncpg.Pool[Any]] = {}
         self._opening = asyncio.Lock()
 
     async def passing(
@@ -66,16 +73,20 @@ class Judge:
 
         `statement` selects place and test from `ROWS`; a caller for whom it fails passes nothing.
         """
-        starts = range(0, len(callers), MOST_CALLERS)
+        groups = [
+            group[start : start + MOST_CALLERS]
+            for group in _by_login(callers)
+            for start in range(0, len(group), MOST_CALLERS)
+        ]
         answers = await asyncio.gather(
             *(
-                self._call(callers[start : start + MOST_CALLERS], topic, statement, rows)
-                for start in starts
+                self._call([callers[place] for place in group], topic, statement, rows)
+                for group in groups
             )
         )
         return [
-            (start + caller, place, test)
-            for start, answer in zip(starts, answers, strict=True)
+            (group[caller], place, test)
+            for group, answer in zip(groups, answers, strict=True)
             for caller, place, test in answer
         ]
 
@@ -101,7 +112,7 @@ class Judge:
         *,
         strict: bool = False,
     ) -> list[tuple[int, int, int]]:
-        pool = await self._connected()
+        pool = await self._connected(privileged=callers[0].role == SERVICE.role)
         records = await pool.fetch(
             CALL,
             [caller.role for caller in callers],
@@ -114,18 +125,31 @@ class Judge:
         return [(row[0] - 1, row[1] - 1, row[2]) for row in records]
 
     async def stop(self) -> None:
-        if self._pool is not None:
+        for pool in self._pools.values():
             with suppress(*self.ERRORS):
                 async with asyncio.timeout(1):
-                    await self._pool.close()
+                    await pool.close()
 
-    async def _connected(self) -> "asyncpg.Pool[Any]":
+    async def _connected(self, *, privileged: bool) -> "asyncpg.Pool[Any]":
         async with self._opening:
-            if self._pool is None:
-                self._pool = await asyncpg.create_pool(
-                    self._url, min_size=0, max_size=self._size, **self._options
+            if privileged not in self._pools:
+                login = self._logins[privileged]
+
+                async def connect(*_: Any, **options: Any) -> Any:
+                    return await login.connect(self._database, **options)
+
+                self._pools[privileged] = await asyncpg.create_pool(
+                    connect=connect, min_size=0, max_size=self._size, **self._options
                 )
-        return self._pool
+        return self._pools[privileged]
+
+
+def _by_login(callers: Sequence[Caller]) -> list[list[int]]:
+    """Places of the callers that a session of one login may serve, without empty groups."""
+    groups: dict[bool, list[int]] = {}
+    for place, caller in enumerate(callers):
+        groups.setdefault(caller.role == SERVICE.role, []).append(place)
+    return list(groups.values())
 
 
 def select_rows(table: TableInfo, what: str, where: str, joins: str = "") -> str:

@@ -63,7 +63,6 @@ class RealtimePlane:
     def __init__(
         self,
         settings: Settings,
-        authenticator_url: str,
         gate: Gate,
         database: Database,
         cache: Cache,
@@ -73,7 +72,7 @@ class RealtimePlane:
         self._settings = own
         self._listener = listener
         self._catalog = Catalog(database)
-        self._judge = Judge(settings, authenticator_url)
+        self._judge = Judge(settings, database)
         self._bus = Bus(cache)
         delivery = Delivery(self._catalog, self._judge)
         self._feed = Feed(database, cache, self._bus, listener, delivery)

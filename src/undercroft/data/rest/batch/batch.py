@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs
@@ -52,8 +52,13 @@ class Asked:
 class Batch:
     """Answers `POST /batch` with the engine's own parts."""
 
-    def __init__(self, pool: Pool, config: RestConfig, answers: AnswerStore | None = None) -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        pool_of: Callable[[str], Pool],
+        config: RestConfig,
+        answers: AnswerStore | None = None,
+    ) -> None:
+        self._pool_of = pool_of
         self._config = config
         self._jobs = Jobs(config)
         self._answers = answers
@@ -64,26 +69,27 @@ class Batch:
         """Run the batch. Raises RestError, with the step it is about."""
         asked = self._read(request, caller, body, compiler)
         headers = [(b"content-type", media.MediaType(media.JSON).content_type)]
-        session = await self._pool.take()
+        pool = self._pool_of(caller.role)
+        session = await pool.take()
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
                 answer, replayed = await self._transaction(session.connection, asked)
         except RestError:
-            self._pool.give(session)
+            pool.give(session)
             raise
         except TimeoutError as error:
-            self._pool.cancel(session)
+            pool.cancel(session)
             raise too_long(LONGEST_SECONDS) from error
         except asyncpg.PostgresError as error:  # at the commit: a deferred constraint
-            self._pool.give(session)
+            pool.give(session)
             raise self._refused(error, caller) from error
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            self._pool.drop(session)
+            pool.drop(session)
             raise client_failed(str(error)) from error
         except BaseException:
-            self._pool.cancel(session)
+            pool.cancel(session)
             raise
-        self._pool.give(session)
+        pool.give(session)
         if replayed:
             headers.append((b"idempotency-replayed", b"true"))
         return Response(200, headers, answer)

@@ -142,7 +142,7 @@ async def export_table(
         actor=actor if as_caller else None,
         milliseconds=int(parts.settings.data.import_timeout.total_seconds() * 1000),
     )
-    connect = data.rows.connect if as_caller else data.developer.connector("export")
+    connect = data.rows.connector(actor.role) if as_caller else data.developer.connector("export")
     running = await RunningExport.start(data.exports, connect, export)
     headers = {"Content-Disposition": _attachment(found.name, kind), "Vary": "Accept-Encoding"}
     if gzip:
