@@ -185,7 +185,7 @@ create function library.bad_teapot() returns void language plpgsql as
     $$ begin raise sqlstate 'PGRST' using message = 'no json', detail = '{}'; end $$;
 create function library.with_headers() returns text language plpgsql as
     $$ begin
-        perform set_config('response.headers', '[{"X-One": "1"}, {"Cache-Control": "no-store"}, {"Set-Cookie": "a=1"}, {"Set-Cookie": "b=2"}]', true);
+        perform set_config('response.headers', '[{"X-One": "1"}, {"Cache-Control": "no-store"}, {"Set-Cookie": "a=1"}, {"Set-Cookie": "b=2"}, {"Vary": "X-Mood"}]', true);
         perform set_config('response.status', '202', true);
         return 'headed';
     end $$;
@@ -199,6 +199,8 @@ create function library.untyped_rows() returns setof record language sql immutab
     $$ select * from (values (1, 'x'::text), (2, 'y')) as t (a, b) $$;
 create function library.twin(a int) returns text language sql immutable as $$ select 'int' $$;
 create function library.twin(a text) returns text language sql immutable as $$ select 'text' $$;
+create function library.twin(a date) returns text language sql immutable as $$ select 'date' $$;
+create function library.bound(how library.binding) returns text language sql immutable as $$ select how::text $$;
 create function library.hurried_nap(seconds float8) returns void language sql
     set statement_timeout = '100ms' as $$ select pg_sleep(seconds) $$;
 create function library.isolation() returns text language sql stable

@@ -193,6 +193,9 @@ class TestRefusals:
     async def test_functions_that_only_differ_in_types(self, rows: httpx.AsyncClient):
         response = await rows.get("/rpc/twin?a=1")
         assert (response.status_code, response.json()["code"]) == (300, "PGRST203")
+        assert response.json()["message"].endswith(
+            "between: library.twin(a => date), library.twin(a => integer), library.twin(a => text)"
+        )
 
     async def test_no_function_for_a_raw_body(self, rows: httpx.AsyncClient):
         response = await rows.post("/rpc/add", content="x", headers={"Content-Type": "text/plain"})
@@ -253,6 +256,7 @@ class TestSettings:
         assert (response.status_code, response.json()) == (202, "headed")
         assert response.headers["x-one"] == "1"
         assert response.headers["cache-control"] == "no-store"
+        assert response.headers["vary"] == "X-Mood"
         assert response.headers.get_list("set-cookie") == ["a=1", "b=2"]
 
     async def test_response_headers_that_are_none(self, rows: httpx.AsyncClient):
@@ -325,6 +329,11 @@ class TestSettings:
         response = await rows.get("/books?select=added&id=eq.1", headers=headers)
         assert response.json() == [{"added": "2020-01-01T21:00:00+09:00"}]
         assert response.headers["preference-applied"] == "timezone=Asia/Tokyo"
+        # Postgres reads the sign as POSIX does: hours to add to reach UTC
+        headers = {"Prefer": "timezone=-05:30"}
+        response = await rows.get("/books?select=added&id=eq.1", headers=headers)
+        assert response.json() == [{"added": "2020-01-01T17:30:00+05:30"}]
+        assert response.headers["preference-applied"] == "timezone=-05:30"
         response = await rows.get("/books?select=added", headers={"Prefer": "timezone=Mars/Base"})
         assert response.status_code == 200
         assert "preference-applied" not in response.headers

@@ -381,6 +381,12 @@ class TestServerHeaders:
             names = [part.split(";")[0] for part in response.headers["server-timing"].split(", ")]
             assert names == ["jwt", "parse", "plan", "transaction", "response"]
 
+    async def test_vary(self, rows: httpx.AsyncClient):
+        for path in ("/readers", "/rpc/greet", "/"):
+            assert (await rows.get(path)).headers["vary"] == "Accept, Prefer, Range"
+        assert (await rows.options("/readers")).headers["vary"] == "Accept, Prefer, Range"
+        assert "vary" not in (await rows.get("/bookz")).headers
+
     async def test_trace_header_comes_back(self, make_rows: MakeRows):
         rows = await make_rows(replace(CONFIG, server_trace_header="X-Request-Id"))
         for path in ("/readers", "/bookz"):
@@ -412,7 +418,7 @@ class TestOpenApi:
         assert authors["required"] == ["id", "name"]
         assert authors["properties"]["id"] == {
             "description": "Note:\nThis is a Primary Key.<pk/>",
-            "format": "integer",
+            "format": "int32",
             "type": "integer",
         }
         assert authors["properties"]["born"] == {
@@ -438,9 +444,11 @@ class TestOpenApi:
         assert paths["/book_count"].keys() == {"get"}
         assert paths["/rpc/add"].keys() == {"get", "post"}
         assert paths["/rpc/lend"].keys() == {"post"}
+        how = {"name": "how", "in": "query", "required": True, "type": "string"}
+        assert paths["/rpc/bound"]["get"]["parameters"] == [{**how, "format": "binding"}]
         assert paths["/rpc/add"]["get"]["parameters"] == [
-            {"name": "a", "in": "query", "required": True, "type": "integer", "format": "integer"},
-            {"name": "b", "in": "query", "required": True, "type": "integer", "format": "integer"},
+            {"name": "a", "in": "query", "required": True, "type": "integer", "format": "int32"},
+            {"name": "b", "in": "query", "required": True, "type": "integer", "format": "int32"},
         ]
         assert paths["/rpc/sum_all"]["get"]["parameters"] == [
             {
@@ -449,7 +457,7 @@ class TestOpenApi:
                 "required": True,
                 "type": "array",
                 "collectionFormat": "multi",
-                "items": {"type": "integer", "format": "integer"},
+                "items": {"type": "integer", "format": "int32"},
             }
         ]
 
@@ -462,6 +470,8 @@ class TestOpenApi:
         document = (await (await make_rows(config)).get("/")).json()
         assert "/members_only" in document["paths"]
         assert "/secrets" not in document["paths"]
+        (how,) = document["paths"]["/rpc/bound"]["get"]["parameters"]
+        assert how["format"] == "library.binding"
 
     async def test_of_another_schema(self, rows: httpx.AsyncClient):
         response = await rows.get("/", headers={"Accept-Profile": "annex"})

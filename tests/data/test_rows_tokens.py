@@ -24,6 +24,12 @@ def sign(claims: dict[str, Any], key: Any = SECRET, algorithm: str = "HS256", **
     return jwt.encode(claims, key, algorithm=algorithm, **more)
 
 
+def octets(secret: str, **more: str) -> dict[str, str]:
+    """Write a secret as a JWK."""
+    encoded = base64.urlsafe_b64encode(secret.encode()).rstrip(b"=").decode()
+    return {"kty": "oct", "k": encoded, **more}
+
+
 def bearer(token: str) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
@@ -78,11 +84,41 @@ class TestKeys:
             check = verifier(secret=encode(secret).decode(), secret_is_base64=True)
             assert (await check(bearer(sign({"role": "a"}, secret)))).role == "a"
 
-    @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-    async def test_every_hmac(self, algorithm: str):
+    async def test_a_text_is_for_hs256(self):
         secret = SECRET * 2
-        token = sign({"role": "a"}, secret, algorithm)
-        assert (await verifier(secret=secret)(bearer(token))).role == "a"
+        assert (await verifier(secret=secret)(bearer(sign({"role": "a"}, secret)))).role == "a"
+        token = sign({"role": "a"}, secret, "HS512")
+        error = await refusal(verifier(secret=secret), bearer(token))
+        assert error.details == "No suitable key was found to decode the JWT"
+
+    @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+    async def test_a_jwk_without_alg_is_for_its_family(self, algorithm: str):
+        secret = SECRET * 2
+        check = verifier(secret=orjson.dumps(octets(secret)).decode())
+        assert (await check(bearer(sign({"role": "a"}, secret, algorithm)))).role == "a"
+
+    async def test_a_jwk_may_be_in_base64(self):
+        secret = base64.b64encode(orjson.dumps(octets(SECRET))).decode()
+        check = verifier(secret=secret, secret_is_base64=True)
+        assert (await check(bearer(sign({"role": "a"})))).role == "a"
+
+    async def test_a_named_key_is_the_only_one_tried(self):
+        keys = [octets(SECRET, kid="one"), octets(SECRET * 2, kid="two")]
+        check = verifier(secret=orjson.dumps({"keys": keys}).decode())
+        for secret, kid in ((SECRET, "one"), (SECRET * 2, "two"), (SECRET * 2, None)):
+            token = sign({"role": "a"}, secret, headers={"kid": kid} if kid else None)
+            assert (await check(bearer(token))).role == "a"
+        error = await refusal(check, bearer(sign({}, headers={"kid": "three"})))
+        assert error.details == "No suitable key was found to decode the JWT"
+        error = await refusal(check, bearer(sign({}, headers={"kid": "two"})))
+        assert error.details == "None of the keys was able to decode the JWT"
+        error = await refusal(verifier(), bearer(sign({}, headers={"kid": "one"})))
+        assert error.details == "No suitable key was found to decode the JWT"
+
+    async def test_a_key_for_encryption_is_not_used(self):
+        secret = orjson.dumps({"keys": [octets(SECRET, use="enc")]}).decode()
+        error = await refusal(verifier(secret=secret), bearer(sign({"role": "a"})))
+        assert error.details == "No suitable key was found to decode the JWT"
 
     @pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "ES256", "EdDSA"])
     async def test_a_public_jwk(self, algorithm: str):
@@ -99,15 +135,13 @@ class TestKeys:
         assert (await check(bearer(sign({"role": "a"}, key, algorithm)))).role == "a"
 
     async def test_a_symmetric_jwk(self):
-        encoded = base64.urlsafe_b64encode(SECRET.encode()).rstrip(b"=").decode()
-        check = verifier(secret=orjson.dumps({"kty": "oct", "k": encoded}).decode())
+        check = verifier(secret=orjson.dumps(octets(SECRET)).decode())
         assert (await check(bearer(sign({"role": "a"})))).role == "a"
 
     async def test_a_set_of_keys(self):
-        encoded = base64.urlsafe_b64encode(SECRET.encode()).rstrip(b"=").decode()
         keys = [
             {**RSAAlgorithm.to_jwk(RSA.public_key(), as_dict=True), "kid": "one"},
-            {"kty": "oct", "k": encoded, "kid": "two"},
+            octets(SECRET, kid="two"),
         ]
         check = verifier(secret=orjson.dumps({"keys": keys}).decode())
         assert (await check(bearer(sign({"role": "a"})))).role == "a"
@@ -129,6 +163,7 @@ class TestKeys:
             {"secret": "%%%" * 20, "secret_is_base64": True},
             {"secret": '{"kty": "RSA"}'},
             {"secret": '{"keys": ["x"]}'},
+            {"secret": '{"keys": "x"}'},
         ):
             with pytest.raises(InvalidSettingError):
                 verifier(**settings)

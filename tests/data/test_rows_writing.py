@@ -262,6 +262,11 @@ class TestUpsert:
         )
         assert response.status_code == 200
 
+    @pytest.mark.parametrize("table", ["publishers", "keyless"])
+    async def test_merge_of_nothing_is_200(self, dry: httpx.AsyncClient, table: str):
+        headers = {"Prefer": "resolution=merge-duplicates"}
+        assert (await dry.post(f"/{table}", json=[], headers=headers)).status_code == 200
+
     async def test_ignore(self, dry: httpx.AsyncClient):
         response = await dry.post(
             "/publishers",

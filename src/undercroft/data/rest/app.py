@@ -27,7 +27,7 @@ from undercroft.data.rest.execute import Executor, Job, Result, RowCountError
 from undercroft.data.rest.intent import Wanted, read_call_intent, read_table_intent
 from undercroft.data.rest.jobs import Caller, Jobs, row_count_refused
 from undercroft.data.rest.media import parse_accept
-from undercroft.data.rest.openapi import describe, read_address, read_visible, visibility_query
+from undercroft.data.rest.openapi import describe, visibility_query
 from undercroft.data.rest.options import allow
 from undercroft.data.rest.request import (
     ClientDisconnectedError,
@@ -41,7 +41,7 @@ from undercroft.data.rest.request import (
     read_body,
     read_http,
 )
-from undercroft.data.rest.response import Around, Response, overridden, respond
+from undercroft.data.rest.response import VARY, Around, Response, overridden, respond
 from undercroft.data.rest.timing import NOT_TIMED, Stopwatch
 from undercroft.data.rest.watch import Watches
 from undercroft.data.schema.cache import SchemaCache, SchemaCacheNotLoadedError
@@ -234,12 +234,9 @@ class RestApp:
         watch.lap("plan")
         result = await self._executor.run(job, anonymous=caller.role == config.anon_role)
         watch.lap("transaction")
-        follow = config.openapi_mode is OpenApiMode.FOLLOW_PRIVILEGES
-        visible = read_visible(catalog, schema, result.body or b"", follow_privileges=follow)
-        host = config.openapi_host or request.headers.get("host", "")
-        address = read_address(config.openapi_server_proxy_uri, host, config.prefix)
-        document = describe(catalog, visible, address, secured=config.openapi_security_active)
-        headers: Headers = [(b"content-type", media.MediaType(media.OPENAPI).content_type)]
+        host = request.headers.get("host", "")
+        document = describe(catalog, schema, result.body or b"", config, host)
+        headers: Headers = [(b"content-type", media.MediaType(media.OPENAPI).content_type), VARY]
         if self._names_schema(request):
             headers.append((b"content-profile", schema.encode()))
         return overridden(Response(200, headers, orjson.dumps(document)), result)

@@ -139,7 +139,7 @@ def from_postgres(error: asyncpg.PostgresError, *, anonymous: bool) -> RestError
 
 
 def connection_failed(details: str) -> RestError:
-    message = "Database connection error. Retrying the connection."
+    message = "Database connection error."
     return RestError(503, "PGRST000", message, details=details)
 
 

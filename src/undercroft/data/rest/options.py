@@ -3,7 +3,7 @@
 from undercroft.data.rest.compile import Compiler
 from undercroft.data.rest.query_string import read_query, split_pairs
 from undercroft.data.rest.request import HttpRequest, Resource
-from undercroft.data.rest.response import Response
+from undercroft.data.rest.response import VARY, Response
 from undercroft.data.schema.model import QualifiedName, Volatility
 
 
@@ -11,7 +11,7 @@ def allow(compiler: Compiler, request: HttpRequest, resource: Resource, schema: 
     query = read_query(split_pairs(request.query), calls_function=True)
     arguments = tuple(sorted({name for name, _ in query.arguments}))
     methods = _methods(compiler, resource, QualifiedName(schema, resource.name), arguments)
-    headers = [(b"allow", methods.encode()), (b"access-control-allow-origin", b"*")]
+    headers = [(b"allow", methods.encode()), (b"access-control-allow-origin", b"*"), VARY]
     return Response(200, headers, b"")
 
 

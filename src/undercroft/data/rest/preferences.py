@@ -1,5 +1,6 @@
 """The Prefer header (RFC 7240) and the Preference-Applied header that answers it."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,8 @@ _CHOICES = {
     "missing": ("default", "null"),
     "handling": ("strict", "lenient"),
 }
+# What is not the name of a time zone may be a distance from UTC; Postgres judges the rest.
+_OFFSET = re.compile(r"[+-]?\d{1,2}(:\d{2}){0,2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,9 @@ def parse_preferences(
     for item in value.split(","):
         token = item.strip()
         name, _, choice = token.partition("=")
-        if choice in _CHOICES.get(name, ()) or (name == "timezone" and choice in timezones):
+        if choice in _CHOICES.get(name, ()) or (
+            name == "timezone" and (choice in timezones or _OFFSET.fullmatch(choice))
+        ):
             chosen.setdefault(name, choice)
         elif name == "max-affected" and choice:
             if choice.isascii() and choice.isdigit():

@@ -23,6 +23,8 @@ _APPLIED = {
     "delete": ("return", *_ALWAYS_APPLIED, "max-affected"),
     "call": (*_ALWAYS_APPLIED, "max-affected"),
 }
+# What an answer depends on besides its address; `response.headers` may say otherwise.
+VARY = (b"vary", b"Accept, Prefer, Range")
 _LEADING_DIGITS = re.compile(r"[0-9]+", re.ASCII)
 
 
@@ -46,11 +48,12 @@ class Around(NamedTuple):
 def respond(intent: Intent, compiled: Compiled, result: Result, around: Around) -> Response:
     """Build the response of a finished statement."""
     if compiled.answer.media_type.is_plan:
-        return Response(200, _content(compiled, around), result.body or b"")
+        return Response(200, [*_content(compiled, around), VARY], result.body or b"")
     if intent.action in ("read", "call"):
         response = _rows(intent, compiled, result, around)
     else:
         response = _written(intent, compiled, result, around)
+    response.headers.append(VARY)
     return overridden(response, result)
 
 
@@ -107,7 +110,7 @@ def _written(intent: Intent, compiled: Compiled, result: Result, around: Around)
 
 
 def _written_status(intent: Intent, result: Result, *, full: bool) -> int:
-    added = result.inserted is None or result.inserted > 0
+    added = (result.page if result.inserted is None else result.inserted) > 0
     if intent.action == "insert":
         return 201 if added or intent.preferences.resolution != "merge-duplicates" else 200
     if not full:

@@ -4,7 +4,13 @@ from typing import Any
 
 import orjson
 
-from undercroft.data.rest.openapi.values import Json, json_items, json_type, without_none
+from undercroft.data.rest.openapi.values import (
+    Json,
+    json_format,
+    json_items,
+    json_type,
+    without_none,
+)
 from undercroft.data.schema.model import Cardinality, Catalog, Column, Relationship, Table
 
 
@@ -28,7 +34,7 @@ def _property(catalog: Catalog, table: Table, column: Column) -> Json:
             "default": _default(column),
             "description": _column_description(catalog, table, column),
             "enum": list(column.enum) or None,
-            "format": column.type,
+            "format": json_format(column.type),
             "maxLength": column.max_length,
             "type": json_type(column.type),
             "items": json_items(column.type),

@@ -6,6 +6,7 @@ from typing import Any
 from undercroft.data.rest import media
 from undercroft.data.rest.openapi.values import (
     Json,
+    json_format,
     json_items,
     json_type,
     summary_of,
@@ -16,7 +17,7 @@ from undercroft.data.schema.model import Function, Parameter, Table, Volatility
 
 BODIES = [media.JSON, f"{media.OBJECT};nulls=stripped", media.OBJECT, media.CSV]
 _READ_PARAMETERS = ("select", "order", "range", "rangeUnit", "offset", "limit", "preferCount")
-_PREFER = {
+_PREFER: dict[str, list[str]] = {
     "preferParams": [],
     "preferReturn": ["return=representation", "return=minimal", "return=none"],
     "preferCount": ["count=none"],
@@ -119,7 +120,7 @@ def _arguments(function: Function) -> Json:
                     {
                         "type": json_type(item.type),
                         "items": json_items(item.type),
-                        "format": item.type,
+                        "format": json_format(item.type),
                     }
                 )
                 for item in function.parameters
@@ -133,12 +134,12 @@ def _argument(item: Parameter) -> Json:
     common = {"name": item.name, "in": "query", "required": item.required}
     if item.variadic:
         element = item.type.removesuffix("[]")
-        items = without_none({"type": json_type(element), "format": element})
+        items = without_none({"type": json_type(element), "format": json_format(element)})
         return {**common, "type": "array", "collectionFormat": "multi", "items": items}
     kind = json_type(item.type)
     # An array is one text with braces in a query string.
     kind = "string" if kind in (None, "array") else kind
-    return {**common, "type": kind, "format": item.type}
+    return {**common, "type": kind, "format": json_format(item.type)}
 
 
 def describe_parameters(tables: Iterable[Table]) -> Mapping[str, Json]:
@@ -148,7 +149,8 @@ def describe_parameters(tables: Iterable[Table]) -> Mapping[str, Json]:
 
     paging = "Limiting and Pagination"
     parameters = {
-        key: text("Prefer", "header", "Preference", enum=values) for key, values in _PREFER.items()
+        key: text("Prefer", "header", "Preference", **({"enum": values} if values else {}))
+        for key, values in _PREFER.items()
     }
     parameters |= {
         "select": text("select", "query", "Filtering Columns"),

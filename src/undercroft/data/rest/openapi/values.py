@@ -16,6 +16,7 @@ _TYPES = {
     "real": "number",
     "double precision": "number",
 }
+_FORMATS = {"smallint": "int32", "integer": "int32", "bigint": "int64"}
 
 
 def summary_of(comment: str | None) -> tuple[str | None, str | None]:
@@ -34,6 +35,11 @@ def json_type(name: str) -> str | None:
     if name in ("json", "jsonb"):
         return None
     return _TYPES.get(name, "array" if name.endswith("[]") else "string")
+
+
+def json_format(name: str) -> str:
+    """Give integers the formats that OpenAPI knows; every other type its name in Postgres."""
+    return _FORMATS.get(name, name)
 
 
 def json_items(name: str) -> Json | None:

@@ -1,10 +1,11 @@
 """Which relations and functions the document names: what the caller may use, asked as them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import orjson
 
-from undercroft.data.rest.query.sql import Statement, literal, statement
+from undercroft.data.rest.query.sql import Statement, ident, literal, statement
 from undercroft.data.schema.model import Catalog, Function, Table
 
 
@@ -42,8 +43,18 @@ def visibility_query(schema: str) -> Statement:
 
 
 def read_visible(
-    catalog: Catalog, schema: str, answer: bytes, *, follow_privileges: bool
+    catalog: Catalog,
+    schema: str,
+    answer: bytes,
+    *,
+    follow_privileges: bool,
+    search_path: Sequence[str] = (),
 ) -> Visible:
+    """Read the answer to `visibility_query`.
+
+    What the caller was asked for is named as the caller finds it: types of functions without a
+    schema of their `search_path`.
+    """
     found = orjson.loads(answer)
     tables, functions = set(found["tables"]), set(found["functions"])
     return Visible(
@@ -53,7 +64,7 @@ def read_visible(
             if name.schema == schema and (not follow_privileges or name.name in tables)
         ],
         [
-            function
+            _as_found(function, search_path) if follow_privileges else function
             for name, overloads in catalog.functions.items()
             if name.schema == schema
             for function in overloads
@@ -61,3 +72,18 @@ def read_visible(
         ],
         found["description"],
     )
+
+
+def _as_found(function: Function, search_path: Sequence[str]) -> Function:
+    parameters = tuple(
+        replace(item, type=_without_schema(item.type, search_path)) for item in function.parameters
+    )
+    return replace(function, parameters=parameters)
+
+
+def _without_schema(name: str, search_path: Sequence[str]) -> str:
+    for schema in search_path:
+        for prefix in (f"{schema}.", f"{ident(schema)}."):
+            if name.startswith(prefix):
+                return name.removeprefix(prefix)
+    return name

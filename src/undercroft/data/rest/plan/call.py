@@ -142,11 +142,17 @@ def _signature(names: Iterable[str]) -> str:
     return f"({', '.join(sorted(names))})"
 
 
+def _place(function: Function) -> tuple[int, str, list[tuple[str, str]]]:
+    """Put overloads in an order of their own: the catalogue's is that of their creation."""
+    parameters = [(item.name, item.type) for item in function.parameters]
+    return len(parameters), function.description or "", parameters
+
+
 def _ambiguous(found: Sequence[Function]) -> RestError:
     signatures = ", ".join(
         f"{item.name.schema}.{item.name.name}"
         f"({', '.join(f'{part.name} => {part.type}' for part in item.parameters)})"
-        for item in found
+        for item in sorted(found, key=_place)
     )
     return RestError(
         300,

@@ -122,13 +122,17 @@ class TokenVerifier:
                 "Wrong or unsupported encoding algorithm",
                 details if algorithm == "none" else None,
             )
-        candidates = [key for key in self._keys or () if algorithm in key.algorithms]
-        named = [key for key in candidates if key.identifier == header.get("kid")]
+        wanted = header.get("kid")
+        candidates = [
+            key
+            for key in self._keys or ()
+            if algorithm in key.algorithms and wanted in (None, key.identifier)
+        ]
         if not candidates:
             raise _undecodable(
                 "No suitable key or wrong key type", "No suitable key was found to decode the JWT"
             )
-        for key in named or candidates:
+        for key in candidates:
             try:
                 payload: bytes = jwt.api_jws.decode(token, key.key, algorithms=[algorithm])
             except jwt.PyJWTError:
@@ -161,20 +165,42 @@ class TokenVerifier:
 
 
 def read_keys(settings: JwtSettings) -> list[Key] | None:
-    """Read the secret as a JWK set, a JWK, or as plain bytes; None without a secret."""
+    """Read the secret as a JWK set, a JWK, or as plain bytes; None without a secret.
+
+    Plain bytes are for HS256 alone, the one algorithm that the shortest secret is long enough for.
+    """
     if settings.secret is None:
         return None
-    text = settings.secret
+    keys = _read_jwks(settings.secret)
+    if keys is not None:
+        return keys
+    secret = settings.secret.encode()
+    if settings.secret_is_base64:
+        secret = _decode_base64(settings.secret)
+        keys = _read_jwks(secret)
+    if keys is not None:
+        return keys
+    if len(secret) < _SHORTEST_SECRET:
+        raise InvalidSettingError("The JWT secret must be at least 32 characters long.")
+    return [Key(secret, ["HS256"])]
+
+
+def _read_jwks(text: str | bytes) -> list[Key] | None:
+    """Read keys for signatures, or None if this is something else."""
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError:
-        document = None
-    if isinstance(document, dict) and ("keys" in document or "kty" in document):
-        return [_read_jwk(item) for item in document.get("keys", [document])]
-    secret = _decode_base64(text) if settings.secret_is_base64 else text.encode()
-    if len(secret) < _SHORTEST_SECRET:
-        raise InvalidSettingError("The JWT secret must be at least 32 characters long.")
-    return [Key(secret, _FAMILIES["oct"])]
+        return None
+    if not isinstance(document, dict) or not ("keys" in document or "kty" in document):
+        return None
+    items = document.get("keys", [document])
+    if not isinstance(items, list):
+        raise InvalidSettingError("PGRST_JWT_SECRET holds a set of keys that cannot be read")
+    return [
+        _read_jwk(item)
+        for item in items
+        if not (isinstance(item, dict) and item.get("use") == "enc")
+    ]
 
 
 def _read_jwk(item: Any) -> Key:
