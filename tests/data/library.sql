@@ -107,6 +107,12 @@ insert into library."Odd Nämes" values (1, 'spaced', 'quoted', 'dotted');
 create table library.bins (id int primary key, content bytea);
 insert into library.bins values (1, '\x00ff');
 
+create table vault.kept (
+    bin int references library.bins,
+    shelf int references library.shelves,
+    primary key (bin, shelf)
+);
+
 create table library.measures (day int, place text, amount int, ratio float8, cost numeric);
 insert into library.measures values
     (1, 'north', 10, 0.5, 1.10), (1, 'south', 20, 1.5, 2.20), (2, 'north', 30, 2.5, null);
@@ -138,6 +144,8 @@ insert into annex.notes values (1, 'from the annex');
 -- Functions -----------------------------------------------------------------------------------
 create function library.full_title(library.books) returns text language sql stable as
     $$ select $1.title || ' (' || $1.id || ')' $$;
+create function library.title_words(library.books) returns tsvector language sql stable as
+    $$ select to_tsvector('simple', $1.title) $$;
 create function library.cheap_books(library.authors) returns setof library.books language sql stable as
     $$ select * from library.books where author_id = $1.id and price < 10 $$;
 create function library.maker(library.books) returns setof library.authors rows 1 language sql stable as

@@ -1,7 +1,11 @@
 """Embedding related rows, and filtering, ordering, limiting and aggregating across them."""
 
+from dataclasses import replace
+
 import httpx
 import pytest
+
+from tests.fixtures.rows import CONFIG
 
 EMBEDS = {
     "many_to_one": (
@@ -351,6 +355,13 @@ AGGREGATES = {
         "/reviews?select=reader_id,...books(count())&reader_id=eq.1",
         [{"reader_id": 1, "count": 2}],
     ),
+    "spread_hoisted_past_an_embed": (
+        "/reviews?select=...books(author_id,authors(name),pages.sum())&order=books(author_id)",
+        [
+            {"author_id": 1, "authors": {"name": "Ursula"}, "sum": 682},
+            {"author_id": 2, "authors": {"name": "Italo"}, "sum": 318},
+        ],
+    ),
     "of_a_function": ("/rpc/pairs?n=3&select=square.sum()", [{"sum": 14}]),
 }
 
@@ -422,6 +433,28 @@ class TestRefusals:
     async def test_a_wrong_hint(self, rows: httpx.AsyncClient):
         response = await rows.get("/books?select=id,authors!wrong(name)")
         assert "using the hint 'wrong'" in response.json()["details"]
+        assert response.json()["hint"] is None
+
+    async def test_another_table_is_suggested_for_one_without_relations(
+        self, rows: httpx.AsyncClient
+    ):
+        response = await rows.get("/stock?select=shelf,books(id)")
+        assert response.json()["hint"] is None
+        response = await rows.get("/book_count?select=books,authors(id)")
+        assert response.json()["hint"] == "Perhaps you meant 'book_list' instead of 'book_count'."
+
+    async def test_no_other_table_is_suggested_for_one_that_a_hidden_table_joins(
+        self, rows: httpx.AsyncClient
+    ):
+        response = await rows.get("/bins?select=id,shelves(id)")
+        assert response.json() == {
+            "code": "PGRST200",
+            "message": "Could not find a relationship between 'bins' and 'shelves'"
+            " in the schema cache",
+            "details": "Searched for a foreign key relationship between 'bins' and 'shelves'"
+            " in the schema 'library', but no matches were found.",
+            "hint": None,
+        }
 
     async def test_more_than_one(self, rows: httpx.AsyncClient):
         response = await rows.get("/translations?select=id,authors(name)")
@@ -464,6 +497,23 @@ class TestRefusals:
                 "details": None,
                 "hint": "Verify that 'authors' is included in the 'select' query parameter.",
             }
+
+    async def test_a_filter_by_relation_where_only_the_alias_counts(self, make_rows):
+        rows = await make_rows(replace(CONFIG, legacy_target_names=False))
+        select = "select=name,books(id),dear:books(id)&id=eq.1"
+        response = await rows.get(f"/authors?{select}&books.id=eq.4&dear.id=eq.1")
+        assert response.json() == [{"name": "Ursula", "books": [{"id": 4}], "dear": [{"id": 1}]}]
+        for query in ("books.id=eq.1", "books.order=id", "books.limit=1"):
+            response = await rows.get(f"/authors?select=name,dear:books(id)&{query}")
+            assert (response.status_code, response.json()) == (
+                400,
+                {
+                    "code": "PGRST108",
+                    "message": "'books' is not an embedded resource in this request",
+                    "details": "Target names are not allowed in filters if they have an alias",
+                    "hint": "Change 'books' to 'dear' in filters, orders or limits.",
+                },
+            )
 
     async def test_order_by_a_to_many_embed(self, rows: httpx.AsyncClient):
         response = await rows.get("/authors?select=id,books(id)&order=books(id)")

@@ -168,6 +168,10 @@ SELECT_ERRORS = {
     "data->>-78xy": (11, f"unexpected 'x' expecting digit, \"->\", \"::\", \".\", \",\" {END}"),
     "data->>--34": (9, 'unexpected "-" expecting digit'),
     "data->>-xy-4": (9, 'unexpected "x" expecting digit'),
+    "data->(a": (
+        7,
+        'unexpected "(" expecting "-", digit or any non reserved character different from: .,>()',
+    ),
     "name!hint": (5, f"unexpected '!' expecting {FIELD} {END}"),
     "*!hint": (2, f"unexpected '!' expecting \")\", \",\" {END}"),
     "name::": (7, "unexpected end of input expecting letter or digit"),

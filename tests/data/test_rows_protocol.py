@@ -84,6 +84,15 @@ class TestMediaTypes:
         response = await rows.get("/books?id=eq.99", headers={"Accept": "text/csv"})
         assert response.text == "\n"
 
+    async def test_csv_of_an_embed(self, rows: httpx.AsyncClient):
+        response = await rows.get(
+            "/books?select=id,authors(name,id),reviews(stars)&id=eq.2",
+            headers={"Accept": "text/csv"},
+        )
+        assert response.text == (
+            'id,authors,reviews\n2,"{""id"": 2, ""name"": ""Italo""}","[{""stars"": 3}]"'
+        )
+
     async def test_csv_of_a_write(self, make_rows: MakeRows):
         rows = await make_rows(replace(CONFIG, tx_end=TransactionEnd.ROLLBACK))
         response = await rows.post(
@@ -146,6 +155,24 @@ class TestPlans:
         plan = response.json()[0]
         assert {"Plan", "Execution Time", "Settings"} <= plan.keys()
         assert "options=analyze|verbose|settings|buffers|wal" in response.headers["content-type"]
+
+    async def test_shows_how_the_body_is_made(self, rows: httpx.AsyncClient):
+        headers = {"Accept": "application/vnd.pgrst.plan+json; options=verbose"}
+        response = await rows.get("/readers", headers=headers)
+        assert response.json()[0]["Plan"]["Output"][2] == (
+            "COALESCE(json_agg(ROW(readers.id, readers.name)), '[]'::json)"
+        )
+
+    @pytest.mark.parametrize("path", ["/readers?id=gt.0", "/rpc/books_by?writer=1"])
+    async def test_rows_are_counted_once_unless_windowed(self, rows: httpx.AsyncClient, path: str):
+        headers = {
+            "Accept": "application/vnd.pgrst.plan+json; options=analyze",
+            "Prefer": "count=exact",
+        }
+        response = await rows.get(path, headers=headers)
+        assert response.text.count("Aggregate") == 1
+        response = await rows.get(f"{path}&limit=1", headers=headers)
+        assert response.text.count("Aggregate") > 1
 
     async def test_of_a_write_and_a_call(self, rows: httpx.AsyncClient):
         headers = {"Accept": f'application/vnd.pgrst.plan+json; for="{OBJECT}"'}
@@ -380,6 +407,25 @@ class TestServerHeaders:
             response = await rows.get(path)
             names = [part.split(";")[0] for part in response.headers["server-timing"].split(", ")]
             assert names == ["jwt", "parse", "plan", "transaction", "response"]
+
+    @pytest.mark.parametrize(
+        ("path", "names"),
+        [
+            ("/readers?id=one", ["jwt", "parse"]),
+            ("/bookz", ["jwt", "parse", "plan"]),
+            ("/readers?id=eq.one", ["jwt", "parse", "plan", "transaction"]),
+        ],
+    )
+    async def test_server_timing_of_a_refusal(
+        self, make_rows: MakeRows, path: str, names: list[str]
+    ):
+        rows = await make_rows(replace(CONFIG, server_timing=True))
+        response = await rows.get(path)
+        parts = response.headers["server-timing"].split(", ")
+        assert [part.split(";")[0] for part in parts] == names
+        response = await rows.options("/readers")
+        parts = response.headers["server-timing"].split(", ")
+        assert [part.split(";")[0] for part in parts] == ["jwt", "parse", "response"]
 
     async def test_vary(self, rows: httpx.AsyncClient):
         for path in ("/readers", "/rpc/greet", "/"):

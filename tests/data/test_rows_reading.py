@@ -98,6 +98,7 @@ FILTERS = {
     "not_fts": ("words=not.fts(english).walls", [3]),
     "fts_on_text": ("title=fts(english).city", [2]),
     "fts_on_json": ("facts=fts.en", [1]),
+    "fts_on_a_computed_field": ("title_words=fts(simple).of", [4]),
     "cs_array": ("labels=cs.{novel}", [1, 2]),
     "cs_json": ('facts=cs.{"language":"it"}', [2, 5]),
     "cd": ("labels=cd.{stories,science,other}", [3, 5]),

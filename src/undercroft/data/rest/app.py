@@ -98,9 +98,13 @@ class RestApp:
             if response is not None:
                 return response
         watch = Stopwatch() if config.server_timing else NOT_TIMED
-        caller = await self._authenticate(request.headers)
-        watch.lap("jwt")
-        response = await self._answer(request, receive, caller, watch)
+        try:
+            caller = await self._authenticate(request.headers)
+            watch.lap("jwt")
+            response = await self._answer(request, receive, caller, watch)
+        except RestError as error:
+            error.headers += watch.stopped()
+            raise
         if config.server_timing:
             watch.lap("response")
             response.headers.append(watch.header())
@@ -115,7 +119,9 @@ class RestApp:
         schema = self._schema(request)
         compiler = self._current_compiler()
         if resource.action == "inspect":
-            return allow(compiler, request, resource, schema)
+            response = allow(compiler, request, resource, schema)
+            watch.lap("parse")
+            return response
         if resource.action == "describe":
             return await self._describe(request, caller, compiler, schema, watch)
         body = None

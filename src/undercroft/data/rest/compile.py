@@ -15,7 +15,7 @@ from undercroft.data.rest.plan.call import Call, CallRequest, find_function, pla
 from undercroft.data.rest.plan.hints import closest
 from undercroft.data.rest.plan.negotiate import Answer, Writer, negotiate
 from undercroft.data.rest.plan.read import ReadRequest, needed_columns, plan_read
-from undercroft.data.rest.plan.tree import Node
+from undercroft.data.rest.plan.tree import Node, embed_as_jsonb
 from undercroft.data.rest.plan.write import (
     BodyShape,
     Delete,
@@ -110,9 +110,7 @@ class Compiler:
         answer = self._negotiate(intent, table.name, node)
         query = read_sql.select(node)
         count = self._count_query(intent, node)
-        windowed = node.window is not None or node.max_rows is not None
-        windowed = windowed or bool(node.embeds) or _is_aggregated(node)
-        sql = result.read_result(query, count, answer, windowed=windowed)
+        sql = result.read_result(query, count, answer, windowed=_is_windowed(node))
         return Compiled(statement(sql), answer, table=table, explain_count=_estimated(intent, node))
 
     def _count_query(self, intent: Intent, node: Node) -> str | None:
@@ -138,6 +136,7 @@ class Compiler:
                 filters_root=not writes,
                 max_rows=None if writes else self._config.max_rows,
                 aggregates=self._config.aggregates_enabled,
+                legacy_names=self._config.legacy_target_names,
             ),
         )
 
@@ -149,6 +148,8 @@ class Compiler:
             whole_rows=_selects_whole_rows(node),
             plan_enabled=self._config.plan_enabled,
         )
+        if answer.writer in (Writer.CSV, Writer.CUSTOM):
+            embed_as_jsonb(node)
         _check_preferences(intent.preferences)
         return answer
 
@@ -217,7 +218,9 @@ class Compiler:
 
     def _call_sql(self, call: Call, node: Node, count: str | None, answer: Answer) -> str:
         query = read_sql.select(node)
-        return result.call_result(call_sql.call(call), query, count, answer, call.function)
+        return result.call_result(
+            call_sql.call(call), query, count, answer, call.function, windowed=_is_windowed(node)
+        )
 
 
 def _call_request(intent: Intent) -> CallRequest:
@@ -251,8 +254,10 @@ def _selects_whole_rows(node: Node) -> bool:
     )
 
 
-def _is_aggregated(node: Node) -> bool:
-    return any(item.aggregate for item in node.select)
+def _is_windowed(node: Node) -> bool:
+    """Tell whether the rows at hand may be others than those that are counted."""
+    limited = node.window is not None or node.max_rows is not None
+    return limited or bool(node.embeds) or any(item.aggregate for item in node.select)
 
 
 def _estimated(intent: Intent, node: Node) -> Statement | None:

@@ -38,6 +38,7 @@ class RestConfig:
     `anon_role` is also how a refusal is told apart: 401 for it, 403 for every other role.
     `cors_allowed_origins` of None leaves CORS to whoever mounts the app; an empty one allows all.
     `secret_headers` are kept from functions and policies, which may be anybody's code.
+    `legacy_target_names` lets filters name an embed that has an alias by its relation as well.
     `openapi_host` is the address the OpenAPI document names; None is that of the request.
     """
 
@@ -59,6 +60,7 @@ class RestConfig:
     server_trace_header: str | None = None
     cors_allowed_origins: tuple[str, ...] | None = None
     verbose_errors: bool = True
+    legacy_target_names: bool = True
     app_settings: tuple[tuple[str, str], ...] = ()
     max_body_bytes: int | None = None
     prefix: str = ""

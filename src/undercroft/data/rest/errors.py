@@ -92,6 +92,13 @@ def not_embedded(resource: str) -> RestError:
     )
 
 
+def only_its_alias(resource: str, alias: str) -> RestError:
+    error = not_embedded(resource)
+    error.details = "Target names are not allowed in filters if they have an alias"
+    error.hint = f"Change '{resource}' to '{alias}' in filters, orders or limits."
+    return error
+
+
 def not_singular(rows: int) -> RestError:
     return RestError(
         406,

@@ -2,6 +2,8 @@
 
 from time import perf_counter
 
+_PARTS = ("jwt", "parse", "plan", "transaction", "response")
+
 
 class Stopwatch:
     """`lap` names the time since the one before."""
@@ -16,6 +18,12 @@ class Stopwatch:
         now = perf_counter()
         self._laps.append((name, (now - self._since) * 1000))
         self._since = now
+
+    def stopped(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the header of a request that failed, in the part after the last lap."""
+        done = _PARTS.index(self._laps[-1][0]) + 1 if self._laps else 0
+        self.lap(_PARTS[done])
+        return (self.header(),)
 
     def header(self) -> tuple[bytes, bytes]:
         laps = ", ".join(f"{name};dur={milliseconds:.1f}" for name, milliseconds in self._laps)
@@ -32,6 +40,9 @@ class NoStopwatch(Stopwatch):
 
     def lap(self, name: str) -> None:
         pass
+
+    def stopped(self) -> tuple[tuple[bytes, bytes], ...]:
+        return ()
 
 
 NOT_TIMED = NoStopwatch()

@@ -1,6 +1,7 @@
 """Derives every way to join the exposed relations from foreign keys, views and functions."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
 
 from undercroft.data.schema.model import (
     AnyRelationship,
@@ -26,7 +27,21 @@ def derive_relationships(
     direct = [*foreign_keys, *_through_views(foreign_keys, view_keys)]
     every = [*direct, *_inverse(direct), *_many_to_many(direct, tables)]
     visible = [found for found in every if _is_exposed(found, tables)]
-    return _index(visible, [found for found in computed if found.foreign_table in tables])
+    index = _index(visible, [found for found in computed if found.foreign_table in tables])
+    return dict.fromkeys(_joined_in_hiding(direct, tables), ()) | index
+
+
+def _joined_in_hiding(
+    direct: Sequence[Relationship], tables: Mapping[QualifiedName, Table]
+) -> Iterable[tuple[QualifiedName, str]]:
+    """Name the ends of tables that nobody may see: related, though there is nothing to embed."""
+    ends: dict[QualifiedName, list[Relationship]] = {}
+    for key in direct:
+        if key.table not in tables and key.foreign_table in tables:
+            ends.setdefault(key.table, []).append(key)
+    for keys in ends.values():
+        for one, other in permutations(keys, 2):
+            yield one.foreign_table, other.foreign_table.schema
 
 
 def _through_views(

@@ -39,7 +39,7 @@ class Fields:
             field.name,
             field.path,
             to_json=column is None or column.nominal_type not in ("json", "jsonb"),
-            is_tsvector=column is not None and column.type == "tsvector",
+            to_tsvector=column is not None and column.type != "tsvector",
         )
 
     def output(self, field: Field) -> ResolvedField:

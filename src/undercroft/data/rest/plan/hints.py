@@ -1,26 +1,35 @@
 """Suggests the name that was probably meant, by edit distance."""
 
+import re
 from collections.abc import Iterable
+
+_PUNCTUATION = re.compile(r"[^\w, ]|_")
 
 
 def closest(name: str, candidates: Iterable[str], minimum: float = 0.33) -> str | None:
-    """Return the most similar candidate, if its similarity (0 to 1) reaches `minimum`."""
-    scored = [(similarity(name, candidate), candidate) for candidate in candidates]
-    best = max(scored, key=lambda pair: pair[0], default=(0.0, ""))
-    return best[1] if best[0] >= minimum else None
+    """Return the most similar candidate, if its similarity (0 to 1) reaches `minimum`.
+
+    Only names that share three letters in a row are looked at; failing those, two in a row.
+    """
+    candidates = list(candidates)
+    for size in (3, 2):
+        wanted = _runs(name, size)
+        alike = [candidate for candidate in candidates if wanted & _runs(candidate, size)]
+        scored = [(similarity(name, candidate), candidate) for candidate in alike]
+        best = max(scored, key=lambda pair: pair[0], default=(0.0, ""))
+        if scored and best[0] >= minimum:
+            return best[1]
+    return None
 
 
 def similarity(left: str, right: str) -> float:
-    """Score two names; those without two letters in a row in common are not alike at all."""
     left, right = left.lower(), right.lower()
-    if not _pairs(left) & _pairs(right):
-        return 0.0
-    return 1 - _distance(left, right) / max(len(left), len(right))
+    return 1 - _distance(left, right) / max(len(left), len(right), 1)
 
 
-def _pairs(name: str) -> set[str]:
-    padded = f"-{name}-"
-    return {padded[index : index + 2] for index in range(len(padded) - 1)}
+def _runs(name: str, size: int) -> set[str]:
+    letters = f"-{_PUNCTUATION.sub('', name.lower())}-"
+    return {letters[index : index + size] for index in range(len(letters) - size + 1)}
 
 
 def _distance(left: str, right: str) -> int:

@@ -1,9 +1,9 @@
 """Plans a read: builds the tree of embeds and hangs filters, orders and windows on its nodes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from undercroft.data.rest.errors import RestError, not_embedded
+from undercroft.data.rest.errors import RestError, not_embedded, only_its_alias
 from undercroft.data.rest.plan.fields import Fields
 from undercroft.data.rest.plan.relations import find_relationship
 from undercroft.data.rest.plan.spreads import shape_output
@@ -15,6 +15,7 @@ from undercroft.data.rest.plan.tree import (
     Resolved,
     Selected,
     Sorted,
+    walk,
 )
 from undercroft.data.rest.query_string import Shape
 from undercroft.data.rest.ranges import Slice
@@ -47,6 +48,7 @@ class ReadRequest:
     filters_root: bool = True
     max_rows: int | None = None
     aggregates: bool = False
+    legacy_names: bool = True
 
 
 def plan_read(catalog: Catalog, request: ReadRequest) -> Node:
@@ -116,7 +118,7 @@ class _Planner:
         for item in self._request.shape.filters:
             path, field = parse_key(item.key)
             if path or self._request.filters_root:
-                node = descend(root, path)
+                node = self._descend(root, path)
                 condition = Filter(field, item.operation, item.slot)
                 node.conditions.append(self._condition(node, condition))
 
@@ -124,7 +126,7 @@ class _Planner:
         for item in self._request.shape.logic:
             path, _, _ = parse_logic_key(item.key)
             if path or self._request.filters_root:
-                node = descend(root, path)
+                node = self._descend(root, path)
                 node.conditions.append(self._condition(node, item.tree))
 
     def _condition(self, node: Node, condition: Condition) -> Resolved:
@@ -140,7 +142,7 @@ class _Planner:
 
     def _add_orders(self, root: Node) -> None:
         for key, text in self._request.shape.order:
-            node = descend(root, parse_key(key)[0])
+            node = self._descend(root, parse_key(key)[0])
             node.order = [self._sorted(node, term) for term in parse_order(text)]
 
     def _sorted(self, node: Node, term: OrderTerm) -> Sorted:
@@ -157,32 +159,30 @@ class _Planner:
 
     def _add_windows(self, root: Node) -> None:
         for key, window in self._request.windows.items():
-            node = descend(root, _path(key)) if key else root
+            node = self._descend(root, _path(key)) if key else root
             node.window = window
+
+    def _descend(self, root: Node, path: EmbedPath) -> Node:
+        """Find the embed at `path`, each step by its alias or its relation's name."""
+        node = root
+        for step in path:
+            node = self._step(node, step)
+        return node
+
+    def _step(self, node: Node, step: str) -> Node:
+        legacy = self._request.legacy_names
+        for embed in node.embeds:
+            if step == embed.output_name or (legacy and step == embed.name):
+                return embed
+        for embed in node.embeds:
+            if step == embed.name:
+                raise only_its_alias(step, embed.output_name)
+        raise not_embedded(step)
 
 
 def _path(key: str) -> EmbedPath:
     path, field = parse_key(key)
     return (*path, field.name)
-
-
-def descend(root: Node, path: EmbedPath) -> Node:
-    """Find the embed at `path`, each step by its relation's name or its alias."""
-    node = root
-    for step in path:
-        for embed in node.embeds:
-            if step in (embed.name, embed.output_name):
-                node = embed
-                break
-        else:
-            raise not_embedded(step)
-    return node
-
-
-def walk(node: Node) -> Iterator[Node]:
-    yield node
-    for embed in node.embeds:
-        yield from walk(embed)
 
 
 def needed_columns(root: Node, primary_key: tuple[str, ...]) -> list[str]:

@@ -99,7 +99,9 @@ def _suggestion(catalog: Catalog, origin: QualifiedName, target: str) -> str | N
         }
         parent = closest(origin.name, sorted(parents))
         return parent and f"Perhaps you meant '{parent}' instead of '{origin.name}'."
-    names = {found.foreign_table.name for found in known} - {target}
+    names = {found.foreign_table.name for found in known}
+    if target in names:
+        return None  # what is wrong is the hint
     child = closest(target, sorted(names))
     return child and f"Perhaps you meant '{child}' instead of '{target}'."
 

@@ -2,7 +2,7 @@
 
 from undercroft.data.rest.errors import RestError
 from undercroft.data.rest.plan.fields import Fields
-from undercroft.data.rest.plan.tree import Node, Selected, Spread
+from undercroft.data.rest.plan.tree import Node, Selected, Spread, embed_as_jsonb, walk
 from undercroft.data.rest.syntax.ast import Field
 from undercroft.data.schema.model import Catalog
 
@@ -11,7 +11,10 @@ def shape_output(catalog: Catalog, root: Node, *, aggregates: bool) -> None:
     """Expand and name what every node selects, then hand spread columns up to their parents."""
     _expand(catalog, root, aggregated=False)
     _name(root)
-    _refuse_aggregates(root, allowed=aggregates)
+    if any(item.aggregate for node in walk(root) for item in node.select):
+        if not aggregates:
+            raise RestError(400, "PGRST123", "Use of aggregate functions is not allowed")
+        embed_as_jsonb(root)  # groups compare what is embedded
     _spread(root)
 
 
@@ -62,13 +65,6 @@ def _named(item: Selected) -> Selected:
     if item.field.transform is not None:
         return item._replace(alias=item.field.name)
     return item
-
-
-def _refuse_aggregates(node: Node, *, allowed: bool) -> None:
-    if not allowed and any(item.aggregate for item in node.select):
-        raise RestError(400, "PGRST123", "Use of aggregate functions is not allowed")
-    for embed in node.embeds:
-        _refuse_aggregates(embed, allowed=allowed)
 
 
 def _spread(node: Node) -> None:

@@ -3,6 +3,7 @@
 Built by `plan.read`, turned into SQL by `query.read`. Mutable while it is being built, not after.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,7 +17,8 @@ SOURCE = "pgrst_source"  # the CTE that a write or a call fills and the read aro
 class ResolvedField(NamedTuple):
     """A field with what the catalogue knows of it.
 
-    `to_json`: the path needs `to_jsonb` first. `transform`: a function of a domain representation.
+    `to_json`: the path needs `to_jsonb` first, `to_tsvector`: so does full-text search with its
+    like. `transform`: a function of a domain representation.
     `whole_row`: not a column but the row itself, for a count over a spread.
     """
 
@@ -24,7 +26,7 @@ class ResolvedField(NamedTuple):
     path: tuple[JsonStep, ...] = ()
     to_json: bool = False
     transform: str | None = None
-    is_tsvector: bool = False
+    to_tsvector: bool = False
     whole_row: bool = False
 
 
@@ -91,7 +93,8 @@ class Node:
     """One relation of the tree.
 
     `alias` is the name it has in the query, `json_alias` that of the subquery around it.
-    `max_rows` binds it without a `window`.
+    `max_rows` binds it without a `window`. `as_jsonb`: what it embeds is compared or written as
+    text, so it is jsonb instead of the json that costs less.
     """
 
     table: QualifiedName
@@ -112,6 +115,7 @@ class Node:
     order: list[Sorted] = field(default_factory=list)
     window: Slice | None = None
     max_rows: int | None = None
+    as_jsonb: bool = False
 
     @property
     def to_one(self) -> bool:
@@ -129,3 +133,14 @@ class Node:
     def is_empty(self) -> bool:
         """An embed that selects nothing, used only to filter by."""
         return not self.select and all(embed.is_empty for embed in self.embeds)
+
+
+def walk(node: Node) -> Iterator[Node]:
+    yield node
+    for embed in node.embeds:
+        yield from walk(embed)
+
+
+def embed_as_jsonb(root: Node) -> None:
+    for node in walk(root):
+        node.as_jsonb = True

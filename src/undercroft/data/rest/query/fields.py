@@ -96,7 +96,7 @@ def _full_text(left: str, resolved: Compare) -> str:
     assert resolved.slot is not None
     operation = resolved.operation
     language = f"{literal(operation.language)}, " if operation.language else ""
-    document = left if resolved.field.is_tsvector else f"to_tsvector({language}{left})"
+    document = f"to_tsvector({language}{left})" if resolved.field.to_tsvector else left
     query = f"{FULL_TEXT[operation.operator]}({language}{slot(resolved.slot)})"
     return f"{document} @@ {query}"
 

@@ -120,8 +120,7 @@ def _embedded_items(embed: Node) -> list[str]:
         return [spread(embed.json_alias, item) for item in embed.spreads]
     if embed.is_empty:
         return []
-    # Grouping compares values, which json cannot do and jsonb can.
-    as_type = "::jsonb" if embed.parent and _aggregates(embed.parent) else ""
+    as_type = "::jsonb" if embed.as_jsonb else ""
     if embed.to_one:
         return [f"row_to_json({json_alias}.*){as_type} AS {ident(embed.output_name)}"]
     rows = f"COALESCE({json_alias}.{json_alias}, '[]')"

@@ -48,12 +48,22 @@ def write_result(
 
 
 def call_result(
-    call: str, query: str, count_query: str | None, answer: Answer, function: Function
+    call: str,
+    query: str,
+    count_query: str | None,
+    answer: Answer,
+    function: Function,
+    *,
+    windowed: bool,
 ) -> str:
     """Wrap a function call; one that does not return a set is one row whatever it returns."""
+    page = f"count({_ROW})" if function.returns_set else "1::bigint"
+    total = "NULL::bigint"
+    if count_query is not None:
+        total = _total(count_query) if windowed else page
     columns = _columns(
-        total="NULL::bigint" if count_query is None else _total(count_query),
-        page=f"count({_ROW})" if function.returns_set else "1::bigint",
+        total=total,
+        page=page,
         body=write_body(answer, function),
     )
     return f"WITH {SOURCE} AS ({call}) SELECT {columns} FROM ({query}) {_ROW}"
@@ -87,9 +97,13 @@ def write_body(answer: Answer, function: Function | None) -> str:
     """Write the body as bytes, the form in which it goes to the client untouched."""
     if answer.writer is Writer.NOTHING:
         return "NULL::bytea"
-    if answer.writer is Writer.CUSTOM:
-        return _custom(answer, function)
-    return f"convert_to(({_text_body(answer.writer, function)})::text, 'UTF8')"
+    custom = answer.writer is Writer.CUSTOM
+    value = _custom(answer, function) if custom else _text_body(answer.writer, function)
+    if answer.media_type.is_plan:
+        return value  # it is explained, not run, and is easier to read
+    if answer.handler is not None and answer.handler.binary:
+        return f"({value})::bytea"
+    return f"convert_to(({value})::text, 'UTF8')"
 
 
 def _text_body(writer: Writer, function: Function | None) -> str:
@@ -130,14 +144,12 @@ def _custom(answer: Answer, function: Function | None) -> str:
     handler = answer.handler
     assert handler is not None
     if not handler.is_aggregate:
-        value = f"{_ROW}.pgrst_scalar"
-    elif function is not None and function.returns_scalar:
-        value = f"{qualified(handler.function)}({_ROW}.pgrst_scalar)"
-    elif handler.target is None:
-        value = f"{qualified(handler.function)}({_ROW})"
-    else:
-        value = f"{qualified(handler.function)}({_ROW}::{qualified(handler.target)})"
-    return f"({value})::bytea" if handler.binary else f"convert_to(({value})::text, 'UTF8')"
+        return f"{_ROW}.pgrst_scalar"
+    if function is not None and function.returns_scalar:
+        return f"{qualified(handler.function)}({_ROW}.pgrst_scalar)"
+    if handler.target is None:
+        return f"{qualified(handler.function)}({_ROW})"
+    return f"{qualified(handler.function)}({_ROW}::{qualified(handler.target)})"
 
 
 def _location(keys: tuple[str, ...]) -> str:

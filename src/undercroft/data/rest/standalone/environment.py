@@ -139,6 +139,7 @@ class _Reader:
             if origins
             else (),
             verbose_errors=verbosity == "verbose",
+            legacy_target_names=self._flag("url_use_legacy_target_names", default=True),
             app_settings=self._app_settings(),
         )
 

@@ -174,7 +174,7 @@ class Scanner:
             return JsonStep(quoted, is_index=False, as_text=as_text)
         key = self.match(_JSON_KEY)
         if key is None:
-            self.expect("any non reserved character different from: .,>()")
+            self.expect('"-"', "digit", "any non reserved character different from: .,>()")
             raise self.error()
         parts = (part.strip() for part in key.group().split("-"))
         return JsonStep("-".join(parts), is_index=False, as_text=as_text)
