@@ -41,6 +41,10 @@ def run_script(url: str, script: str) -> None:
     _run("psql", url, None, "-Xq", "--single-transaction", "--set=ON_ERROR_STOP=1", script=script)
 
 
+def run_pgbench(url: str, engine: "PostgresEngine | None", *options: str) -> str:
+    return _run("pgbench", url, engine, *options)
+
+
 def _url(settings: "Settings", engine: "PostgresEngine | None") -> str:
     # Extensions and event triggers belong to the superuser, where there is one to ask.
     if engine:
@@ -63,8 +67,9 @@ def _run(
 ) -> str:
     """Run one of PostgreSQL's programs; return what it prints. Raises `EngineFailed`."""
     address, password = _without_password(url)
+    place = address if name == "pgbench" else f"--dbname={address}"
     outcome = subprocess.run(
-        [_program(name, url, engine), *options, f"--dbname={address}"],
+        [_program(name, url, engine), *options, place],
         input=script,
         capture_output=True,
         text=True,

@@ -10,6 +10,7 @@ from undercroft.cli import (
     activity,
     advise,
     apps,
+    bench,
     db,
     doctor,
     exporting,
@@ -46,6 +47,7 @@ app.command("export")(exporting.export_table)
 app.command("advise")(advise.advise)
 app.command("types")(types.types)
 app.command("sql")(sql.sql)
+app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.add_typer(apps.app, name="app")
 app.add_typer(db.app, name="db")
