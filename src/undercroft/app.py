@@ -54,7 +54,15 @@ from undercroft.storage.plane import PREFIX as FILES_PREFIX
 from undercroft.storage.plane import StoragePlane
 from undercroft.webhooks.feed import ChangeFeed
 from undercroft.webhooks.pump import Sender
-from undercroft.wings import CONTROL, PERMISSIONS, PERSONAL, ROOT, create_registry, permissions_of
+from undercroft.wings import (
+    CONTROL,
+    PERMISSIONS,
+    ROOT,
+    catalogue_of,
+    create_registry,
+    permissions_of,
+    personal_of,
+)
 
 DESCRIPTION = "The backend under an application. Errors are RFC 9457 problems."
 EXPOSED_HEADERS = (
@@ -195,9 +203,10 @@ def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
     listener = Listener(settings.database)
     cache = Cache(settings.cache)
     reads = CachedReads(cache, listener)
-    registry = create_registry(find_apps(settings), hears=(dashboard.forgetting(reads),))
+    apps = find_apps(settings)
+    registry = create_registry(apps, hears=(dashboard.forgetting(reads),))
     database = Database(settings.database, outbox(registry))
-    identity = build_identity(settings, database, keyring, listener, PERSONAL)
+    identity = build_identity(settings, database, keyring, listener, personal_of(apps))
 
     async def authenticate(request: Request) -> Actor:
         return await identity.gate.admit(read_credentials(request.headers))
@@ -266,6 +275,10 @@ def _control_plane(
 def _join(control: FastAPI, apps: Sequence[App], settings: Settings) -> None:
     """Add the apps' routes behind the platform's, so that none can take a path from it."""
     control.state.app_settings = AppSettings(apps)
+    control.state.webhook_catalogue = catalogue_of(apps)
+    control.state.app_probes = {
+        f"{app.name}.{name}": probe for app in apps for name, probe in app.health.items()
+    }
     taken = {entry for router in CONTROL for entry in _paths(router)}
     for app in apps:
         if app.locales:

@@ -40,6 +40,7 @@ from undercroft.foundation.jobs import (
     schedule,
     subscribes,
 )
+from undercroft.foundation.personal import PersonalData
 from undercroft.foundation.problems import (
     Conflict,
     Forbidden,
@@ -129,6 +130,7 @@ __all__ = [
     "PageRequest",
     "Parts",
     "Permission",
+    "PersonalData",
     "Problem",
     "Public",
     "Reads",

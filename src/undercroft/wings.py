@@ -15,6 +15,8 @@ from undercroft.notifications.wing import WING as NOTIFICATIONS
 from undercroft.operations.wing import WING as OPERATIONS
 from undercroft.realtime.wing import WING as REALTIME
 from undercroft.storage.wing import WING as STORAGE
+from undercroft.webhooks.catalogue import Catalogue
+from undercroft.webhooks.listener import keeping
 from undercroft.webhooks.wing import WING as WEBHOOKS
 
 # As the layers lie: a later wing may refer to an earlier one.
@@ -44,11 +46,26 @@ def create_registry(apps: Sequence[App] = (), *, hears: Sequence[Listener] = ())
     `hears` are listeners that work with parts of this process.
     """
     parts: tuple[Wing | App, ...] = (*WINGS, *apps)
+    listeners = (keeping(catalogue_of(apps)), *hears)
     return JobRegistry(
         jobs=tuple(job for part in parts for job in part.jobs),
         schedules=tuple(schedule for part in parts for schedule in part.schedules),
-        subscriptions=(*(entry for part in parts for entry in part.subscriptions), *hears),
+        subscriptions=(*(entry for part in parts for entry in part.subscriptions), *listeners),
     )
+
+
+def catalogue_of(apps: Sequence[App]) -> Catalogue:
+    """What webhooks can ask for: the platform's facts and these apps'."""
+    return Catalogue({event: name for app in apps for event, name in app.webhooks.items()})
+
+
+def personal_of(apps: Sequence[App]) -> tuple[PersonalData, ...]:
+    """The platform's and these apps', whose rows go before what they refer to."""
+    declared = (*(part for app in reversed(apps) for part in app.personal), *PERSONAL)
+    names = [part.name for part in declared if part.name]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise SettingsInvalid(f"UNDERCROFT_APPS: two tables of personal data are called '{twice}'.")
+    return declared
 
 
 def permissions_of(apps: Sequence[App]) -> tuple[Permission, ...]:

@@ -75,7 +75,7 @@ def test_the_guide_can_be_followed(tmp_path: Path):
                 newcomer.pretend_to_install()
             case "python":
                 newcomer.write(text)
-    assert "5 passed" in output
+    assert "6 passed" in output
     versions = sorted((tmp_path / "bookshelf" / "bookshelf" / "migrations").glob("*.py"))
     assert len(versions) == 2
     assert "pinned" in versions[-1].read_text() + versions[0].read_text()

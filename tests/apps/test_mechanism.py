@@ -1,13 +1,11 @@
 """How apps join, and how they are refused."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from textwrap import dedent
 
 import pytest
 from pydantic import SecretStr
 
+from tests.apps.conftest import Writer, with_apps
 from tests.fixtures.app import make_client, running
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
 from undercroft.app import create_app
@@ -16,60 +14,6 @@ from undercroft.foundation.db import migrate
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings
 from undercroft.wings import permissions_of
-
-REST = """
-from undercroft import App, Public, Router
-
-router = Router("{prefix}", tag="x")
-
-@router.get("", access=Public("a test"))
-async def {operation}() -> dict[str, str]:
-    '''One.'''
-    return {{"it": "works"}}
-
-APP = App(name="{name}", package=__name__, routers=(router,){more})
-"""
-
-
-class Writer:
-    """Writes app packages into a directory that is on the path."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def __call__(
-        self,
-        package: str,
-        *,
-        name: str = "",
-        prefix: str = "/things",
-        more: str = "",
-        files: dict[str, str] | None = None,
-    ) -> str:
-        folder = self.directory / package
-        folder.mkdir()
-        text = REST.format(
-            name=name or package, prefix=prefix, operation=f"list_{package}", more=more
-        )
-        (folder / "__init__.py").write_text(text)
-        for path, content in (files or {}).items():
-            (folder / path).parent.mkdir(exist_ok=True)
-            (folder / path).write_text(dedent(content))
-        return f"{package}:APP"
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
-    monkeypatch.syspath_prepend(tmp_path)
-    before = set(sys.modules)
-    yield Writer(tmp_path)
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
-
-
-def with_apps(settings: Settings, *apps: str) -> Settings:
-    return settings.model_copy(update={"apps": apps})
 
 
 class TestSwitchingOn:

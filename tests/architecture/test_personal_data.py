@@ -7,7 +7,10 @@ from sqlalchemy import text
 
 from tests.fixtures.actors import Caller
 from undercroft.app import Application
+from undercroft.foundation.apps import find_apps
+from undercroft.foundation.db import Base
 from undercroft.foundation.personal import PersonalData
+from undercroft.foundation.settings import Settings
 from undercroft.identity.users.erasure import export_user
 from undercroft.migrations.models import OUR_SCHEMAS
 from undercroft.wings import PERSONAL
@@ -50,6 +53,19 @@ async def test_every_table_that_refers_to_accounts_says_what_erasure_does(app: A
         "Add a PersonalData for each of these tables to your wing and the wing's to PERSONAL in "
         f"app.py: {sorted(missing)}"
     )
+
+
+def test_our_apps_say_it_of_their_tables(settings: Settings):
+    apps = {app.schema: app for app in find_apps(settings)}
+    assert set(apps) == {"catalog", "sites", "streams"}
+    missing = [
+        table.fullname
+        for table in Base.metadata.tables.values()
+        if (app := apps.get(str(table.schema)))
+        and {"user_id", "owner_id", "created_by"} & set(table.columns.keys())
+        and table.fullname not in {part.table for part in app.personal}
+    ]
+    assert missing == []
 
 
 async def test_declared_tables_exist_and_their_statements_run(app: Application, member: Caller):

@@ -61,10 +61,12 @@ def replay_webhook(
         from undercroft.foundation.outbound import Rules
         from undercroft.foundation.settings import load_settings
         from undercroft.webhooks import queries, service
+        from undercroft.webhooks.catalogue import Catalogue
         from undercroft.webhooks.schemas import Replay
 
         settings = load_settings()
-        desk = service.Desk(settings.webhooks, identity.keyring, Rules(settings.outbound))
+        rules = Rules(settings.outbound)
+        desk = service.Desk(settings.webhooks, identity.keyring, rules, Catalogue())
         webhook = await queries.get_webhook_by_id(session, webhook_id)
         wish = Replay(since=since.replace(tzinfo=UTC))
         if delivered:

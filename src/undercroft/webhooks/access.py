@@ -3,11 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
 from undercroft.foundation.http import CurrentActor, Parts, Session
 from undercroft.foundation.outbound import Rules
 from undercroft.webhooks import queries
+from undercroft.webhooks.catalogue import Catalogue
 from undercroft.webhooks.models import Delivery, Webhook
 from undercroft.webhooks.service import Desk
 
@@ -34,8 +35,17 @@ async def _delivery_to_change(
     return await queries.get_delivery(session, webhook.id, delivery_id, lock=True)
 
 
-async def _desk(parts: Parts) -> Desk:
-    return Desk(parts.settings.webhooks, parts.keyring, Rules(parts.settings.outbound))
+async def _catalogue(request: Request) -> Catalogue:
+    catalogue: Catalogue = request.app.state.webhook_catalogue
+    return catalogue
+
+
+KnownEvents = Annotated[Catalogue, Depends(_catalogue)]
+
+
+async def _desk(parts: Parts, events: KnownEvents) -> Desk:
+    rules = Rules(parts.settings.outbound)
+    return Desk(parts.settings.webhooks, parts.keyring, rules, events)
 
 
 DeliveryToRead = Annotated[Delivery, Depends(_delivery)]

@@ -57,11 +57,6 @@ NAMES: Mapping[type, str] = {
     media.MediaDeleted: "media.deleted",
     own.WebhookDisabled: "webhook.disabled",
 }
-# `webhook.ping` comes to whoever is pinged, and changes of tables to who asks for the table.
-EVENT_TYPES = frozenset(NAMES.values()) | frozenset(BY_STATUS.values()) | {PING}
-
-for _event in (*NAMES, users.UserStatusChanged):
-    payload_of_event("webhooks", _event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +73,36 @@ def patterns_of(name: str) -> list[str]:
     return [name, f"{name.partition('.')[0]}.*", "*"]
 
 
-def announcement_of(event: Any) -> Announcement | None:
-    """None for what is nobody's business outside."""
-    name = _name_of(event)
-    if name is None:
-        return None
-    organization_id = getattr(event, "organization_id", None)
-    return Announcement(name, organization_id, asdict(event))
+class Catalogue:
+    """Which facts the outside may hear of: the platform's, and those of apps (`App.webhooks`)."""
 
+    def __init__(self, of_apps: Mapping[type, str] | None = None) -> None:
+        self._names = {**NAMES, **(of_apps or {})}
+        for event in (*self._names, users.UserStatusChanged):
+            payload_of_event("webhooks", event)
+        # `webhook.ping` comes to whoever is pinged, changes of tables to who asks for the table.
+        self.types = frozenset(self._names.values()) | frozenset(BY_STATUS.values()) | {PING}
+        self.kinds = frozenset(f"{name.partition('.')[0]}.*" for name in self.types) | {"*"}
 
-def fields_of(name: str) -> list[str]:
-    """The members of `data` in events of this name."""
-    if name in BY_STATUS.values():
-        return [field.name for field in fields(users.UserStatusChanged)]
-    kind = next((kind for kind, known in NAMES.items() if known == name), None)
-    return [field.name for field in fields(kind)] if kind else []
+    def announcement_of(self, event: Any) -> Announcement | None:
+        """None for what is nobody's business outside."""
+        name = self._name_of(event)
+        if name is None:
+            return None
+        organization_id = getattr(event, "organization_id", None)
+        return Announcement(name, organization_id, asdict(event))
 
+    def fields_of(self, name: str) -> list[str]:
+        """The members of `data` in events of this name."""
+        if name in BY_STATUS.values():
+            return [field.name for field in fields(users.UserStatusChanged)]
+        kind: Any = next((kind for kind, known in self._names.items() if known == name), None)
+        return [field.name for field in fields(kind)] if kind else []
 
-def _name_of(event: Any) -> str | None:
-    # Files that a wing keeps for itself; it has facts of its own to tell.
-    if str(getattr(event, "bucket", "")).startswith(SYSTEM_PREFIX):
-        return None
-    if isinstance(event, users.UserStatusChanged):
-        return BY_STATUS.get(event.status)
-    return NAMES.get(type(event))
+    def _name_of(self, event: Any) -> str | None:
+        # Files that a wing keeps for itself; it has facts of its own to tell.
+        if str(getattr(event, "bucket", "")).startswith(SYSTEM_PREFIX):
+            return None
+        if isinstance(event, users.UserStatusChanged):
+            return BY_STATUS.get(event.status)
+        return self._names.get(type(event))

@@ -11,8 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.ids import new_id
-from undercroft.foundation.jobs import enqueue, listens
-from undercroft.webhooks.catalogue import announcement_of, patterns_of
+from undercroft.foundation.jobs import Listener, enqueue
+from undercroft.webhooks.catalogue import Catalogue, patterns_of
 from undercroft.webhooks.jobs import spread
 
 # Disabled webhooks count: what they missed can be replayed when they are back.
@@ -27,22 +27,22 @@ KEEP = text("""
 """)
 
 
-@listens(object)
-async def keep_event(session: AsyncSession, event: Any) -> None:
-    """Keep the event if some webhook asked for its kind, and see that it is sent."""
-    announced = announcement_of(event)
-    if announced is None:
-        return
-    values = {
-        "id": new_id(),
-        "type": announced.type,
-        "organization_id": announced.organization_id,
-        "data": to_json(announced.data).decode(),
-        "patterns": patterns_of(announced.type),
-    }
-    event_id = await session.scalar(KEEP, values)
-    if event_id is not None:
-        await enqueue(session, spread, event_id=event_id)
+def keeping(catalogue: Catalogue) -> Listener:
+    """A listener that keeps what some webhook asked for, and sees that it is sent."""
 
+    async def keep(session: AsyncSession, event: Any) -> None:
+        announced = catalogue.announcement_of(event)
+        if announced is None:
+            return
+        values = {
+            "id": new_id(),
+            "type": announced.type,
+            "organization_id": announced.organization_id,
+            "data": to_json(announced.data).decode(),
+            "patterns": patterns_of(announced.type),
+        }
+        event_id = await session.scalar(KEEP, values)
+        if event_id is not None:
+            await enqueue(session, spread, event_id=event_id)
 
-SUBSCRIPTIONS = (keep_event,)
+    return Listener(object, keep)

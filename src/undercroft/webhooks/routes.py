@@ -12,12 +12,12 @@ from undercroft.webhooks import queries, schemas, service
 from undercroft.webhooks.access import (
     DeliveryToChange,
     DeliveryToRead,
+    KnownEvents,
     WebhookDesk,
     WebhookToChange,
     WebhookToRead,
 )
 from undercroft.webhooks.body import payload_of
-from undercroft.webhooks.catalogue import EVENT_TYPES, fields_of
 from undercroft.webhooks.errors import (
     ChangesNotOfOrganization,
     DeliveryNotFound,
@@ -57,10 +57,11 @@ async def list_webhooks(
 
 # Before the routes with an id: `events` would not pass for one.
 @router.get("/events", access=MANAGE)
-async def list_event_types() -> schemas.EventTypeList:
-    """What a webhook can ask for, and what each event carries."""
+async def list_event_types(events: KnownEvents) -> schemas.EventTypeList:
+    """What a webhook can ask for, and what each event carries; those of apps, too."""
     items = [
-        schemas.EventTypeRead(type=name, fields=fields_of(name)) for name in sorted(EVENT_TYPES)
+        schemas.EventTypeRead(type=name, fields=events.fields_of(name))
+        for name in sorted(events.types)
     ]
     return schemas.EventTypeList(items=items)
 

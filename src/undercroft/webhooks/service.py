@@ -17,7 +17,7 @@ from undercroft.foundation.jobs import enqueue, publish
 from undercroft.foundation.outbound import Rules, TargetRefused
 from undercroft.foundation.settings import WebhookSettings
 from undercroft.webhooks import queries, signing
-from undercroft.webhooks.catalogue import EVENT_TYPES, PING
+from undercroft.webhooks.catalogue import PING, Catalogue
 from undercroft.webhooks.changes import TableChanges, unwatch, watch
 from undercroft.webhooks.errors import (
     ChangesNotOfOrganization,
@@ -33,8 +33,6 @@ from undercroft.webhooks.models import Delivery, DeliveryState, Event, Webhook
 from undercroft.webhooks.results import skip_pending
 from undercroft.webhooks.schemas import Replay, WebhookCreate
 
-KINDS = frozenset(f"{name.partition('.')[0]}.*" for name in EVENT_TYPES) | {"*"}
-
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -43,6 +41,7 @@ class Desk:
     settings: WebhookSettings
     keyring: Keyring
     rules: Rules
+    events: Catalogue
 
 
 async def create_webhook(
@@ -50,7 +49,7 @@ async def create_webhook(
 ) -> tuple[Webhook, str]:
     """Return the webhook and its secret."""
     _check_target(desk, new.url)
-    _check_events(new.events)
+    _check_events(desk, new.events)
     organization_id = await _organization(session, new.organization_id, actor)
     await _watch(session, organization_id, new.changes)
     await _check_room(session, desk, organization_id)
@@ -74,7 +73,7 @@ async def update_webhook(
     """Switching it on again forgives what went wrong before."""
     if "url" in changes:
         _check_target(desk, changes["url"])
-    _check_events(changes.get("events", ()))
+    _check_events(desk, changes.get("events", ()))
     before = _asked(webhook)
     if "changes" in changes:
         await _watch(session, webhook.organization_id, _parsed(changes["changes"]))
@@ -190,8 +189,8 @@ def _check_target(desk: Desk, url: str) -> None:
         raise WebhookTargetRefused from error
 
 
-def _check_events(events: Iterable[str]) -> None:
-    if unknown := set(events) - EVENT_TYPES - KINDS:
+def _check_events(desk: Desk, asked: Iterable[str]) -> None:
+    if unknown := set(asked) - desk.events.types - desk.events.kinds:
         raise UnknownEventTypes(unknown)
 
 

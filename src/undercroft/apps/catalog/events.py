@@ -1,5 +1,6 @@
 """Facts about the catalogue."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -22,3 +23,10 @@ class CatalogImported:
     movies: int
     series: int
     by: UUID | None
+
+
+# What they are called to other servers.
+WEBHOOKS: Mapping[type, str] = {
+    CatalogChanged: "catalog.changed",
+    CatalogImported: "catalog.imported",
+}

@@ -1,5 +1,6 @@
 """Facts about sites."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -31,6 +32,7 @@ class SiteDeleted:
 @dataclass(frozen=True, slots=True)
 class SiteUserAdded:
     site_id: UUID
+    organization_id: UUID
     user_id: UUID
     by: UUID | None
 
@@ -38,6 +40,7 @@ class SiteUserAdded:
 @dataclass(frozen=True, slots=True)
 class SiteUserRemoved:
     site_id: UUID
+    organization_id: UUID
     user_id: UUID
     by: UUID | None
 
@@ -46,6 +49,7 @@ class SiteUserRemoved:
 class ViolationReported:
     violation_id: UUID
     site_id: UUID
+    organization_id: UUID
     stream_name: str
     by: UUID | None
 
@@ -53,5 +57,18 @@ class ViolationReported:
 @dataclass(frozen=True, slots=True)
 class ViolationsDeleted:
     site_id: UUID
+    organization_id: UUID
     count: int
     by: UUID | None
+
+
+# What they are called to other servers.
+WEBHOOKS: Mapping[type, str] = {
+    SiteCreated: "sites.created",
+    SiteRenamed: "sites.renamed",
+    SiteDeleted: "sites.deleted",
+    SiteUserAdded: "sites.user_added",
+    SiteUserRemoved: "sites.user_removed",
+    ViolationReported: "sites.violation_reported",
+    ViolationsDeleted: "sites.violations_deleted",
+}

@@ -75,14 +75,14 @@ async def add_user(session: AsyncSession, site: Site, user_id: UUID, *, actor: A
     except IntegrityError as error:  # left the organization just now
         raise MemberNotFound from error
     if added:
-        publish(session, SiteUserAdded(site.id, user_id, by=actor.user_id))
+        publish(session, SiteUserAdded(site.id, site.organization_id, user_id, by=actor.user_id))
     return await queries.get_user(session, site.id, user_id)
 
 
 async def remove_user(session: AsyncSession, site: Site, user_id: UUID, *, actor: Actor) -> None:
     await session.delete(await queries.get_user(session, site.id, user_id))
     await session.flush()
-    publish(session, SiteUserRemoved(site.id, user_id, by=actor.user_id))
+    publish(session, SiteUserRemoved(site.id, site.organization_id, user_id, by=actor.user_id))
 
 
 async def report_violation(
@@ -95,16 +95,21 @@ async def report_violation(
     except IntegrityError as error:  # the site was deleted just now
         raise SiteNotFound from error
     await session.refresh(violation)
-    reported = ViolationReported(violation.id, site.id, violation.stream_name, by=actor.user_id)
-    publish(session, reported)
+    where = (site.id, site.organization_id)
+    publish(
+        session,
+        ViolationReported(violation.id, *where, violation.stream_name, by=actor.user_id),
+    )
     return violation
 
 
-async def delete_violation(session: AsyncSession, violation: Violation, *, actor: Actor) -> None:
+async def delete_violation(
+    session: AsyncSession, site: Site, violation: Violation, *, actor: Actor
+) -> None:
     await session.delete(violation)
     await session.flush()
     await enqueue(session, remove_leftovers)
-    publish(session, ViolationsDeleted(violation.site_id, 1, by=actor.user_id))
+    publish(session, ViolationsDeleted(site.id, site.organization_id, 1, by=actor.user_id))
 
 
 async def delete_violations(
@@ -117,7 +122,8 @@ async def delete_violations(
     gone = (await session.execute(statement.returning(Violation.id))).all()
     if gone:
         await enqueue(session, remove_leftovers)
-        publish(session, ViolationsDeleted(site.id, len(gone), by=actor.user_id))
+        where = (site.id, site.organization_id)
+        publish(session, ViolationsDeleted(*where, len(gone), by=actor.user_id))
     return len(gone)
 
 

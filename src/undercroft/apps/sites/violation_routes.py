@@ -100,8 +100,7 @@ async def delete_violation(
     site: SiteToRun, violation: ViolationToChange, session: Session, actor: CurrentActor
 ) -> None:
     """Delete a violation and its image, at a site that you run."""
-    del site
-    await service.delete_violation(session, violation, actor=actor)
+    await service.delete_violation(session, site, violation, actor=actor)
 
 
 @router.put(

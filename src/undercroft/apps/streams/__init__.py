@@ -3,6 +3,7 @@
 from undercroft import App
 from undercroft.apps.streams import routes
 from undercroft.apps.streams.access import PERMISSIONS
+from undercroft.apps.streams.events import WEBHOOKS
 
 APP = App(
     name="streams",
@@ -11,6 +12,7 @@ APP = App(
     requires=("sites",),
     routers=(routes.site_router, routes.router, routes.limit_router),
     permissions=PERMISSIONS,
+    webhooks=WEBHOOKS,
 )
 
 __all__ = ["APP"]

@@ -1,5 +1,6 @@
 """Facts about streams."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from uuid import UUID
 class StreamCreated:
     stream_id: UUID
     site_id: UUID
+    organization_id: UUID
     name: str
     by: UUID | None
 
@@ -18,6 +20,7 @@ class StreamUpdated:
 
     stream_id: UUID
     site_id: UUID
+    organization_id: UUID
     fields: tuple[str, ...]
     by: UUID | None
 
@@ -26,5 +29,14 @@ class StreamUpdated:
 class StreamDeleted:
     stream_id: UUID
     site_id: UUID
+    organization_id: UUID
     name: str
     by: UUID | None
+
+
+# What they are called to other servers.
+WEBHOOKS: Mapping[type, str] = {
+    StreamCreated: "streams.created",
+    StreamUpdated: "streams.updated",
+    StreamDeleted: "streams.deleted",
+}

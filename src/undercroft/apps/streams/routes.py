@@ -105,7 +105,7 @@ async def update_stream(
 ) -> schemas.StreamRead:
     """Change a stream. It stays at its site."""
     changes = change.model_dump(exclude_unset=True)
-    await service.update_stream(session, parts, found.stream, changes, actor=actor)
+    await service.update_stream(session, parts, found.site, found.stream, changes, actor=actor)
     return _read(parts, found.stream, whole=found.sees_password)
 
 
@@ -117,7 +117,7 @@ async def update_stream(
 )
 async def delete_stream(found: StreamToChange, session: Session, actor: CurrentActor) -> None:
     """Delete a stream; another may take its place."""
-    await service.delete_stream(session, found.stream, actor=actor)
+    await service.delete_stream(session, found.site, found.stream, actor=actor)
 
 
 @limit_router.get(

@@ -31,13 +31,15 @@ async def create_stream(
     session.add(stream)
     await _flush(session)
     await session.refresh(stream)
-    publish(session, StreamCreated(stream.id, site.id, stream.name, by=actor.user_id))
+    where = (site.id, site.organization_id)
+    publish(session, StreamCreated(stream.id, *where, stream.name, by=actor.user_id))
     return stream
 
 
 async def update_stream(
     session: AsyncSession,
     parts: Parts,
+    site: Site,
     stream: Stream,
     changes: Mapping[str, Any],
     *,
@@ -47,14 +49,15 @@ async def update_stream(
         setattr(stream, name, value)
     await _flush(session)
     await session.refresh(stream)
-    fields = tuple(changes)
-    publish(session, StreamUpdated(stream.id, stream.site_id, fields, by=actor.user_id))
+    where, fields = (site.id, site.organization_id), tuple(changes)
+    publish(session, StreamUpdated(stream.id, *where, fields, by=actor.user_id))
 
 
-async def delete_stream(session: AsyncSession, stream: Stream, *, actor: Actor) -> None:
+async def delete_stream(session: AsyncSession, site: Site, stream: Stream, *, actor: Actor) -> None:
     await session.delete(stream)
     await session.flush()
-    publish(session, StreamDeleted(stream.id, stream.site_id, stream.name, by=actor.user_id))
+    where = (site.id, site.organization_id)
+    publish(session, StreamDeleted(stream.id, *where, stream.name, by=actor.user_id))
 
 
 def video_url_of(parts: Parts, stream: Stream) -> str:

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from undercroft.cli.copies import run_pgbench
-from undercroft.foundation.db.logins import developer_url
+from undercroft.foundation.db.logins import developer
 from undercroft.foundation.embedded.postgres import PostgresEngine
 from undercroft.foundation.settings import Settings
 
@@ -15,7 +15,7 @@ class Pgbench:
     """Asks as the owner of customers' tables, whom their policies do not concern."""
 
     def __init__(self, settings: Settings, engine: PostgresEngine | None) -> None:
-        self._url, self._engine = developer_url(settings), engine
+        self._url, self._engine = developer(settings).url, engine
 
     def rate(self, statement: str, *, numbers: int, seconds: int, connections: int) -> float:
         """Transactions a second of one prepared statement; `:n` is a number up to `numbers`."""

@@ -15,7 +15,7 @@ import httpx
 from undercroft.cli.bench.calls import Measured, Tally, request
 from undercroft.cli.copies import run_script
 from undercroft.cli.remote import address, fail, sentence_of, unreachable
-from undercroft.foundation.db.logins import developer_url
+from undercroft.foundation.db.logins import developer
 from undercroft.foundation.settings import Settings
 
 COLUMNS = [
@@ -87,7 +87,7 @@ def opened(settings: Settings, url: str, operator: dict[str, str], rows: int) ->
             login = _ask(client, "POST", address(url, "/auth/login"), credentials)
             world = World(url, name, credentials, user_id, login["access_token"])
             _fill(client, world, rows)
-            run_script(developer_url(settings), f"ANALYZE {name}")
+            run_script(developer(settings).url, f"ANALYZE {name}")
             yield world
         finally:
             client.delete(address(url, f"/tables/{name}"))

@@ -11,9 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from undercroft.foundation.access import Permission
 from undercroft.foundation.http.router import Router
 from undercroft.foundation.jobs import Job, Listener, Schedule, Subscription
+from undercroft.foundation.jobs.payload import payload_of_event
+from undercroft.foundation.personal import PersonalData
 from undercroft.foundation.settings.group import SettingsGroup
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+EVENT_NAME = re.compile(r"[a-z0-9_]+\.[a-z0-9_]{1,60}")
 
 # Answers how something of the app is, in a few words; raising means that it is not well.
 HealthProbe = Callable[[AsyncSession], Awaitable[str]]
@@ -25,7 +28,10 @@ class App:
 
     `name` is also its Postgres schema, its migrations' branch, the first word of its jobs
     (`catalog.reindex`), the group of its settings and its word on the command line. `commands`
-    names a Typer application (`shop.cli:app`) so that serving does not import it.
+    names a Typer application (`shop.cli:app`) so that serving does not import it. `personal` says
+    what its tables hold about people. `webhooks` are the facts that other servers may hear of and
+    their names there (`{OrderPlaced: "shop.order_placed"}`); one with an `organization_id` also
+    reaches webhooks of that organization.
     """
 
     name: str
@@ -39,6 +45,8 @@ class App:
     subscriptions: Sequence[Subscription | Listener] = ()
     settings: type[SettingsGroup] | None = None
     commands: str | None = None
+    personal: Sequence[PersonalData] = ()
+    webhooks: Mapping[type, str] = field(default_factory=dict)
     health: Mapping[str, HealthProbe] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -48,6 +56,17 @@ class App:
             if not isinstance(job, Listener) and not job.name.startswith(f"{self.name}."):
                 raise ValueError(
                     f"Jobs of the app {self.name} start with '{self.name}.': {job.name}"
+                )
+        for table in (part.table for part in self.personal):
+            if not table.startswith(f"{self.schema}."):
+                raise ValueError(
+                    f"The app {self.name} declares a table that is not its own: {table}"
+                )
+        for event, name in self.webhooks.items():
+            payload_of_event("webhooks", event)  # a secret never leaves
+            if not EVENT_NAME.fullmatch(name) or not name.startswith(f"{self.name}."):
+                raise ValueError(
+                    f"Webhook events of the app {self.name} are called '{self.name}.…': {name}"
                 )
         if any(not permission.sentence for permission in self.permissions):
             raise ValueError(f"Every permission of the app {self.name} needs a sentence")

@@ -5,16 +5,19 @@ worker keeps them.
 """
 
 import asyncio
+from collections.abc import Mapping
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from undercroft.foundation.apps import HealthProbe
 from undercroft.foundation.http import Foundation
 from undercroft.foundation.jobs import read_backlog
 from undercroft.identity.statistics import count_locks
 from undercroft.operations.activity import count_unsealed
+from undercroft.operations.health.apps import ask_probes
 from undercroft.operations.health.checks import LONGEST_CHECK_SECONDS, check_all
 
 log = structlog.get_logger()
@@ -28,12 +31,14 @@ LIMIT = text("SELECT setting::int FROM pg_settings WHERE name = 'max_connections
 SIZE = text("SELECT pg_database_size(current_database())")
 
 
-async def scrape(parts: Foundation) -> bytes:
+async def scrape(parts: Foundation, probes: Mapping[str, HealthProbe]) -> bytes:
     """In Prometheus' text format. While Postgres is away only `undercroft_up` is told."""
     registry = CollectorRegistry()
     up = Gauge("undercroft_up", "1 while this part answers.", ("part",), registry=registry)
     for name, check in (await check_all(parts)).items():
         up.labels(name).set(check.ok)
+    for told in await ask_probes(parts, probes):
+        up.labels(told.name).set(told.status == "ok")
     try:
         async with asyncio.timeout(LONGEST_CHECK_SECONDS):
             async with parts.database.unit_of_work() as session:

@@ -13,6 +13,7 @@ from undercroft.foundation.http import Foundation, Parts, Router, Session
 from undercroft.foundation.http.metrics import exposition
 from undercroft.foundation.http.router import client_address
 from undercroft.foundation.problems import NotFound
+from undercroft.operations.health.apps import ask_probes
 from undercroft.operations.health.checks import (
     VERSION,
     Check,
@@ -98,13 +99,14 @@ async def get_metrics(request: Request, parts: Parts) -> Response:
     if not parts.settings.observability.metrics or not _may_scrape(request, parts):
         raise NotFound
     content, media_type = exposition()
-    return Response(content + await scrape(parts), media_type=media_type)
+    gauges = await scrape(parts, request.app.state.app_probes)
+    return Response(content + gauges, media_type=media_type)
 
 
 @control.get("/health/system", access=READ)
-async def get_system_health(parts: Parts) -> SystemHealth:
-    """The machine and the process that answered: load, memory, disk, versions."""
-    return describe_system(parts.settings)
+async def get_system_health(request: Request, parts: Parts) -> SystemHealth:
+    """The machine and the process that answered, and how apps say they are."""
+    return describe_system(parts.settings, await ask_probes(parts, request.app.state.app_probes))
 
 
 @control.get("/health/database", access=READ, response_model=DatabaseHealth)

@@ -39,8 +39,18 @@ class EnvironmentInfo(BaseModel):
     log_level: str
 
 
+class ProbeHealth(BaseModel):
+    """What a probe of an app found, in its own words; `down` when it raised or took too long."""
+
+    name: str = Field(examples=["catalog.search"])
+    status: str
+    found: str | None
+    milliseconds: float | None
+
+
 class SystemHealth(BaseModel):
     system_info: SystemInfo
+    apps: list[ProbeHealth] = Field(description="The probes of the apps that are switched on.")
     environment: EnvironmentInfo
     timestamp: datetime
 
@@ -71,7 +81,7 @@ DATABASE = text("""
 """)
 
 
-def describe_system(settings: Settings) -> SystemHealth:
+def describe_system(settings: Settings, apps: list[ProbeHealth]) -> SystemHealth:
     """Asks the operating system; returns at once."""
     memory, process = psutil.virtual_memory(), psutil.Process()
     home = settings.home if settings.home.exists() else "."
@@ -98,6 +108,7 @@ def describe_system(settings: Settings) -> SystemHealth:
             mode=settings.mode,
             log_level=settings.observability.log_level,
         ),
+        apps=apps,
         timestamp=utc_now(),
     )
 
