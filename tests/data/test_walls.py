@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.data.test_sql import run
-from tests.fixtures.actors import Caller, unique
+from tests.fixtures.actors import Caller, settled, unique
 from tests.fixtures.app import make_client, running
 from undercroft.app import create_app
 from undercroft.foundation.settings import Settings
@@ -159,6 +159,135 @@ class TestOtherRoles:
             " where usename = 'undercroft_authenticator'"
         )
         assert (await hole.run(ended, member)).json()["code"] == "42501"
+
+
+LEFT = {
+    "a search path": ("select set_config('search_path', 'nowhere', false)", "show search_path"),
+    "a setting": (
+        "select set_config('app.tenant', '7', false)",
+        "select coalesce(current_setting('app.tenant', true), '')",
+    ),
+    "a time limit": (
+        "select set_config('statement_timeout', '1ms', false)",
+        "show statement_timeout",
+    ),
+    "no row security": ("select set_config('row_security', 'off', false)", "show row_security"),
+    "reading only": (
+        "select set_config('default_transaction_read_only', 'on', false)",
+        "show default_transaction_read_only",
+    ),
+    "a method": ("select set_config('request.method', 'BREW', false)", "show request.method"),
+    "a role": ("select set_config('role', 'authenticated', false)", "select current_user"),
+    "a temporary table": (
+        "create temp table pg_class (n int); select 1",
+        "select count(*) from pg_class where relname = 'pg_class' and relpersistence = 't'",
+    ),
+    "a lock": (
+        "select pg_advisory_lock(4711)",
+        "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711",
+    ),
+    "an open cursor": (
+        "declare mine cursor with hold for select 1; select 1",
+        "select count(*) from pg_cursors where is_holdable",
+    ),
+    "ears": ("listen mine; select 1", "select count(*) from pg_listening_channels()"),
+    "a statement": (
+        "prepare mine as select 1; select 1",
+        "select count(*) from pg_prepared_statements where name = 'mine'",
+    ),
+}
+EVERY_STATEMENT = """
+    do $do$
+    declare held record;
+    begin
+        for held in select name, statement from pg_prepared_statements loop
+            execute format('deallocate %I', held.name);
+            execute format('prepare %I as select 666', held.name);
+        end loop;
+    end $do$;
+    select 1
+"""
+
+
+class TestTheNextCaller:
+    """Connections are shared: what one call leaves behind, the next one would find."""
+
+    @pytest.mark.parametrize("ends", ["well", "badly", "in a batch", "the long way"])
+    @pytest.mark.parametrize("left", LEFT)
+    async def test_finds_nothing_of_the_one_before(
+        self, hole: Hole, admin: Caller, member: Caller, left: str, ends: str
+    ):
+        leave, look = LEFT[left]
+        before = await hole.value(look, member)
+        if ends == "the long way":
+            setting = "default_transaction_isolation = 'repeatable read'"
+            await run(admin, f"alter function {hole.name}(text) set {setting}")
+        if ends == "in a batch":
+            step = {"op": "call", "function": hole.name, "body": {"q": leave}}
+            assert (await member.post("/rest/v1/batch", json=[step])).status_code == 200
+        else:
+            answer = await hole.run(leave if ends != "badly" else f"{leave}; select 1/0", member)
+            assert answer.status_code == (400 if ends == "badly" else 200), answer.text
+
+        async def found_nothing() -> bool:
+            return bool(await hole.value(look, member) == before)
+
+        # After a failure a session is cleaned beside its answer, and lent to nobody meanwhile. That
+        # others' locks are gone may take until then.
+        assert await settled(found_nothing)
+        for _ in range(3):
+            assert await found_nothing()
+
+    @pytest.mark.parametrize(
+        "attempt", [EVERY_STATEMENT, f"{EVERY_STATEMENT}; select 1/0", "deallocate all; select 1"]
+    )
+    async def test_gets_answers_of_their_own_statements(
+        self, hole: Hole, member: Caller, outsider: Caller, attempt: str
+    ):
+        """Statements are prepared once for all callers of a role; a call may not replace them."""
+        for number in range(3):
+            assert await hole.value(f"select {number}", outsider) == str(number)
+        await hole.run(attempt, member)
+        for number in range(3):
+            assert await hole.value(f"select {number}", outsider) == str(number)
+
+    async def test_finds_nothing_of_a_trigger(self, admin: Caller, member: Caller, hole: Hole):
+        name = unique("t")
+        await run(
+            admin,
+            f"create table {name} (id int);"
+            f"create policy p on {name} for insert to authenticated with check (true);"
+            f"grant insert on {name} to authenticated;"
+            f"create function {name}_f() returns trigger language plpgsql as"
+            " $$ begin perform set_config('search_path', 'nowhere', false);"
+            " perform pg_advisory_lock(815); return new; end $$;"
+            f"create trigger t before insert on {name} execute function {name}_f()",
+        )
+        before = await hole.value("show search_path", member)
+        assert (await member.post(f"/rest/v1/{name}", json={"id": 1})).status_code == 201
+        assert await hole.value("show search_path", member) == before
+        held = "select count(*) from pg_locks where locktype = 'advisory' and objid = 815"
+        assert await hole.value(held, member) == "0"
+
+    async def test_a_function_may_make_a_temporary_table_in_every_call(
+        self, hole: Hole, member: Caller
+    ):
+        backends = set()
+        for _ in range(5):
+            made = "create temp table mine (n int); insert into mine values (1);"
+            backends.add(await hole.value(f"{made} select pg_backend_pid() from mine", member))
+        assert len(backends) == 1
+
+    async def test_refused_requests_prepare_their_statement_once(
+        self, hole: Hole, admin: Caller, member: Caller
+    ):
+        name = unique("t")
+        await run(admin, f"create table {name} (id int)")
+        count = "select count(*) from pg_prepared_statements"
+        before = int(await hole.value(count, member))
+        for _ in range(20):
+            assert (await member.get(f"/rest/v1/{name}")).status_code == 403
+        assert int(await hole.value(count, member)) <= before + 1
 
 
 class TestTokens:

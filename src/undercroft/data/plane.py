@@ -92,6 +92,7 @@ class RowsPlane:
             max_body_bytes=int(settings.http.max_rows_body_bytes),
             prefix=PREFIX,
             secret_headers=CREDENTIALS,
+            cleans_sessions=True,
         )
         executor = Executor(
             self._pool,

@@ -78,6 +78,14 @@ class Compiled:
     explain_count: Statement | None = None
     read_only: bool = True
 
+    @property
+    def is_foreign(self) -> bool:
+        """Whether code runs that others wrote: the function, or triggers of the table or below."""
+        table = self.table
+        if self.function is not None or table is None:
+            return True
+        return not self.read_only and (table.has_triggers or table.is_view)
+
 
 class Compiler:
     """Compiles for one catalogue; a refreshed one gets a new compiler."""

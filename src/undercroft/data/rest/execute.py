@@ -1,7 +1,9 @@
 """Runs a compiled statement as its caller, in one transaction and, where it can, one round trip."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -17,6 +19,11 @@ WRONG_ROW_COUNT = "UCROW"
 _STATEMENTS_KEPT = 200
 _INLINE_LIMIT = 64 * 1024  # larger bodies are bound, not quoted into the text of a statement
 _TEMPORARY = "pg_temp"
+# At the end of a transaction in which code of others ran: what it may have left in the session.
+CLEAN = (
+    "set constraints all immediate; select pg_catalog.pg_advisory_unlock_all(); close all;"
+    " unlisten *; discard temp; reset all; set role none"
+)
 
 
 class RowCountError(Exception):
@@ -37,6 +44,15 @@ class Result(NamedTuple):
     headers: str | None
     status: str | None
     inserted: int | None
+    unclean: bool | None = None
+
+
+class Foreign(Enum):
+    """Whether code of others runs in a job, and could put statements of its own under our names."""
+
+    NONE = 0
+    FIXED = 1
+    DYNAMIC = 2
 
 
 @dataclass(slots=True)
@@ -66,6 +82,7 @@ class Job:
     explain_count: Statement | None = None
     explain_above: int | None = None
     plan_options: str | None = None
+    foreign: Foreign = Foreign.NONE
 
     @property
     def fits_one_call(self) -> bool:
@@ -114,7 +131,10 @@ class Executor:
         try:
             result = await self._run(session, job)
         except asyncpg.PostgresError as error:
-            pool.give(session)
+            if isinstance(error, asyncpg.InvalidSQLStatementNameError):
+                pool.drop(session)  # somebody took our statements away
+            else:
+                self._give(pool, session, job.foreign)
             if error.sqlstate == WRONG_ROW_COUNT:
                 raise RowCountError(int(str(error))) from error
             raise from_postgres(error, anonymous=anonymous) from error
@@ -122,13 +142,23 @@ class Executor:
             pool.drop(session)
             raise client_failed(str(error)) from error
         except RowCountError:
-            pool.give(session)
+            self._give(pool, session, job.foreign)
             raise
         except BaseException:
             pool.cancel(session)  # with a query under way
             raise
-        pool.give(session)
+        if result.unclean:
+            pool.drop(session)
+        else:
+            self._give(pool, session, Foreign.NONE if job.fits_one_call else job.foreign)
         return result
+
+    def _give(self, pool: Pool, session: Session, foreign: Foreign) -> None:
+        # Behind a transaction-mode pooler the next statement would reach another session.
+        if foreign is not Foreign.NONE and self._one_call:
+            pool.give_cleaned(session, statements=foreign is Foreign.DYNAMIC)
+        else:
+            pool.give(session)
 
     def pool_of(self, role: str) -> Pool:
         """The pool whose sessions serve a role: nobody else's can become it."""
@@ -157,7 +187,7 @@ class Executor:
             ):
                 self._one_call = False
                 return
-        placeholders = ", ".join(f"${number}" for number in range(1, 18))
+        placeholders = ", ".join(f"${number}" for number in range(1, 19))
         session.execute = await session.connection.prepare(
             f"select * from {schema}.rest_execute({placeholders})"  # noqa: S608 - our own schema
         )
@@ -175,9 +205,12 @@ class Executor:
             name = session.statements.get(key)
             if name is None:
                 name = await _new_name(session)
-                definition = f"prepare {name} as {statement.prepared}"
+                session.statements[key] = name
+                session.unsure.add(name)
             else:
                 session.statements.move_to_end(key)
+            if name in session.unsure:
+                definition = f"prepare {name} as {statement.prepared}"
             template = f"execute {name}{statement.arguments}"
         row = await session.execute.fetchrow(
             None if job.search_path == self._search_path else job.search_path,
@@ -197,9 +230,12 @@ class Executor:
             body,
             job.least,
             job.most,
+            _known(session, job.foreign),
         )
         if definition is not None and name is not None:
-            session.statements[job.role, statement.prepared] = name
+            session.unsure.discard(name)
+        if job.foreign is not Foreign.NONE:
+            session.timeout = None
         return Result(*row)
 
     async def _transaction(self, connection: Connection, job: Job) -> Result:
@@ -215,6 +251,8 @@ class Executor:
             check_bounds(result.page, job)
             if job.rolls_back:
                 await connection.execute("set constraints all immediate")
+            elif job.foreign is not Foreign.NONE:
+                await connection.execute(CLEAN)
         except (asyncpg.PostgresError, RowCountError):
             await transaction.rollback()
             raise
@@ -240,6 +278,12 @@ def _statement_timeout(job: Job) -> str | None:
     return dict(job.settings).get("statement_timeout") if job.settings else None
 
 
+def _known(session: Session, foreign: Foreign) -> int | None:
+    if foreign is Foreign.DYNAMIC:
+        return len(session.statements) - len(session.unsure)
+    return None if foreign is Foreign.NONE else -1
+
+
 def _is_large(job: Job) -> bool:
     if job.body_slot is None:
         return False
@@ -262,7 +306,9 @@ def _with_bound_body(
 async def _new_name(session: Session) -> str:
     if len(session.statements) >= _STATEMENTS_KEPT:
         _, oldest = session.statements.popitem(last=False)
-        await session.connection.execute(f"deallocate {oldest}")
+        session.unsure.discard(oldest)
+        with suppress(asyncpg.InvalidSQLStatementNameError):
+            await session.connection.execute(f"deallocate {oldest}")
     session.named += 1
     return f"undercroft_{session.named}"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from undercroft.data.rest.compile import Compiled, Intent
 from undercroft.data.rest.config import RestConfig
 from undercroft.data.rest.errors import RestError, not_singular, too_many_affected
-from undercroft.data.rest.execute import Job
+from undercroft.data.rest.execute import Foreign, Job
 from undercroft.data.rest.intent import Wanted
 from undercroft.data.rest.preferences import Preferences
 from undercroft.data.rest.query.sql import Statement, ident
@@ -70,6 +70,8 @@ class Jobs:
         job.values = wanted.values
         job.body_slot = wanted.body_slot
         job.read_only = compiled.read_only
+        if self._config.cleans_sessions and compiled.is_foreign:
+            job.foreign = Foreign.DYNAMIC if catalog.has_dynamic_code else Foreign.FIXED
         job.rolls_back = self._rolls_back(preferences)
         job.least, job.most = _row_limits(intent, compiled)
         if compiled.explain_count is not None:

@@ -7,7 +7,7 @@ transaction and its settings end with it.
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -26,13 +26,15 @@ _CANCEL_WITHIN = 5.0  # seconds for the server to take notice of a cancelled que
 class Session:
     """A connection with what has been prepared on it.
 
-    `statements` maps (role, SQL) to the name of a prepared statement, oldest use first. The time
-    limit of a statement is the one thing a session keeps: it counts only if set before.
+    `statements` maps (role, SQL) to the name of a prepared statement, oldest use first; those in
+    `unsure` failed on their first run, and may be there or not. The time limit of a statement is
+    the one thing a session keeps: it counts only if set before.
     """
 
     connection: Connection
     execute: Any = None
     statements: OrderedDict[tuple[str, str], str] = field(default_factory=OrderedDict)
+    unsure: set[str] = field(default_factory=set)
     named: int = 0
     timeout: str | None = None
 
@@ -48,6 +50,17 @@ class Session:
             )
         self.timeout = timeout
 
+    async def clean(self, *, statements: bool) -> None:
+        """Take back what survives a failed transaction: locks and prepared statements."""
+        await self.connection.execute("select pg_catalog.pg_advisory_unlock_all()")
+        if not statements:
+            return
+        await self.connection.execute("deallocate all")
+        await self.connection.reload_schema_state()  # what asyncpg prepared is gone as well
+        self.statements.clear()
+        self.unsure.clear()
+        self.execute = None
+
 
 class Pool:
     """Hands out the most recently used session, so that few stay warm under light load."""
@@ -59,7 +72,7 @@ class Pool:
         self._idle: list[Session] = []
         self._open = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._cancelling: set[asyncio.Task[None]] = set()
+        self._following_up: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def take(self) -> Session:
@@ -93,9 +106,25 @@ class Pool:
 
         asyncpg asks the server over a connection of its own, which `drop` would cut short.
         """
-        task = asyncio.create_task(self._cancel(session))
-        self._cancelling.add(task)
-        task.add_done_callback(self._cancelling.discard)
+        self._follow_up(self._cancel(session))
+
+    def give_cleaned(self, session: Session, *, statements: bool) -> None:
+        """Give back a session in which foreign code ran and failed; the answer need not wait."""
+        self._follow_up(self._clean(session, statements=statements))
+
+    def _follow_up(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._following_up.add(task)
+        task.add_done_callback(self._following_up.discard)
+
+    async def _clean(self, session: Session, *, statements: bool) -> None:
+        try:
+            async with asyncio.timeout(_CANCEL_WITHIN):
+                await session.clean(statements=statements)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self.drop(session)
+        else:
+            self.give(session)
 
     async def _cancel(self, session: Session) -> None:
         with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -116,7 +145,7 @@ class Pool:
         self._closed = True
         idle, self._idle = self._idle, []
         self._open -= len(idle)
-        await asyncio.gather(*self._cancelling, *(session.connection.close() for session in idle))
+        await asyncio.gather(*self._following_up, *(session.connection.close() for session in idle))
 
     async def _open_session(self) -> Session:
         self._open += 1

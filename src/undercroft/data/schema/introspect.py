@@ -66,6 +66,7 @@ async def read_catalog(
             timezones=timezones if timezones is not None else await _read_timezones(connection),
             role_settings=settings,
             role_isolation=isolation,
+            has_dynamic_code=bool(await connection.fetchval(_sql("dynamic_code"))),
             server_version=connection.get_server_version().major,
         )
 
@@ -131,6 +132,7 @@ def _table(row: Mapping[str, Any], view_primary: Mapping[QualifiedName, list[str
         updatable=bool(row["writable"] & 4),
         deletable=bool(row["writable"] & 16),
         description=row["description"],
+        has_triggers=row["has_triggers"],
     )
 
 

@@ -42,6 +42,7 @@ class Table:
     updatable: bool = True
     deletable: bool = True
     description: str | None = None
+    has_triggers: bool = False
 
 
 class Cardinality(Enum):
@@ -172,7 +173,8 @@ class Catalog:
     """Everything the planner may know, of one moment. Swapped as a whole, never changed.
 
     `relationships` is keyed by (origin, schema of the other end); `handlers` by (target or None
-    for any row, media type); `representations` by (source type, target type).
+    for any row, media type); `representations` by (source type, target type). `has_dynamic_code`
+    says that some routine runs text as a command.
     """
 
     schemas: tuple[str, ...]
@@ -186,4 +188,5 @@ class Catalog:
     timezones: frozenset[str] = frozenset()
     role_settings: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     role_isolation: Mapping[str, str] = field(default_factory=dict)
+    has_dynamic_code: bool = False
     server_version: int = 0

@@ -24,10 +24,18 @@ from undercroft.data.rest.errors import (
     from_postgres,
     unacceptable_schema,
 )
-from undercroft.data.rest.execute import Job, Result, RowCountError, check_bounds, enter, fetch
+from undercroft.data.rest.execute import (
+    CLEAN,
+    Job,
+    Result,
+    RowCountError,
+    check_bounds,
+    enter,
+    fetch,
+)
 from undercroft.data.rest.intent import Wanted, read_call_intent, read_table_intent
 from undercroft.data.rest.jobs import Caller, Jobs, row_count_refused
-from undercroft.data.rest.pool import Connection, Pool
+from undercroft.data.rest.pool import Connection, Pool, Session
 from undercroft.data.rest.request import HttpRequest
 from undercroft.data.rest.response import Response
 
@@ -75,13 +83,13 @@ class Batch:
             async with asyncio.timeout(LONGEST_SECONDS):
                 answer, replayed = await self._transaction(session.connection, asked)
         except RestError:
-            pool.give(session)
+            self._give(pool, session)
             raise
         except TimeoutError as error:
             pool.cancel(session)
             raise too_long(LONGEST_SECONDS) from error
         except asyncpg.PostgresError as error:  # at the commit: a deferred constraint
-            pool.give(session)
+            self._give(pool, session)
             raise self._refused(error, caller) from error
         except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
             pool.drop(session)
@@ -89,10 +97,17 @@ class Batch:
         except BaseException:
             pool.cancel(session)
             raise
-        pool.give(session)
+        self._give(pool, session)
         if replayed:
             headers.append((b"idempotency-replayed", b"true"))
         return Response(200, headers, answer)
+
+    def _give(self, pool: Pool, session: Session) -> None:
+        """What its steps ran need not be told apart: a batch is worth a round trip."""
+        if self._config.cleans_sessions and self._config.prepared_statements:
+            pool.give_cleaned(session, statements=True)
+        else:
+            pool.give(session)
 
     def _read(self, request: HttpRequest, caller: Caller, body: bytes, compiler: Compiler) -> Asked:
         options = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
@@ -117,8 +132,10 @@ class Batch:
             raise
         if asked.dry_run:
             await transaction.rollback()
-        else:
-            await transaction.commit()
+            return answer, replayed
+        if self._config.cleans_sessions:
+            await connection.execute(CLEAN)
+        await transaction.commit()
         return answer, replayed
 
     async def _once(self, connection: Connection, asked: Asked) -> tuple[bytes, bool]:

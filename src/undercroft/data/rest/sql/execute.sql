@@ -8,6 +8,8 @@
 -- `statement` is a template for format(): either EXECUTE of a statement that `definition`
 -- prepared on this connection, or the statement itself. `body` is $1 of the latter, for bodies too
 -- large to be quoted into a text. Outside `least` and `most` rows the transaction is refused.
+-- `known`, how many statements are prepared on this connection for certain, asks to leave the
+-- session as it was found; -1 spares looking at them.
 create or replace function {schema}.rest_execute(
     in_search_path text,
     in_claims text,
@@ -26,13 +28,15 @@ create or replace function {schema}.rest_execute(
     in_body text,
     in_least bigint,
     in_most bigint,
+    in_known integer,
     out total bigint,
     out page bigint,
     out body bytea,
     out location text[],
     out response_headers text,
     out response_status text,
-    out inserted bigint
+    out inserted bigint,
+    out unclean boolean
 )
 language plpgsql
 as $function$
@@ -70,6 +74,32 @@ begin
         using in_body;
     if page < in_least or page > in_most then
         raise exception using errcode = 'UCROW', message = page::text;
+    end if;
+    -- After foreign code nothing of the session is as it was for certain. What cannot be put back
+    -- here is told: open cursors and, where looking is worth microseconds for each that there is,
+    -- statements that it prepared under our names or took away.
+    if in_known is not null then
+        set constraints all immediate;
+        perform pg_catalog.pg_advisory_unlock_all();
+        unlisten *;
+        if pg_catalog.pg_my_temp_schema() operator(pg_catalog.<>) 0 then
+            execute 'close all';
+            discard temp;
+        end if;
+        unclean := exists (select from pg_catalog.pg_cursors where is_holdable);
+        if in_known operator(pg_catalog.>=) 0 then
+            select unclean
+                or pg_catalog.count(*) filter (where name operator(pg_catalog.^@) 'undercroft_')
+                    operator(pg_catalog.<) in_known
+                or pg_catalog.bool_or(
+                    prepare_time operator(pg_catalog.=) pg_catalog.statement_timestamp()
+                    and (in_definition is null or name operator(pg_catalog.<>) in_name
+                        or statement operator(pg_catalog.<>) in_definition))
+                into unclean
+                from pg_catalog.pg_prepared_statements;
+        end if;
+        reset all;
+        perform pg_catalog.set_config('role', 'none', false);
     end if;
 end
 $function$;

@@ -17,6 +17,10 @@ select json_build_object(
             on attribute.attrelid = key.conrelid and attribute.attnum = any (key.conkey)
         where key.conrelid = relation.oid and key.contype = 'p'
     ), '[]'),
+    'has_triggers', exists (
+        select from pg_trigger as trigger
+        where trigger.tgrelid = relation.oid and not trigger.tgisinternal
+    ),
     'columns', coalesce((
         select json_agg(json_build_object(
             'name', attribute.attname,

@@ -1,0 +1,19 @@
+-- Whether any routine may run text as a command, so that who calls it may have a say in what runs.
+-- Languages other than these always may; the word is looked for in the source, which can only err
+-- by seeing it where it does nothing. The platform's own take no text from outside.
+select exists (
+    select from pg_proc as routine
+    join pg_language as language on language.oid = routine.prolang
+    join pg_namespace as namespace on namespace.oid = routine.pronamespace
+    where language.lanname not in ('c', 'internal', 'sql')
+        and (language.lanname <> 'plpgsql' or routine.prosrc ~* '\mexecute\M')
+        and namespace.nspname not in (
+            'pg_catalog', 'information_schema', 'undercroft', 'auth', 'notifications', 'operations',
+            'realtime', 'storage', 'webhooks'
+        )
+        and not exists (
+            select from pg_depend as member
+            where member.classid = 'pg_proc'::regclass and member.objid = routine.oid
+                and member.deptype = 'e'
+        )
+)
