@@ -273,6 +273,8 @@ create function hooks.before_request() returns void language plpgsql as
         end if;
         perform set_config('app.seen', 'yes', true);
     end $$;
+create function hooks.settings() returns void language sql as
+    $$ select set_config('pgrst.server_trace_header', 'x-of-the-database', true) $$;
 
 grant all on all tables in schema library, annex to rows_anon, rows_member, rows_slow;
 grant all on all sequences in schema library to rows_anon, rows_member, rows_slow;

@@ -1,44 +1,19 @@
 """`undercroft rest` over an existing database, with PostgREST's variables."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
-import jwt
 import pytest
 
 from tests.fixtures.rows import RowsDatabase, make_client
+from tests.fixtures.standalone import SECRET, bearer, serving
 from undercroft.data.rest import OpenApiMode, TransactionEnd
 from undercroft.data.rest.standalone import InvalidSettingError, create_standalone_app
 from undercroft.data.rest.standalone.connection_string import connect_arguments
 from undercroft.data.rest.standalone.environment import read_settings
+from undercroft.data.rest.standalone.settings import Listen, PoolSettings
 from undercroft.data.schema import QualifiedName
-
-SECRET = "reallyreallyreallyreallyverysafe"
-
-
-@asynccontextmanager
-async def serving(database: RowsDatabase, **variables: str) -> AsyncIterator[httpx.AsyncClient]:
-    environ = {
-        "PGRST_DB_URI": database.url,
-        "PGRST_DB_SCHEMAS": "library,annex",
-        "PGRST_DB_ANON_ROLE": "rows_anon",
-        "PGRST_JWT_SECRET": SECRET,
-        **{f"PGRST_{name}": value for name, value in variables.items()},
-    }
-    app = create_standalone_app(environ)
-    await app.start()
-    try:
-        yield make_client(app)
-    finally:
-        await app.stop()
-
-
-def bearer(**claims: Any) -> dict[str, str]:
-    return {"Authorization": f"Bearer {jwt.encode(claims, SECRET, algorithm='HS256')}"}
 
 
 class TestServing:
@@ -158,7 +133,9 @@ class TestSettings:
         assert settings.rest.tx_end is TransactionEnd.COMMIT
         assert settings.rest.openapi_mode is OpenApiMode.FOLLOW_PRIVILEGES
         assert settings.rest.cors_allowed_origins == ()
-        assert (settings.pool_size, settings.port, settings.bind_host) == (10, 3000, "0.0.0.0")
+        assert settings.pool == PoolSettings(10, 10, 1800, 30, recovers=True)
+        assert settings.server == Listen("!4", 3000)
+        assert settings.admin == Listen("!4")
         assert settings.jwt.role_claim_key == ".role"
         assert settings.channel == "pgrst"
 
@@ -206,31 +183,47 @@ class TestSettings:
         assert rest.app_settings == (("app.settings.JWT", "x"),)
         assert settings.jwt.secret == SECRET
         assert settings.jwt.audience == "https://x.y"
-        assert (settings.channel, settings.pool_size) == ("other", 5)
-        assert (settings.bind_host, settings.port) == ("127.0.0.1", 3001)
+        assert (settings.channel, settings.pool.size) == ("other", 5)
+        assert (settings.server.host, settings.server.port) == ("127.0.0.1", 3001)
+        assert settings.admin.host == "127.0.0.1"
 
     def test_old_names(self):
         settings = read_settings({"PGRST_DB_SCHEMA": "a", "PGRST_ROLE_CLAIM_KEY": ".x"})
         assert (settings.rest.schemas, settings.jwt.role_claim_key) == (("a",), ".x")
 
+    def test_what_is_no_number_or_flag_is_not_set(self):
+        settings = read_settings(
+            {"PGRST_DB_POOL": "many", "PGRST_DB_MAX_ROWS": "", "PGRST_DB_PLAN_ENABLED": "perhaps"}
+        )
+        assert (settings.pool.size, settings.rest.max_rows) == (10, None)
+        assert not settings.rest.plan_enabled
+
+    @pytest.mark.parametrize("value", ["true", "TRUE", "1", "7", "on"])
+    def test_flags(self, value: str):
+        assert read_settings({"PGRST_DB_PLAN_ENABLED": value}).rest.plan_enabled
+
     @pytest.mark.parametrize(
-        ("name", "value"),
+        ("name", "value", "message"),
         [
-            ("DB_POOL", "many"),
-            ("DB_TX_END", "maybe"),
-            ("OPENAPI_MODE", "on"),
-            ("LOG_LEVEL", "loud"),
-            ("DB_SCHEMAS", "public,pg_catalog"),
-            ("OPENAPI_SERVER_PROXY_URI", "nowhere"),
-            ("JWT_AUD", "://x"),
-            ("JWT_SECRET", "@/not/there"),
-            ("JWT_SECRET", "too short"),
-            ("JWT_ROLE_CLAIM_KEY", "role"),
+            ("DB_TX_END", "maybe", "Invalid transaction termination"),
+            ("OPENAPI_MODE", "on", "Invalid openapi-mode"),
+            ("LOG_LEVEL", "loud", "Invalid logging level"),
+            ("CLIENT_ERROR_VERBOSITY", "chatty", "Invalid client-error-verbosity"),
+            ("DB_SCHEMAS", "public,pg_catalog", "does not allow schema: 'pg_catalog'"),
+            ("OPENAPI_SERVER_PROXY_URI", "nowhere", "Malformed proxy uri"),
+            ("JWT_AUD", "://x", "jwt-aud should be"),
+            ("JWT_AUD", "x://%zz", "jwt-aud should be"),
+            ("JWT_SECRET", "@/not/there", "Cannot read /not/there"),
+            ("JWT_SECRET", "too short", "at least 32 characters"),
+            ("JWT_ROLE_CLAIM_KEY", "role", "failed to parse role-claim-key value"),
+            ("ADMIN_SERVER_PORT", "3000", "cannot be the same as server-port"),
+            ("SERVER_UNIX_SOCKET_MODE", "rw", "not an octal"),
+            ("SERVER_UNIX_SOCKET_MODE", "077", "between 600 and 777"),
         ],
     )
-    def test_bad_values(self, name: str, value: str):
+    def test_bad_values(self, name: str, value: str, message: str):
         environ = {"PGRST_JWT_SECRET": SECRET, f"PGRST_{name}": value}
-        with pytest.raises(InvalidSettingError):
+        with pytest.raises(InvalidSettingError, match=message):
             create_standalone_app(environ)
 
     def test_connection_strings(self):

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from undercroft.data.rest import RestError
-from undercroft.data.rest.standalone.claim_path import find_claim, parse_claim_path
-from undercroft.data.rest.standalone.environment import InvalidSettingError, JwtSettings
+from undercroft.data.rest.standalone.claim_path import find_claim, parse_claim_path, show_claim_path
+from undercroft.data.rest.standalone.settings import InvalidSettingError, JwtSettings
 from undercroft.data.rest.standalone.tokens import TokenVerifier
 
 SECRET = "reallyreallyreallyreallyverysafe"
@@ -280,6 +280,20 @@ class TestClaimPaths:
             ('.app.roles[?(@ ==^ "rst")]', "first"),
             ('.app.roles[?(@ *== "eco")]', "second"),
             (".app.roles[9]", None),
+            (".role[1:]", "lain"),
+            (".role[:-2]", "pla"),
+            (".role[1:3]", "la"),
+            (".role[:]", "plain"),
+            (".role[9:]", None),
+            ('$.app["a-b"]', "dash"),
+            ("$['https://x.y/role']", "url"),
+            ("$.app.roles[-1]", "second"),
+            ("$.app.roles[1:]", "second"),
+            ("$.app.roles[2:]", None),
+            ('$.app.roles[?search(@, "^s")]', "second"),
+            ("$.app.roles[?match(@, 'f.*t')]", "first"),
+            ('$.app.roles[?@ != "first"]', "second"),
+            (".app[1:]", None),
             (".role.deeper", None),
             (".none", None),
         ],
@@ -292,7 +306,21 @@ class TestClaimPaths:
         }
         assert find_claim(claims, parse_claim_path(path)) == role
 
-    @pytest.mark.parametrize("path", ["role", "..role", ".a[x]", '."open', "[0]", ".a[?(@ == x)]"])
+    @pytest.mark.parametrize(
+        "path", ["role", "..role", ".a[x]", '."open', "[0]", ".a[?(@ == x)]", '$[?search(@, "(")]']
+    )
     def test_no_path(self, path: str):
         with pytest.raises(InvalidSettingError):
             parse_claim_path(path)
+
+    @pytest.mark.parametrize(
+        ("path", "shown"),
+        [
+            (".role", '."role"'),
+            ('.a."b c"[0][1:-1]', '."a"."b c"[0][1:-1]'),
+            ('.a[?(@ ^== "x")]', '."a"[?(@ ^== "x")]'),
+            ('$.a[?search(@, "x")]', '."a"[?search(@, "x")]'),
+        ],
+    )
+    def test_shown(self, path: str, shown: str):
+        assert show_claim_path(parse_claim_path(path)) == shown

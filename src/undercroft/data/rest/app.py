@@ -49,7 +49,10 @@ from undercroft.data.schema.cache import SchemaCache, SchemaCacheNotLoadedError
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Caller]]
 # Waits for schema changes that are committed but not yet seen; says whether there were any.
 CatchUp = Callable[[], Awaitable[bool]]
+# Hears of every answer with at least that status.
+Hear = Callable[[Scope, HttpRequest, Response], Awaitable[None]]
 Answered = TypeVar("Answered")
+_NO_STATUS = 1000
 # Unknown relationship, function, column, table: what a schema change just made would be here.
 UNKNOWN_NAMES = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42703"})
 
@@ -66,6 +69,7 @@ class RestApp:
         *,
         catch_up: CatchUp | None = None,
         batch: Batch | None = None,
+        hear: tuple[int, Hear] | None = None,
     ) -> None:
         self._executor = executor
         self._schema_cache = schema_cache
@@ -73,6 +77,7 @@ class RestApp:
         self._config = config
         self._catch_up = catch_up
         self._batch = batch
+        self._heard_from, self._hear = hear or (_NO_STATUS, _ignore)
         self._jobs = Jobs(config)
         self._watches = Watches()
         self._compiler: Compiler | None = None
@@ -90,6 +95,8 @@ class RestApp:
             return
         self._add_common_headers(request, response.headers)
         await _send(send, request, response)
+        if response.status >= self._heard_from:
+            await self._hear(scope, request, response)
 
     async def _respond(self, request: HttpRequest, receive: Receive) -> Response:
         config = self._config
@@ -259,6 +266,10 @@ class RestApp:
         if common:
             said = {name for name, _ in headers}
             headers += [header for header in common if header[0] not in said]
+
+
+async def _ignore(_scope: Scope, _request: HttpRequest, _response: Response) -> None:
+    """Hear of nothing."""
 
 
 async def _send(send: Send, request: HttpRequest, response: Response) -> None:

@@ -11,6 +11,7 @@ import asyncpg
 import orjson
 
 Headers = list[tuple[bytes, bytes]]
+ANSWERABLE = range(200, 600)  # the statuses an answer can end with in HTTP
 
 
 class RestError(Exception):
@@ -226,7 +227,8 @@ def _status(error: asyncpg.PostgresError, *, anonymous: bool) -> int:
 def _custom_status(state: str) -> int:
     """`raise sqlstate 'PT402'` chooses the status; only what HTTP can carry."""
     number = state[2:]
-    return int(number) if number.isascii() and number.isdigit() and int(number) >= 200 else 500
+    is_number = number.isascii() and number.isdigit()
+    return int(number) if is_number and int(number) in ANSWERABLE else 500
 
 
 def _raised_response(error: asyncpg.PostgresError) -> RestError:
@@ -263,7 +265,7 @@ def _raised_response(error: asyncpg.PostgresError) -> RestError:
 
 def _describes_response(response: dict[str, Any]) -> bool:
     status, headers = response.get("status"), response.get("headers")
-    return isinstance(status, int) and 100 <= status <= 999 and isinstance(headers, dict)
+    return isinstance(status, int) and status in ANSWERABLE and isinstance(headers, dict)
 
 
 def _raise_unreadable(details: str, hint: str) -> RestError:

@@ -6,6 +6,7 @@ transaction and its settings end with it.
 """
 
 import asyncio
+import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +20,7 @@ from undercroft.data.rest.errors import connection_failed, pool_timeout
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connect = Callable[[], Awaitable[Connection]]
 
+_CLOSE_WITHIN = 5.0  # seconds for a farewell, before the connection is just dropped
 _CANCEL_WITHIN = 5.0  # seconds for the server to take notice of a cancelled query
 
 
@@ -28,7 +30,8 @@ class Session:
 
     `statements` maps (role, SQL) to the name of a prepared statement, oldest use first; those in
     `unsure` failed on their first run, and may be there or not. The time limit of a statement is
-    the one thing a session keeps: it counts only if set before.
+    the one thing a session keeps: it counts only if set before. `rests` is how many visits of
+    `retire` it has not been used for.
     """
 
     connection: Connection
@@ -37,6 +40,8 @@ class Session:
     unsure: set[str] = field(default_factory=set)
     named: int = 0
     timeout: str | None = None
+    opened: float = field(default_factory=time.monotonic)
+    rests: int = 0
 
     async def limit_time(self, timeout: str | None) -> None:
         """Set the `statement_timeout` of the session; None is that of its login."""
@@ -74,6 +79,20 @@ class Pool:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._following_up: set[asyncio.Task[None]] = set()
         self._closed = False
+        self.timeouts = 0
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def available(self) -> int:
+        """Count the sessions that could be taken now, those not opened yet among them."""
+        return self._size - self._open + len(self._idle)
 
     async def take(self) -> Session:
         """Take a session, opening one or waiting for one as needed. Give it back with `give`."""
@@ -81,6 +100,7 @@ class Pool:
             while self._idle:
                 session = self._idle.pop()
                 if not session.connection.is_closed():
+                    session.rests = 0
                     return session
                 self._open -= 1
             if self._open < self._size:
@@ -141,6 +161,20 @@ class Pool:
         finally:
             self.give(session)
 
+    async def retire(self, *, older_than: float, rested: int) -> None:
+        """Close idle sessions of that age, and those unused at so many visits in a row."""
+        now = time.monotonic()
+        kept: list[Session] = []
+        retired: list[Session] = []
+        for session in self._idle:
+            session.rests += 1
+            old = now - session.opened >= older_than or session.rests > rested
+            (retired if old else kept).append(session)
+        self._idle = kept
+        self._open -= len(retired)
+        closing = (session.connection.close(timeout=_CLOSE_WITHIN) for session in retired)
+        await asyncio.gather(*closing, return_exceptions=True)
+
     async def close(self) -> None:
         self._closed = True
         idle, self._idle = self._idle, []
@@ -166,6 +200,7 @@ class Pool:
         try:
             await asyncio.wait_for(future, self._timeout)
         except TimeoutError as error:
+            self.timeouts += 1
             raise pool_timeout() from error
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import orjson
 
 from undercroft.data.rest.compile import Compiled, Intent
-from undercroft.data.rest.errors import Headers, RestError, out_of_bounds
+from undercroft.data.rest.errors import ANSWERABLE, Headers, RestError, out_of_bounds
 from undercroft.data.rest.execute import Result
 from undercroft.data.rest.preferences import Preferences, applied_header
 from undercroft.data.rest.query_string import canonical
@@ -143,7 +143,7 @@ def overridden(response: Response, result: Result) -> Response:
 
 def _read_status(text: str) -> int:
     digits = _LEADING_DIGITS.match(text)
-    if digits is None or not 100 <= int(digits.group()) <= 999:
+    if digits is None or int(digits.group()) not in ANSWERABLE:
         raise RestError(500, "PGRST112", "response.status guc must be a valid status code")
     return int(digits.group())
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -14,9 +16,12 @@ from undercroft.data.rest.execute import Executor
 from undercroft.data.rest.pool import Connection, Pool
 from undercroft.data.rest.query.sql import qualified
 from undercroft.data.rest.request import Receive, Scope, Send
+from undercroft.data.rest.standalone.access_log import access_log
 from undercroft.data.rest.standalone.connection_string import connect_arguments
 from undercroft.data.rest.standalone.database_settings import read_database_settings
-from undercroft.data.rest.standalone.environment import StandaloneSettings, read_settings
+from undercroft.data.rest.standalone.environment import read_settings
+from undercroft.data.rest.standalone.metrics import Counts
+from undercroft.data.rest.standalone.settings import InvalidSettingError, StandaloneSettings
 from undercroft.data.rest.standalone.tokens import TokenVerifier
 from undercroft.data.schema.cache import SchemaCache, reload_on_notify
 from undercroft.data.schema.introspect import MissingSchemaError
@@ -24,25 +29,35 @@ from undercroft.data.schema.introspect import MissingSchemaError
 log = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 32.0  # seconds between attempts to reach a database
+_SWEEPS = 2  # looks at the pool in the time that a session may rest
 _FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, MissingSchemaError, RestError)
+_REFUSALS = (*_FAILURES, InvalidSettingError)
 
 
-def create_standalone_app(environ: Mapping[str, str]) -> "StandaloneApp":
-    """Make the app from PostgREST's variables. Raises InvalidSettingError for bad ones."""
-    settings = read_settings(environ)
+def create_standalone_app(
+    environ: Mapping[str, str], config_file: Path | None = None
+) -> "StandaloneApp":
+    """Make the app from PostgREST's settings. Raises InvalidSettingError for bad ones."""
+    settings = read_settings(environ, config_file=config_file)
     TokenVerifier(settings.jwt, settings.rest.anon_role)  # a bad secret should stop the start
     return StandaloneApp(settings)
 
 
 class StandaloneApp:
-    """Starts and stops with the server's lifespan; answers 503 until the schema could be read."""
+    """Starts and stops with the server's lifespan; answers 503 until the schema could be read.
+
+    `given_up` is set when nothing but another configuration could help.
+    """
 
     def __init__(self, settings: StandaloneSettings) -> None:
         self.settings = settings
+        self.counts = Counts()
+        self.given_up = asyncio.Event()
         self.pool = Pool(
-            self._connect, size=settings.pool_size, acquire_timeout=settings.pool_timeout
+            self._connect, size=settings.pool.size, acquire_timeout=settings.pool.acquire_timeout
         )
-        self._cache = SchemaCache(settings.rest.schemas)
+        self.schemas = SchemaCache(settings.rest.schemas)
+        self._retrying = False
         self._app = self._make_app()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -53,12 +68,21 @@ class StandaloneApp:
         elif scope["type"] == "http":
             await self._app(scope, receive, send)
 
+    @property
+    def ready(self) -> bool:
+        """Say whether the schema is known and the database was there when last heard of."""
+        return self.schemas.loaded and not self._retrying
+
     async def start(self) -> None:
-        """Read the schema, and keep trying in the background when the database is not there."""
-        if not await self._try_to_load():
-            self._tasks.append(asyncio.create_task(self._load_eventually()))
+        """Read the schema, and keep trying in the background when the database is not there.
+
+        Raises InvalidSettingError when the settings of the database are wrong.
+        """
+        if not await self._try_to_load(_FAILURES) and not self.given_up.is_set():
+            self._begin(self._load_eventually())
         if self.settings.channel_enabled:
-            self._tasks.append(asyncio.create_task(self._listen()))
+            self._begin(self._listen())
+        self._begin(self._sweep())
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -66,34 +90,55 @@ class StandaloneApp:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.pool.close()
 
+    def reload_soon(self, *, config: bool) -> None:
+        """Read the schema, or the settings with it, anew when asked to by a signal."""
+        self._begin(self._reload(config=config))
+
     async def reload_schema(self) -> None:
-        await self._cache.refresh(self.pool.acquire)
+        await self._read_schema(self.schemas)
+
+    async def _read_schema(self, schemas: SchemaCache) -> None:
+        start = time.monotonic()
+        try:
+            await schemas.refresh(self.pool.acquire)
+        except _FAILURES:
+            self.counts.schema_failures += 1
+            raise
+        self.counts.schema_loads += 1
+        self.counts.schema_seconds = time.monotonic() - start
 
     async def reload_config(self) -> None:
         """Read the settings anew, with those of the database. What the pool is made of stays."""
-        settings = read_settings(self.settings.environment)
-        if settings.reads_db_config:
-            async with self.pool.acquire() as connection:
-                found = await read_database_settings(connection, settings.pre_config)
-            settings = read_settings(self.settings.environment, found)
-        self.settings = settings
-        self._cache = SchemaCache(
+        settings = await self.read_config()
+        TokenVerifier(settings.jwt, settings.rest.anon_role)  # may refuse
+        schemas = SchemaCache(
             settings.rest.schemas,
             extra_search_path=settings.rest.extra_search_path,
             hoisted_settings=settings.hoisted_settings,
         )
-        await self._cache.refresh(self.pool.acquire)
+        await self._read_schema(schemas)
+        self.settings, self.schemas = settings, schemas
         self._app = self._make_app()
 
+    async def read_config(self) -> StandaloneSettings:
+        sources = self.settings.sources
+        settings = read_settings(sources.environ, config_file=sources.config_file)
+        if not settings.reads_db_config:
+            return settings
+        async with self.pool.acquire() as connection:
+            found = await read_database_settings(connection, settings.pre_config)
+        return read_settings(sources.environ, found, sources.config_file)
+
     def _make_app(self) -> RestApp:
-        rest = self.settings.rest
+        settings, rest = self.settings, self.settings.rest
         executor = Executor(
             self.pool,
             prepared=rest.prepared_statements,
             pre_request=qualified(rest.pre_request) if rest.pre_request else None,
         )
-        verifier = TokenVerifier(self.settings.jwt, rest.anon_role)
-        return RestApp(executor, self._cache, verifier, rest)
+        verifier = TokenVerifier(settings.jwt, rest.anon_role, self.counts.tokens)
+        hear = access_log(settings.log_level, verifier)
+        return RestApp(executor, self.schemas, verifier, rest, hear=hear)
 
     async def _connect(self) -> Connection:
         options: dict[str, Any] = {"server_settings": {"application_name": "undercroft rest"}}
@@ -109,19 +154,42 @@ class StandaloneApp:
         await self.stop()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _try_to_load(self) -> bool:
+    def _begin(self, work: Any) -> None:
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(asyncio.create_task(work))
+
+    async def _reload(self, *, config: bool) -> None:
+        try:
+            await (self.reload_config() if config else self.reload_schema())
+        except _REFUSALS as error:
+            log.error("Cannot reload: %s", error)  # noqa: TRY400 - no trace
+
+    async def _try_to_load(self, failures: tuple[type[Exception], ...] = _REFUSALS) -> bool:
         try:
             await self.reload_config()
-        except _FAILURES as error:
+        except failures as error:
             log.error("Cannot read the database's schema: %s", error)  # noqa: TRY400 - no trace
+            if isinstance(error.__cause__, asyncpg.InvalidAuthorizationSpecificationError):
+                self.given_up.set()
             return False
+        self._retrying = False
         return True
 
     async def _load_eventually(self) -> None:
         wait = 1.0
         while not await self._try_to_load():
+            if not self.settings.pool.recovers:
+                log.error("Automatic recovery is disabled, so this is the end")
+                self.given_up.set()
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
+
+    async def _sweep(self) -> None:
+        """Close connections that are old or long unused."""
+        pool = self.settings.pool
+        while True:
+            await asyncio.sleep(max(0.5, min(pool.longest_rest, pool.longest_life) / _SWEEPS))
+            await self.pool.retire(older_than=pool.longest_life, rested=_SWEEPS)
 
     async def _listen(self) -> None:
         """Hear of schema changes; after a lost connection assume that there were some."""
@@ -130,6 +198,7 @@ class StandaloneApp:
             with suppress(*_FAILURES):
                 await self._hear_until_lost()
                 wait = 1.0
+                self._retrying = True
                 await self._load_eventually()
                 continue
             await asyncio.sleep(wait)
@@ -138,14 +207,15 @@ class StandaloneApp:
     async def _hear_until_lost(self) -> None:
         connection = await self._connect()
         messages: asyncio.Queue[str | None] = asyncio.Queue()
-        on_notify = reload_on_notify(self.reload_schema, self.reload_config)
+        on_notify = reload_on_notify(
+            lambda: self._reload(config=False), lambda: self._reload(config=True)
+        )
         try:
             await connection.add_listener(
                 self.settings.channel, lambda *message: messages.put_nowait(message[3])
             )
             connection.add_termination_listener(lambda _: messages.put_nowait(None))
             while (payload := await messages.get()) is not None:
-                with suppress(*_FAILURES):
-                    await on_notify(payload)
+                await on_notify(payload)
         finally:
             connection.terminate()

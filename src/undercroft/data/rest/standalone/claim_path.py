@@ -1,6 +1,7 @@
 """Paths into the claims of a token: `.role`, `.roles[0]`, `."https://x/y".role`, with filters.
 
-A leading `$`, as newer configurations have it, means the same as none.
+A leading `$` makes it a JSON Path (RFC 9535) as newer configurations have it, of which names,
+places, slices and filters by one comparison, `search` or `match` are understood.
 """
 
 import re
@@ -8,17 +9,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from undercroft.data.rest.standalone.environment import InvalidSettingError
+from undercroft.data.rest.standalone.settings import InvalidSettingError
 
 _KEY = re.compile(r'\.(?:([\w$@]+)|"([^"]*)")')
-_INDEX = re.compile(r"\[(\d+)\]")
-_FILTER = re.compile(r'\[\?\(@ *(==|!=|\^==|==\^|\*==) *"([^"]*)"\)\]')
+_NAME = re.compile(r"""\[(?:"([^"]*)"|'([^']*)')\]""")
+_INDEX = re.compile(r"\[(-?\d+)\]", re.ASCII)
+_SLICE = re.compile(r"\[(-?\d+)?:(-?\d+)?\]", re.ASCII)
+_FILTER = re.compile(r'\[\?\(?@ *(==|!=|\^==|==\^|\*==) *(?:"([^"]*)"|\'([^\']*)\')\)?\]')
+_FUNCTION = re.compile(r"""\[\?(search|match)\(@, *(?:"([^"]*)"|'([^']*)')\)\]""")
 _MATCHES: dict[str, Callable[[str, str], bool]] = {
     "==": lambda item, text: item == text,
     "!=": lambda item, text: item != text,
     "^==": lambda item, text: item.startswith(text),
     "==^": lambda item, text: item.endswith(text),
     "*==": lambda item, text: text in item,
+    "search": lambda item, text: re.search(text, item) is not None,
+    "match": lambda item, text: re.fullmatch(text, item) is not None,
 }
 
 
@@ -30,7 +36,7 @@ class Filter:
     text: str
 
 
-Step = str | int | Filter
+Step = str | int | slice | Filter
 
 
 def parse_claim_path(text: str) -> tuple[Step, ...]:
@@ -38,18 +44,50 @@ def parse_claim_path(text: str) -> tuple[Step, ...]:
     steps: list[Step] = []
     position = 1 if text.startswith("$") else 0
     while position < len(text):
-        if key := _KEY.match(text, position):
-            steps.append(key[1] if key[1] is not None else key[2])
-            position = key.end()
-        elif steps and (index := _INDEX.match(text, position)):
-            steps.append(int(index[1]))
-            position = index.end()
-        elif steps and (found := _FILTER.match(text, position)):
-            steps.append(Filter(found[1], found[2]))
-            position = found.end()
-        else:
-            raise InvalidSettingError(f"PGRST_JWT_ROLE_CLAIM_KEY is not a path: {text!r}")
+        found = _read_step(text, position, first=not steps)
+        if found is None:
+            raise InvalidSettingError(f"failed to parse role-claim-key value ({text})")
+        step, position = found
+        steps.append(step)
     return tuple(steps)
+
+
+def _read_step(text: str, position: int, *, first: bool) -> tuple[Step, int] | None:
+    bare = first and not text.startswith("$")
+    for pattern, read in _STEPS[:1] if bare else _STEPS:
+        if found := pattern.match(text, position):
+            return read(found), found.end()
+    return None
+
+
+def _read_filter(found: re.Match[str]) -> Filter:
+    text = _quoted(found, 2)
+    if found[1] in ("search", "match"):
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise InvalidSettingError(f"failed to parse role-claim-key value ({text})") from error
+    return Filter(found[1], text)
+
+
+def _quoted(found: re.Match[str], group: int) -> str:
+    """Take what stands between one kind of quotes or the other."""
+    text: str = found[group] if found[group] is not None else found[group + 1]
+    return text
+
+
+def _read_slice(found: re.Match[str]) -> slice:
+    return slice(*(None if end is None else int(end) for end in found.groups()))
+
+
+_STEPS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Step]], ...] = (
+    (_KEY, lambda found: _quoted(found, 1)),
+    (_NAME, lambda found: _quoted(found, 1)),
+    (_INDEX, lambda found: int(found[1])),
+    (_SLICE, _read_slice),
+    (_FILTER, _read_filter),
+    (_FUNCTION, _read_filter),
+)
 
 
 def find_claim(claims: Any, path: Sequence[Step]) -> Any:
@@ -65,11 +103,40 @@ def _follow(value: Any, step: Step) -> Any:
         case str():
             return value.get(step) if isinstance(value, dict) else None
         case int():
-            inside = isinstance(value, list) and step < len(value)
+            inside = isinstance(value, list) and -len(value) <= step < len(value)
             return value[step] if inside else None
+        case slice():
+            return _cut(value, step)
         case Filter():
             texts = (
                 [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
             )
             matches = _MATCHES[step.operator]
             return next((item for item in texts if matches(item, step.text)), None)
+
+
+def _cut(value: Any, part: slice) -> Any:
+    """Cut a text, or take the first of a part of an array; nothing left is nothing found."""
+    if isinstance(value, str):
+        return value[part] or None
+    return next(iter(value[part]), None) if isinstance(value, list) else None
+
+
+def show_claim_path(path: Sequence[Step]) -> str:
+    """Write a path the way PostgREST shows its configuration."""
+    return "".join(_show(step) for step in path)
+
+
+def _show(step: Step) -> str:
+    match step:
+        case str():
+            return f'."{step}"'
+        case int():
+            return f"[{step}]"
+        case slice():
+            start, stop = ("" if end is None else str(end) for end in (step.start, step.stop))
+            return f"[{start}:{stop}]"
+        case Filter("search" | "match" as name, text):
+            return f'[?{name}(@, "{text}")]'
+        case Filter(operator, text):
+            return f'[?(@ {operator} "{text}")]'

@@ -5,6 +5,7 @@ import binascii
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -13,7 +14,7 @@ import orjson
 from undercroft.data.rest.errors import RestError
 from undercroft.data.rest.jobs import Caller
 from undercroft.data.rest.standalone.claim_path import find_claim, parse_claim_path
-from undercroft.data.rest.standalone.environment import InvalidSettingError, JwtSettings
+from undercroft.data.rest.standalone.settings import InvalidSettingError, JwtSettings
 
 SKEW = 30  # seconds by which clocks may differ
 _SHORTEST_SECRET = 32
@@ -42,13 +43,25 @@ class Key:
         self.identifier = identifier
 
 
+@dataclass(slots=True)
+class TokenCounts:
+    """What became of the cache of tokens so far."""
+
+    requests: int = 0
+    hits: int = 0
+    evictions: int = 0
+
+
 class TokenVerifier:
     """The `authenticate` of a standalone app. Verified tokens are remembered, within bounds.
 
     Their times are looked at on every request; only the signature is not checked again.
     """
 
-    def __init__(self, settings: JwtSettings, anon_role: str | None) -> None:
+    def __init__(
+        self, settings: JwtSettings, anon_role: str | None, counts: TokenCounts | None = None
+    ) -> None:
+        self._counts = counts or TokenCounts()
         self._keys = read_keys(settings)
         self._audience = settings.audience
         self._path = parse_claim_path(settings.role_claim_key)
@@ -83,7 +96,9 @@ class TokenVerifier:
 
     def _verified_token(self, token: str) -> tuple[dict[str, Any], Caller]:
         known = self._verified.get(token)
+        self._counts.requests += 1
         if known is not None:
+            self._counts.hits += 1
             self._verified.move_to_end(token)
             return known
         claims = self._verify(token)
@@ -93,6 +108,7 @@ class TokenVerifier:
             self._verified[token] = known
             if len(self._verified) > self._entries:
                 self._verified.popitem(last=False)
+                self._counts.evictions += 1
         return known
 
     def _verify(self, token: str) -> dict[str, Any]:
@@ -195,7 +211,7 @@ def _read_jwks(text: str | bytes) -> list[Key] | None:
         return None
     items = document.get("keys", [document])
     if not isinstance(items, list):
-        raise InvalidSettingError("PGRST_JWT_SECRET holds a set of keys that cannot be read")
+        raise InvalidSettingError("jwt-secret holds a set of keys that cannot be read")
     return [
         _read_jwk(item)
         for item in items
@@ -208,7 +224,7 @@ def _read_jwk(item: Any) -> Key:
         kind = item["kty"]
         parsed = jwt.PyJWK.from_dict(item)
     except (KeyError, TypeError, jwt.PyJWTError) as error:
-        raise InvalidSettingError("PGRST_JWT_SECRET holds a key that cannot be read") from error
+        raise InvalidSettingError("jwt-secret holds a key that cannot be read") from error
     algorithm = item.get("alg")
     known = _FAMILIES.get(kind, [])
     return Key(parsed.key, [algorithm] if algorithm in known else known, item.get("kid"))
@@ -219,7 +235,7 @@ def _decode_base64(text: str) -> bytes:
     try:
         return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except binascii.Error as error:
-        raise InvalidSettingError("PGRST_JWT_SECRET is not Base64") from error
+        raise InvalidSettingError("jwt-secret is not Base64") from error
 
 
 def _undecodable(message: str, details: str | None = None) -> RestError:
