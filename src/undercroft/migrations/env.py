@@ -3,9 +3,11 @@
 With an `app` among the attributes it works on that app's schema, where its version table is too.
 """
 
+from functools import cache
 from typing import Any
 
 from alembic import context
+from sqlalchemy import text
 
 from undercroft.foundation.db import Base
 from undercroft.foundation.db.scripts import run_script
@@ -28,8 +30,22 @@ def _is_ours(name: str | None, kind: str, parents: Any) -> bool:
     return True
 
 
-def _is_here(thing: Any, _name: str | None, kind: str, _reflected: bool, _other: Any) -> bool:
+def _is_here(thing: Any, _name: str | None, kind: str, reflected: bool, _other: Any) -> bool:
+    if kind == "index" and not reflected:
+        return _can_be_had(thing)
     return kind != "table" or thing.schema in SCHEMAS
+
+
+def _can_be_had(index: Any) -> bool:
+    """Migrations leave out an index of an extension that the server does not give us."""
+    wanted = set(index.dialect_options["postgresql"]["ops"].values())
+    return not wanted or wanted <= _operator_classes()
+
+
+@cache
+def _operator_classes() -> frozenset[str]:
+    connection = attributes["connection"]
+    return frozenset(connection.scalars(text("SELECT opcname FROM pg_catalog.pg_opclass")))
 
 
 context.configure(

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import Depends
 
-from undercroft import Permission, Session
+from undercroft import Needs, Permission, Public, Session
 from undercroft.apps.catalog import queries
-from undercroft.apps.catalog.models import Author, Movie, Series
+from undercroft.apps.catalog.models import Author
 
 MANAGE = "catalog:manage"
 PERMISSIONS = (
@@ -18,17 +18,9 @@ PERMISSIONS = (
 
 
 async def _author(author_id: UUID, session: Session) -> Author:
-    return await queries.get_author(session, author_id, lock=True)
-
-
-async def _movie(movie_id: UUID, session: Session) -> Movie:
-    return await queries.get_movie(session, movie_id, lock=True)
-
-
-async def _series(series_id: UUID, session: Session) -> Series:
-    return await queries.get_series(session, series_id, lock=True)
+    return await queries.get_entry(session, Author, author_id, lock=True)
 
 
 AuthorToChange = Annotated[Author, Depends(_author)]
-MovieToChange = Annotated[Movie, Depends(_movie)]
-SeriesToChange = Annotated[Series, Depends(_series)]
+for_readers = Public("the catalogue is read by everybody")
+for_writers = Needs(MANAGE)

@@ -5,16 +5,16 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from undercroft import CurrentActor, Needs, Page, PageQuery, Public, Reads, Router, Session
-from undercroft.apps.catalog import queries, reading, schemas, service
-from undercroft.apps.catalog.access import MANAGE, AuthorToChange
+from undercroft import CurrentActor, Page, PageQuery, Reads, Router, Session
+from undercroft.apps.catalog import schemas, service
+from undercroft.apps.catalog.access import AuthorToChange, for_readers, for_writers
 from undercroft.apps.catalog.errors import AuthorHasWorks, AuthorNotFound
-from undercroft.apps.catalog.models import Author, Movie, Series
+from undercroft.apps.catalog.models import Author
 from undercroft.apps.catalog.queries import Which
+from undercroft.apps.catalog.reading import AUTHORS, MOVIES, SERIES
 
 router = Router("/authors", tag="catalog")
 
-for_readers = Public("the catalogue is read by everybody")
 Search = Annotated[
     str | None,
     Query(min_length=1, max_length=100, description="Part of the name, or nearly it."),
@@ -38,17 +38,10 @@ async def list_authors(
     Never older than the last write that was answered.
     """
     which = Which(sort, search, {}, {"age": min_age}, {"age": max_age})
-
-    async def produce() -> Page[schemas.AuthorRead]:
-        found, cursor, total = await queries.list_all(session, Author, page, which)
-        items = [schemas.AuthorRead.model_validate(author) for author in found]
-        return Page[schemas.AuthorRead](items=items, next_cursor=cursor, total=total)
-
-    key = reading.listed("authors", page, which)
-    return await reading.answer(session, reads, key, produce, life=reading.LISTED)
+    return await AUTHORS.page(session, reads, page, which)
 
 
-@router.post("", access=Needs(MANAGE), status_code=201)
+@router.post("", access=for_writers, status_code=201)
 async def create_author(
     new: schemas.AuthorWrite, session: Session, reads: Reads, actor: CurrentActor
 ) -> schemas.AuthorRead:
@@ -65,15 +58,10 @@ async def create_author(
 )
 async def get_author(author_id: UUID, session: Session, reads: Reads) -> Response:
     """One author."""
-
-    async def produce() -> schemas.AuthorRead:
-        return schemas.AuthorRead.model_validate(await queries.get_author(session, author_id))
-
-    key = reading.single("authors", author_id)
-    return await reading.answer(session, reads, key, produce, life=reading.SINGLE)
+    return await AUTHORS.one(session, reads, author_id)
 
 
-@router.put("/{author_id}", access=Needs(MANAGE), problems=(AuthorNotFound,))
+@router.put("/{author_id}", access=for_writers, problems=(AuthorNotFound,))
 async def replace_author(
     new: schemas.AuthorWrite,
     author: AuthorToChange,
@@ -86,7 +74,7 @@ async def replace_author(
     return schemas.AuthorRead.model_validate(changed)
 
 
-@router.patch("/{author_id}", access=Needs(MANAGE), problems=(AuthorNotFound,))
+@router.patch("/{author_id}", access=for_writers, problems=(AuthorNotFound,))
 async def update_author(
     change: schemas.AuthorUpdate,
     author: AuthorToChange,
@@ -102,7 +90,7 @@ async def update_author(
 
 @router.delete(
     "/{author_id}",
-    access=Needs(MANAGE),
+    access=for_writers,
     status_code=204,
     problems=(AuthorNotFound, AuthorHasWorks),
 )
@@ -123,16 +111,7 @@ async def list_author_movies(
     author_id: UUID, session: Session, reads: Reads, page: PageQuery
 ) -> Response:
     """The author's movies, by title."""
-    which = Which(filters={"author_id": author_id})
-
-    async def produce() -> Page[schemas.MovieRead]:
-        await queries.get_author(session, author_id)
-        found, cursor, total = await queries.list_all(session, Movie, page, which)
-        items = [schemas.MovieRead.model_validate(movie) for movie in found]
-        return Page[schemas.MovieRead](items=items, next_cursor=cursor, total=total)
-
-    key = reading.listed("author-movies", page, which)
-    return await reading.answer(session, reads, key, produce, life=reading.LISTED)
+    return await MOVIES.page(session, reads, page, Which(), of=author_id)
 
 
 @router.get(
@@ -145,13 +124,4 @@ async def list_author_series(
     author_id: UUID, session: Session, reads: Reads, page: PageQuery
 ) -> Response:
     """The author's series, by title."""
-    which = Which(filters={"author_id": author_id})
-
-    async def produce() -> Page[schemas.SeriesRead]:
-        await queries.get_author(session, author_id)
-        found, cursor, total = await queries.list_all(session, Series, page, which)
-        items = [schemas.SeriesRead.model_validate(series) for series in found]
-        return Page[schemas.SeriesRead](items=items, next_cursor=cursor, total=total)
-
-    key = reading.listed("author-series", page, which)
-    return await reading.answer(session, reads, key, produce, life=reading.LISTED)
+    return await SERIES.page(session, reads, page, Which(), of=author_id)

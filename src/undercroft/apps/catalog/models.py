@@ -1,5 +1,6 @@
 """Authors and what they made."""
 
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String
@@ -69,3 +70,7 @@ class Series(Timestamps, Base):
     description: Mapped[str | None] = mapped_column(String(4000))
     genre: Mapped[str] = mapped_column(String(50))
     author_id: Mapped[UUID] = mapped_column(ForeignKey("catalog.authors.id"), index=True)
+
+
+Work = Movie | Series
+Entry = TypeVar("Entry", Author, Movie, Series)

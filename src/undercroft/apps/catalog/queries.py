@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Integer, cast, func, literal, or_, select,
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from undercroft import PageRequest, paginate
+from undercroft import NotFound, PageRequest, paginate
 from undercroft.apps.catalog.errors import AuthorNotFound, MovieNotFound, SeriesNotFound
-from undercroft.apps.catalog.models import Author, Movie, Series
+from undercroft.apps.catalog.models import Author, Entry, Movie, Series
 
 TRIGRAMS = text(
     "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
@@ -21,6 +21,11 @@ NAMED: Mapping[type[Any], InstrumentedAttribute[str]] = {
     Author: Author.name,
     Movie: Movie.title,
     Series: Series.title,
+}
+MISSING: Mapping[type[Any], type[NotFound]] = {
+    Author: AuthorNotFound,
+    Movie: MovieNotFound,
+    Series: SeriesNotFound,
 }
 
 
@@ -35,24 +40,13 @@ class Which:
     at_most: Mapping[str, int | None] = field(default_factory=dict)
 
 
-async def get_author(session: AsyncSession, author_id: UUID, *, lock: bool = False) -> Author:
-    found = await session.get(Author, author_id, with_for_update=lock)
+async def get_entry(
+    session: AsyncSession, model: type[Entry], entry_id: UUID, *, lock: bool = False
+) -> Entry:
+    """Raises the problem of its kind: `AuthorNotFound`, `MovieNotFound`, `SeriesNotFound`."""
+    found = await session.get(model, entry_id, with_for_update=lock)
     if found is None:
-        raise AuthorNotFound
-    return found
-
-
-async def get_movie(session: AsyncSession, movie_id: UUID, *, lock: bool = False) -> Movie:
-    found = await session.get(Movie, movie_id, with_for_update=lock)
-    if found is None:
-        raise MovieNotFound
-    return found
-
-
-async def get_series(session: AsyncSession, series_id: UUID, *, lock: bool = False) -> Series:
-    found = await session.get(Series, series_id, with_for_update=lock)
-    if found is None:
-        raise SeriesNotFound
+        raise MISSING[model]
     return found
 
 

@@ -1,7 +1,7 @@
 """The verbs on the catalogue."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -9,13 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from undercroft import Actor, CachedReads, publish
 from undercroft.apps.catalog.errors import AuthorHasWorks, UnknownAuthor
 from undercroft.apps.catalog.events import CatalogChanged
-from undercroft.apps.catalog.models import Author, Movie, Series
+from undercroft.apps.catalog.models import Author, Entry, Movie, Series
 from undercroft.apps.catalog.queries import count_works
 
 # One for all: a movie's change concerns lists, its author's works and searches alike.
 NAMESPACE = "catalog"
-
-Entry = TypeVar("Entry", Author, Movie, Series)
 
 
 async def add(session: AsyncSession, reads: CachedReads, entry: Entry, *, actor: Actor) -> Entry:

@@ -1,21 +1,22 @@
-"""`/movies` and `/series`."""
+"""`/movies` and `/series`: each its own list, the rest by one shape."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
-from fastapi import Query, Response
+from fastapi import Depends, Path, Query, Response
 
-from undercroft import CurrentActor, Needs, Page, PageQuery, Reads, Router, Session
-from undercroft.apps.catalog import queries, reading, schemas, service
-from undercroft.apps.catalog.access import MANAGE, MovieToChange, SeriesToChange
-from undercroft.apps.catalog.authors import Search, for_readers
+from undercroft import CurrentActor, NotFound, Page, PageQuery, Reads, Router, Session
+from undercroft.apps.catalog import queries, schemas, service
+from undercroft.apps.catalog.access import for_readers, for_writers
+from undercroft.apps.catalog.authors import Search
 from undercroft.apps.catalog.errors import MovieNotFound, SeriesNotFound, UnknownAuthor
-from undercroft.apps.catalog.models import Movie, Series
+from undercroft.apps.catalog.models import Work
 from undercroft.apps.catalog.queries import Which
+from undercroft.apps.catalog.reading import MOVIES, SERIES, Reader
 
-movies = Router("/movies", tag="catalog")
-series = Router("/series", tag="catalog")
-
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 GenreFilter = Annotated[schemas.Genre | None, Query()]
 Bound = Annotated[int | None, Query(ge=0, le=1_000_000)]
 MovieSort = Literal[
@@ -25,6 +26,121 @@ SeriesSort = Literal[
     "", "title", "-title", "episodes", "-episodes", "seasons", "-seasons", "created_at",
     "-created_at",
 ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What makes the difference between the routes of movies and those of series."""
+
+    noun: str
+    reader: Reader
+    write: type[schemas.Incoming]
+    update: type[schemas.Incoming]
+    missing: type[NotFound]
+
+    def named(self, verb: str, sentence: str, **types: Any) -> Callable[[Handler], Handler]:
+        """Give a handler its name and words for this kind, and the types of its parameters."""
+
+        def name(handler: Handler) -> Handler:
+            handler.__name__ = verb.format(self.noun)
+            handler.__doc__ = sentence.format(self.noun)
+            handler.__annotations__.update(types)
+            return handler
+
+        return name
+
+    @property
+    def id_in_path(self) -> Any:
+        return Annotated[UUID, Path(alias=f"{self.noun}_id")]
+
+    @property
+    def to_change(self) -> Any:
+        """The door to one that is written: locked, or 404."""
+
+        async def load(entry_id: UUID, session: Session) -> Any:
+            return await queries.get_entry(session, self.reader.model, entry_id, lock=True)
+
+        load.__annotations__["entry_id"] = self.id_in_path
+        return Annotated[self.reader.model, Depends(load)]
+
+
+def work_router(kind: Kind) -> Router:
+    """Everything but the list, which has filters of its own."""
+    router = Router(f"/{kind.reader.noun}", tag="catalog")
+    _add_reads(router, kind)
+    _add_writes(router, kind)
+    return router
+
+
+def _add_reads(router: Router, kind: Kind) -> None:
+    path, read, missing = f"/{{{kind.noun}_id}}", kind.reader.shape, (kind.missing,)
+
+    @router.get(path, access=for_readers, response_model=read, problems=missing)
+    @kind.named("get_{}", "One {}.", entry_id=kind.id_in_path)
+    async def get_work(entry_id: UUID, session: Session, reads: Reads) -> Response:
+        return await kind.reader.one(session, reads, entry_id)
+
+    author = f"{path}/author"
+
+    @router.get(author, access=for_readers, response_model=schemas.AuthorRead, problems=missing)
+    @kind.named("get_{}_author", "Whose {} it is.", entry_id=kind.id_in_path)
+    async def get_work_author(entry_id: UUID, session: Session, reads: Reads) -> Response:
+        return await kind.reader.author_of(session, reads, entry_id)
+
+
+def _add_writes(router: Router, kind: Kind) -> None:
+    path, read = f"/{{{kind.noun}_id}}", kind.reader.shape
+    refused = (kind.missing, UnknownAuthor)
+
+    @router.post("", access=for_writers, status_code=201, problems=(UnknownAuthor,))
+    @kind.named("create_{}", "Add a {} of an author.", new=kind.write, **{"return": read})
+    async def create_work(
+        new: schemas.Incoming, session: Session, reads: Reads, actor: CurrentActor
+    ) -> Any:
+        entry = kind.reader.model(**new.model_dump())
+        return read.model_validate(await service.add(session, reads, entry, actor=actor))
+
+    async def change(
+        values: dict[str, Any], entry: Work, session: Session, reads: Reads, actor: CurrentActor
+    ) -> Any:
+        return read.model_validate(await service.change(session, reads, entry, values, actor=actor))
+
+    @router.put(path, access=for_writers, problems=refused)
+    @kind.named(
+        "replace_{}",
+        "Replace a {}: what is left out is emptied.",
+        new=kind.write,
+        entry=kind.to_change,
+        **{"return": read},
+    )
+    async def replace_work(
+        new: schemas.Incoming, entry: Work, session: Session, reads: Reads, actor: CurrentActor
+    ) -> Any:
+        return await change(new.model_dump(), entry, session, reads, actor)
+
+    @router.patch(path, access=for_writers, problems=refused)
+    @kind.named(
+        "update_{}",
+        "Change some fields of a {}, its author included.",
+        new=kind.update,
+        entry=kind.to_change,
+        **{"return": read},
+    )
+    async def update_work(
+        new: schemas.Incoming, entry: Work, session: Session, reads: Reads, actor: CurrentActor
+    ) -> Any:
+        return await change(new.model_dump(exclude_unset=True), entry, session, reads, actor)
+
+    @router.delete(path, access=for_writers, status_code=204, problems=(kind.missing,))
+    @kind.named("delete_{}", "Delete a {}.", entry=kind.to_change)
+    async def delete_work(entry: Work, session: Session, reads: Reads, actor: CurrentActor) -> None:
+        await service.remove(session, reads, entry, actor=actor)
+
+
+movies = work_router(Kind("movie", MOVIES, schemas.MovieWrite, schemas.MovieUpdate, MovieNotFound))
+series = work_router(
+    Kind("series", SERIES, schemas.SeriesWrite, schemas.SeriesUpdate, SeriesNotFound)
+)
 
 
 @movies.get("", access=for_readers, response_model=Page[schemas.MovieRead])
@@ -46,92 +162,7 @@ async def list_movies(
     """
     exact = {"genre": genre, "author_id": author_id, "year_of_issue": year_of_issue}
     which = Which(sort, search, exact, {"year_of_issue": min_year}, {"year_of_issue": max_year})
-
-    async def produce() -> Page[schemas.MovieRead]:
-        found, cursor, total = await queries.list_all(session, Movie, page, which)
-        items = [schemas.MovieRead.model_validate(movie) for movie in found]
-        return Page[schemas.MovieRead](items=items, next_cursor=cursor, total=total)
-
-    key = reading.listed("movies", page, which)
-    return await reading.answer(session, reads, key, produce, life=reading.LISTED)
-
-
-@movies.post("", access=Needs(MANAGE), status_code=201, problems=(UnknownAuthor,))
-async def create_movie(
-    new: schemas.MovieWrite, session: Session, reads: Reads, actor: CurrentActor
-) -> schemas.MovieRead:
-    """Add a movie of an author."""
-    movie = await service.add(session, reads, Movie(**new.model_dump()), actor=actor)
-    return schemas.MovieRead.model_validate(movie)
-
-
-@movies.get(
-    "/{movie_id}",
-    access=for_readers,
-    response_model=schemas.MovieRead,
-    problems=(MovieNotFound,),
-)
-async def get_movie(movie_id: UUID, session: Session, reads: Reads) -> Response:
-    """One movie."""
-
-    async def produce() -> schemas.MovieRead:
-        return schemas.MovieRead.model_validate(await queries.get_movie(session, movie_id))
-
-    key = reading.single("movies", movie_id)
-    return await reading.answer(session, reads, key, produce, life=reading.SINGLE)
-
-
-@movies.get(
-    "/{movie_id}/author",
-    access=for_readers,
-    response_model=schemas.AuthorRead,
-    problems=(MovieNotFound,),
-)
-async def get_movie_author(movie_id: UUID, session: Session, reads: Reads) -> Response:
-    """Whose movie it is."""
-
-    async def produce() -> schemas.AuthorRead:
-        movie = await queries.get_movie(session, movie_id)
-        author = await queries.get_author(session, movie.author_id)
-        return schemas.AuthorRead.model_validate(author)
-
-    key = reading.single("movies", movie_id, "author")
-    return await reading.answer(session, reads, key, produce, life=reading.AUTHOR_OF)
-
-
-@movies.put("/{movie_id}", access=Needs(MANAGE), problems=(MovieNotFound, UnknownAuthor))
-async def replace_movie(
-    new: schemas.MovieWrite,
-    movie: MovieToChange,
-    session: Session,
-    reads: Reads,
-    actor: CurrentActor,
-) -> schemas.MovieRead:
-    """Replace a movie: what is left out is emptied."""
-    changed = await service.change(session, reads, movie, new.model_dump(), actor=actor)
-    return schemas.MovieRead.model_validate(changed)
-
-
-@movies.patch("/{movie_id}", access=Needs(MANAGE), problems=(MovieNotFound, UnknownAuthor))
-async def update_movie(
-    change: schemas.MovieUpdate,
-    movie: MovieToChange,
-    session: Session,
-    reads: Reads,
-    actor: CurrentActor,
-) -> schemas.MovieRead:
-    """Change some fields of a movie, its author included."""
-    values = change.model_dump(exclude_unset=True)
-    changed = await service.change(session, reads, movie, values, actor=actor)
-    return schemas.MovieRead.model_validate(changed)
-
-
-@movies.delete("/{movie_id}", access=Needs(MANAGE), status_code=204, problems=(MovieNotFound,))
-async def delete_movie(
-    movie: MovieToChange, session: Session, reads: Reads, actor: CurrentActor
-) -> None:
-    """Delete a movie."""
-    await service.remove(session, reads, movie, actor=actor)
+    return await MOVIES.page(session, reads, page, which)
 
 
 @series.get("", access=for_readers, response_model=Page[schemas.SeriesRead])
@@ -152,89 +183,4 @@ async def list_series(
     """
     exact = {"genre": genre, "author_id": author_id}
     which = Which(sort, search, exact, {"episodes": min_episodes}, {"episodes": max_episodes})
-
-    async def produce() -> Page[schemas.SeriesRead]:
-        found, cursor, total = await queries.list_all(session, Series, page, which)
-        items = [schemas.SeriesRead.model_validate(entry) for entry in found]
-        return Page[schemas.SeriesRead](items=items, next_cursor=cursor, total=total)
-
-    key = reading.listed("series", page, which)
-    return await reading.answer(session, reads, key, produce, life=reading.LISTED)
-
-
-@series.post("", access=Needs(MANAGE), status_code=201, problems=(UnknownAuthor,))
-async def create_series(
-    new: schemas.SeriesWrite, session: Session, reads: Reads, actor: CurrentActor
-) -> schemas.SeriesRead:
-    """Add a series of an author."""
-    entry = await service.add(session, reads, Series(**new.model_dump()), actor=actor)
-    return schemas.SeriesRead.model_validate(entry)
-
-
-@series.get(
-    "/{series_id}",
-    access=for_readers,
-    response_model=schemas.SeriesRead,
-    problems=(SeriesNotFound,),
-)
-async def get_series(series_id: UUID, session: Session, reads: Reads) -> Response:
-    """One series."""
-
-    async def produce() -> schemas.SeriesRead:
-        return schemas.SeriesRead.model_validate(await queries.get_series(session, series_id))
-
-    key = reading.single("series", series_id)
-    return await reading.answer(session, reads, key, produce, life=reading.SINGLE)
-
-
-@series.get(
-    "/{series_id}/author",
-    access=for_readers,
-    response_model=schemas.AuthorRead,
-    problems=(SeriesNotFound,),
-)
-async def get_series_author(series_id: UUID, session: Session, reads: Reads) -> Response:
-    """Whose series it is."""
-
-    async def produce() -> schemas.AuthorRead:
-        entry = await queries.get_series(session, series_id)
-        author = await queries.get_author(session, entry.author_id)
-        return schemas.AuthorRead.model_validate(author)
-
-    key = reading.single("series", series_id, "author")
-    return await reading.answer(session, reads, key, produce, life=reading.AUTHOR_OF)
-
-
-@series.put("/{series_id}", access=Needs(MANAGE), problems=(SeriesNotFound, UnknownAuthor))
-async def replace_series(
-    new: schemas.SeriesWrite,
-    entry: SeriesToChange,
-    session: Session,
-    reads: Reads,
-    actor: CurrentActor,
-) -> schemas.SeriesRead:
-    """Replace a series: what is left out is emptied."""
-    changed = await service.change(session, reads, entry, new.model_dump(), actor=actor)
-    return schemas.SeriesRead.model_validate(changed)
-
-
-@series.patch("/{series_id}", access=Needs(MANAGE), problems=(SeriesNotFound, UnknownAuthor))
-async def update_series(
-    change: schemas.SeriesUpdate,
-    entry: SeriesToChange,
-    session: Session,
-    reads: Reads,
-    actor: CurrentActor,
-) -> schemas.SeriesRead:
-    """Change some fields of a series, its author included."""
-    values = change.model_dump(exclude_unset=True)
-    changed = await service.change(session, reads, entry, values, actor=actor)
-    return schemas.SeriesRead.model_validate(changed)
-
-
-@series.delete("/{series_id}", access=Needs(MANAGE), status_code=204, problems=(SeriesNotFound,))
-async def delete_series(
-    entry: SeriesToChange, session: Session, reads: Reads, actor: CurrentActor
-) -> None:
-    """Delete a series."""
-    await service.remove(session, reads, entry, actor=actor)
+    return await SERIES.page(session, reads, page, which)

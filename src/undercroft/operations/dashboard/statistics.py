@@ -20,6 +20,7 @@ from undercroft.operations.dashboard import schemas
 
 NAMESPACE = "dashboard"
 LIFE = timedelta(minutes=1)
+SIGN_INS_LIFE = timedelta(seconds=5)
 WEEKS = MONTHS = 12
 # Roles that systems before us counted, and the group that each one is.
 ROLES = {
@@ -81,45 +82,17 @@ class Statistics:
         key = f"overview:{calendar.zone.key}:{calendar.today}"
         return await self._kept(session, key, schemas.Overview, count)
 
-    async def by_status(self, session: AsyncSession) -> schemas.UsersByStatus:
-        async def count() -> schemas.UsersByStatus:
-            found = await accounts.count_by(session, "status")
-            lines = [schemas.StatusCount(status=value, count=n) for value, n in found]
-            return schemas.UsersByStatus(users_by_status=lines)
+    async def by(
+        self, session: AsyncSession, name: accounts.Property, shape: type[Statistic]
+    ) -> Statistic:
+        """Accounts by one of their properties; `shape` has one list, of its values with counts."""
+        (lines,) = shape.model_fields
 
-        return await self._kept(session, "by_status", schemas.UsersByStatus, count)
+        async def count() -> Statistic:
+            found = await accounts.count_by(session, name)
+            return shape.model_validate({lines: [{name: value, "count": n} for value, n in found]})
 
-    async def by_type(self, session: AsyncSession) -> schemas.UsersByType:
-        async def count() -> schemas.UsersByType:
-            found = await accounts.count_by(session, "user_type")
-            lines = [schemas.TypeCount(user_type=value, count=n) for value, n in found]
-            return schemas.UsersByType(users_by_type=lines)
-
-        return await self._kept(session, "by_type", schemas.UsersByType, count)
-
-    async def by_auth_type(self, session: AsyncSession) -> schemas.UsersByAuthType:
-        async def count() -> schemas.UsersByAuthType:
-            found = await accounts.count_by(session, "auth_type")
-            lines = [schemas.AuthTypeCount(auth_type=value, count=n) for value, n in found]
-            return schemas.UsersByAuthType(users_by_auth_type=lines)
-
-        return await self._kept(session, "by_auth_type", schemas.UsersByAuthType, count)
-
-    async def by_country(self, session: AsyncSession) -> schemas.UsersByCountry:
-        async def count() -> schemas.UsersByCountry:
-            found = await accounts.count_by(session, "country")
-            lines = [schemas.CountryCount(country=value, count=n) for value, n in found]
-            return schemas.UsersByCountry(users_by_country=lines)
-
-        return await self._kept(session, "by_country", schemas.UsersByCountry, count)
-
-    async def by_language(self, session: AsyncSession) -> schemas.UsersByLanguage:
-        async def count() -> schemas.UsersByLanguage:
-            found = await accounts.count_by(session, "language")
-            lines = [schemas.LanguageCount(language=value, count=n) for value, n in found]
-            return schemas.UsersByLanguage(users_by_language=lines)
-
-        return await self._kept(session, "by_language", schemas.UsersByLanguage, count)
+        return await self._kept(session, f"by_{name}", shape, count)
 
     async def growth(
         self, session: AsyncSession, calendar: Calendar, period: schemas.Period, days: int
@@ -143,29 +116,36 @@ class Statistics:
     async def recent_sign_ins(
         self, session: AsyncSession, calendar: Calendar, hours: int
     ) -> schemas.RecentSignIns:
-        """Counted anew each time: sign-ins are too many to be told to a cache."""
-        since = {
-            "last_hour": calendar.now - timedelta(hours=1),
-            "asked": calendar.now - timedelta(hours=hours),
-            "today": calendar.start_of(calendar.today),
-        }
-        found = await accounts.count_sign_ins(session, since)
-        return schemas.RecentSignIns(
-            recent_sign_ins={
+        """A few seconds old at most: sign-ins are too many for each to be told to the cache."""
+
+        async def count() -> schemas.RecentSignIns:
+            since = {
+                "last_hour": calendar.now - timedelta(hours=1),
+                "asked": calendar.now - timedelta(hours=hours),
+                "today": calendar.start_of(calendar.today),
+            }
+            found = await accounts.count_sign_ins(session, since)
+            counted = {
                 "total_with_sign_in": found["ever"],
                 "last_hour": found["last_hour"],
                 f"last_{hours}_hours": found["asked"],
                 "today": found["today"],
             }
-        )
+            return schemas.RecentSignIns(recent_sign_ins=counted)
+
+        key = f"sign_ins:{hours}:{calendar.zone.key}:{calendar.today}"
+        return await self._kept(session, key, schemas.RecentSignIns, count, life=SIGN_INS_LIFE)
 
     async def everything(self, session: AsyncSession, calendar: Calendar) -> schemas.AllStatistics:
+        by_status = await self.by(session, "status", schemas.UsersByStatus)
+        by_type = await self.by(session, "user_type", schemas.UsersByType)
+        by_auth_type = await self.by(session, "auth_type", schemas.UsersByAuthType)
         return schemas.AllStatistics(
             generated_at=calendar.now,
             overview=await self.overview(session, calendar),
-            by_status=(await self.by_status(session)).users_by_status,
-            by_type=(await self.by_type(session)).users_by_type,
-            by_auth_type=(await self.by_auth_type(session)).users_by_auth_type,
+            by_status=by_status.users_by_status,
+            by_type=by_type.users_by_type,
+            by_auth_type=by_auth_type.users_by_auth_type,
             roles=await self.roles(session),
         )
 
@@ -175,6 +155,8 @@ class Statistics:
         key: str,
         model: type[Statistic],
         count: Callable[[], Awaitable[Statistic]],
+        *,
+        life: timedelta = LIFE,
     ) -> Statistic:
         async def produce() -> bytes:
             return (await count()).model_dump_json().encode()
@@ -182,7 +164,7 @@ class Statistics:
         lock = self._counting.setdefault(key, asyncio.Lock())
         try:
             async with lock:
-                kept = await self.reads.get(session, NAMESPACE, key, produce, life=LIFE)
+                kept = await self.reads.get(session, NAMESPACE, key, produce, life=life)
         finally:
             if not lock.locked():
                 self._counting.pop(key, None)
