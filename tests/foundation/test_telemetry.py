@@ -1,5 +1,7 @@
 """Sentry and OpenTelemetry against a local stand-in that takes what they send."""
 
+import gzip
+import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,17 +10,17 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.fixtures.served import Served, serving, wait_until
+from tests.fixtures.served import Served, command, serving, wait_until
 from undercroft.foundation.embedded import EmbeddedEngines, Home
 from undercroft.foundation.settings import load_settings
 
 
 class Collector(ThreadingHTTPServer):
-    """Remembers the path and size of everything posted to it."""
+    """Remembers the path and content of everything posted to it."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Take)
-        self.taken: list[tuple[str, int]] = []
+        self.taken: list[tuple[str, bytes]] = []
 
 
 class _Take(BaseHTTPRequestHandler):
@@ -26,7 +28,10 @@ class _Take(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:  # noqa: N802 - the library's name
         size = int(self.headers.get("content-length") or 0)
-        self.server.taken.append((self.path, len(self.rfile.read(size))))
+        content = self.rfile.read(size)
+        if self.headers.get("content-encoding") == "gzip":
+            content = gzip.decompress(content)
+        self.server.taken.append((self.path, content))
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -48,7 +53,12 @@ def collector() -> Iterator[Collector]:
 
 
 def took(collector: Collector, path: str) -> bool:
-    return any(taken.startswith(path) and size for taken, size in collector.taken)
+    return any(taken.startswith(path) and content for taken, content in collector.taken)
+
+
+def heard(collector: Collector, words: str) -> bool:
+    envelopes = [content for path, content in collector.taken if path.startswith("/api/1/envelope")]
+    return any(words.encode() in content for content in envelopes)
 
 
 def test_failures_and_traces_arrive(collector: Collector, tmp_path: Path):
@@ -59,9 +69,26 @@ def test_failures_and_traces_arrive(collector: Collector, tmp_path: Path):
     }
     with serving(tmp_path / "home", "--workers", "1", **wanted) as served:
         assert served.get("/api/v1/auth/providers") == 200
+        try_sentry(served, collector)
         break_a_table(served)
         wait_until(lambda: took(collector, "/api/1/envelope"), "the failure is reported")
+        wait_until(lambda: heard(collector, "refresh_tokens"), "the failure is named")
     assert took(collector, "/v1/traces")
+
+
+def try_sentry(served: Served, collector: Collector) -> None:
+    """Each kind arrives under the id that was answered; the unhandled one is a 500 and arrives."""
+    keys = json.loads(command("keys", "show", "--json", "--home", str(served.home)).stdout)
+    headers = {"apikey": keys["service"]}
+    path = f"{served.url}/api/v1/health/test-sentry"
+    for kind in ("exception", "message", "async"):
+        answer = httpx.get(path, params={"type": kind}, headers=headers, timeout=30)
+        assert answer.status_code == 200, answer.text
+        event = answer.json()["event_id"]
+        wait_until(lambda event=event: heard(collector, event), f"{kind} arrives")  # type: ignore[misc]
+    unhandled = httpx.get(path, params={"type": "unhandled"}, headers=headers, timeout=30)
+    assert (unhandled.status_code, unhandled.json()["code"]) == (500, "internal_error")
+    wait_until(lambda: heard(collector, "nothing is wrong: unhandled"), "the unhandled one arrives")
 
 
 def break_a_table(served: Served) -> None:

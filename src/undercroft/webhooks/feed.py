@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db import Database, Listener
+from undercroft.foundation.db.failures import told
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import enqueue
 from undercroft.foundation.settings import WebhookSettings
@@ -108,7 +109,7 @@ class ChangeFeed:
             try:
                 more = await self._take()
             except Exception as error:
-                log.warning("webhook_feed_failed", error=repr(error), exc_info=True)
+                log.exception("webhook_feed_failed", **told(error))
                 more = False
             if not more:
                 waiting = asyncio.create_task(self._arrivals.wait(LOOK_AGAIN))

@@ -20,6 +20,7 @@ from sqlalchemy.orm import defer
 
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.crypto import Keyring
+from undercroft.foundation.db.failures import told
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import UnitOfWork
 from undercroft.foundation.outbound import Outbound, OutboundError
@@ -208,7 +209,7 @@ class Pump:
                 for delivery, outcome in called:
                     await note(session, self._settings, delivery, outcome)
         except Exception as error:
-            log.exception("webhook_calls_not_noted", error=repr(error))
+            log.exception("webhook_calls_not_noted", **told(error))
 
     async def _call(self, parcel: Parcel) -> Called:
         return parcel.delivery, await self._outcome(parcel)

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from undercroft.foundation.context import current_request, request_id
+from undercroft.foundation.db.failures import is_away, sql_error, told
 from undercroft.foundation.languages import negotiate, translate_problem
 from undercroft.foundation.problems import (
     PROBLEM_TYPE,
@@ -29,9 +30,6 @@ from undercroft.foundation.problems import (
 from undercroft.foundation.telemetry import report
 
 log = structlog.get_logger()
-
-# Postgres says these while it starts, stops, recovers or is full.
-AWAY = ("57P01", "57P02", "57P03", "57P05", "53100", "53300", "08")
 
 
 class InternalError(Problem):
@@ -108,26 +106,9 @@ def _is_unstorable(error: BaseException) -> bool:
     return inner is not None
 
 
-def sql_error(error: BaseException) -> BaseException:
-    """The driver's exception below SQLAlchemy's."""
-    original = error.orig if isinstance(error, DBAPIError) else error
-    return getattr(original, "__cause__", None) or original or error
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether this failure means that an engine does not answer."""
-    if isinstance(error, PoolTimeout | OSError | TimeoutError):
-        return True
-    cause = sql_error(error)
-    if isinstance(cause, asyncpg.InterfaceError | OSError | TimeoutError):
-        return True
-    state = getattr(cause, "sqlstate", None) or ""
-    return state.startswith(AWAY)
-
-
 def log_failure(problem: Problem, error: BaseException) -> None:
     if problem.status >= 500:
-        log.error("request_failed", code=problem.code, exc_info=error)
+        log.error("request_failed", **{"code": problem.code} | told(error))
         report(error)
 
 

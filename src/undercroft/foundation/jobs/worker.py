@@ -14,6 +14,7 @@ from pgqueuer.core.sm import SchedulerManager
 from pgqueuer.domain.models import Job as ClaimedJob
 from pgqueuer.domain.models import Schedule as Tick
 
+from undercroft.foundation.db.failures import told
 from undercroft.foundation.jobs.declaration import Job, Schedule
 from undercroft.foundation.jobs.driver import QueueDriver
 from undercroft.foundation.jobs.queries import JobQueries
@@ -56,8 +57,8 @@ async def _house(resident: Resident, stop: asyncio.Event) -> None:
     while not stop.is_set():
         try:
             await resident(stop)
-        except Exception:
-            log.exception("resident_failed", resident=repr(resident))
+        except Exception as error:
+            log.exception("resident_failed", resident=repr(resident), **told(error))
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LONGEST_PAUSE)
 
@@ -75,8 +76,9 @@ async def work(settings: Settings, workplace: Workplace, stop: asyncio.Event) ->
             # Before the first migration, say. The trace once, and not with every new try.
             if time.monotonic() - started > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
+            again = {"error": repr(error), "exc_info": False}
             log.exception(
-                "worker_failed", error=repr(error), pause=pause, exc_info=pause == FIRST_PAUSE
+                "worker_failed", pause=pause, **(told(error) if pause == FIRST_PAUSE else again)
             )
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause)
