@@ -38,7 +38,7 @@ async def test_fills_every_domain_and_does_nothing_twice(empty: Settings):
         assert (await client.get(f"{API}/movies?search=playtime")).json()["items"]
         tasks = (await grace.get("/rest/v1/demo_tasks?done=is.false")).json()
         assert len(tasks) == 2
-        assert "live_map" in (await grace.get(f"{API}/features/me")).json()["features"]
+        assert "live_map" in (await grace.get(f"{API}/features/me")).json()["items"]
 
 
 def test_asks_before_it_opens_a_production_database(settings: Settings, tmp_path: Path):

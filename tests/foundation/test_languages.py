@@ -7,11 +7,14 @@ from importlib.resources import files
 from string import Formatter
 
 import pytest
+from pydantic_core._pydantic_core import list_all_errors
 
 import undercroft
 from tests.fixtures.engines import APPS as BUNDLED
 from undercroft.foundation.apps import App, load_app
+from undercroft.foundation.http.validation import BY_CODE
 from undercroft.foundation.languages import LANGUAGES, negotiate, translate_problem
+from undercroft.foundation.phrases import Phrase
 from undercroft.foundation.problems import (
     MissingPermission,
     NotFound,
@@ -81,6 +84,25 @@ class TestCatalogue:
             assert set(entry.get("reasons", {})) == set(reasons), code
             for reason, template in entry.get("reasons", {}).items():
                 assert placeholders(template) == placeholders(reasons[reason]), (code, reason)
+
+
+@pytest.mark.parametrize("language", OTHERS)
+class TestPhrases:
+    def test_are_all_there_and_fill_in_the_same(self, language: str):
+        load_every_module()
+        words = json.loads(
+            files("undercroft.foundation").joinpath(f"locales/phrases/{language}.json").read_text()
+        )
+        assert set(words) == set(Phrase.declared)
+        for code, phrase in Phrase.declared.items():
+            assert placeholders(words[code]) == placeholders(phrase.english), code
+            assert words[code] != phrase.english, code
+
+
+def test_phrases_of_fields_ask_for_what_pydantic_tells():
+    told = {found["type"]: set(found.get("example_context") or {}) for found in list_all_errors()}
+    for code, phrase in BY_CODE.items():
+        assert placeholders(phrase.english) <= told[code], code
 
 
 @pytest.mark.parametrize("language", OTHERS)

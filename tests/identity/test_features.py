@@ -33,7 +33,7 @@ async def flag(admin: Caller) -> Flag:
 
 
 async def is_on(caller: Caller, flag: Flag) -> bool:
-    return flag.name in (await caller.get(f"{API}/features/me")).json()["features"]
+    return flag.name in (await caller.get(f"{API}/features/me")).json()["items"]
 
 
 class TestGrants:
@@ -60,10 +60,10 @@ class TestGrants:
         made = await member.post(f"{API}/organizations", json={"name": "Flagged"})
         path = f"{API}/organizations/{made.json()['id']}"
         put = await admin.put(f"{path}/features", json={"features": [flag.name]})
-        assert put.json() == {"features": [flag.name]}
+        assert put.json()["items"] == [flag.name]
         assert await is_on(member, flag)
         assert not await is_on(outsider, flag)
-        assert (await member.get(f"{path}/features")).json() == {"features": [flag.name]}
+        assert (await member.get(f"{path}/features")).json()["items"] == [flag.name]
         assert (await outsider.get(f"{path}/features")).status_code == 404
         refused = await member.put(f"{path}/features", json={"features": []})
         assert refused.status_code == 403
@@ -91,7 +91,7 @@ class TestGrants:
         assert fifth < await share()
         await flag.grant(percentage=100)
         assert len(await share()) == 400
-        assert flag.name in (await client.get(f"{API}/features/me")).json()["features"]
+        assert flag.name in (await client.get(f"{API}/features/me")).json()["items"]
 
     async def test_on_schedule(self, flag: Flag, member: Caller):
         now, hour = datetime.now(UTC), timedelta(hours=1)

@@ -157,3 +157,48 @@ class TestLanguage:
         assert answer["errors"] == [
             {"pointer": "#/password", "code": "too_short", "detail": answer["detail"]}
         ]
+
+    async def test_what_is_wrong_with_a_field_is_said_in_it(self, member: Caller):
+        body = {"first_name": "x" * 101, "language": "tlh", "rank": 1, "last_name": 7}
+        for language, details in (
+            (
+                "de",
+                {
+                    "string_too_long": "Höchstens 100 Zeichen.",
+                    "extra_forbidden": "Dieses Feld gibt es hier nicht.",
+                    "string_type": "Muss ein Text sein.",
+                },
+            ),
+            ("en", {"string_type": "Must be text."}),
+        ):
+            headers = {"Accept-Language": language}
+            answer = await member.patch(f"{API}/users/me", json=body, headers=headers)
+            assert answer.headers["content-language"] == language
+            told = {line["code"]: line["detail"] for line in answer.json()["errors"]}
+            assert set(told) == {
+                "string_too_long",
+                "extra_forbidden",
+                "string_type",
+                "literal_error",
+            }
+            assert told | details == told
+            assert "context" not in answer.text
+        long = {"user_metadata": {"x": "y" * 3000}}
+        headers = {"Accept-Language": "fr"}
+        answer = await member.patch(f"{API}/users/me", json=long, headers=headers)
+        (line,) = answer.json()["errors"]
+        assert line == {
+            "pointer": "#/user_metadata",
+            "code": "metadata_too_large",
+            "detail": "Au plus 2048 octets en JSON.",
+        }
+
+    async def test_answers_in_words_speak_it_too(self, client: httpx.AsyncClient):
+        headers = {"Accept-Language": "it"}
+        body = {"identifier": f"{unique('w')}@example.com"}
+        reset = f"{API}/auth/password-reset/request"
+        answer = await client.post(reset, json=body, headers=headers)
+        assert answer.json()["message"].startswith("Se esiste un account")
+        register = body | {"password": "Correct-Horse-42"}
+        answer = await client.post(f"{API}/auth/register", json=register, headers=headers)
+        assert answer.json()["message"].startswith("Se l")

@@ -3,7 +3,7 @@
 The cause of a failure goes to the log under the request id; the caller gets the id.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from undercroft.foundation.context import current_request, request_id
 from undercroft.foundation.db.failures import is_away, sql_error, told
+from undercroft.foundation.http.validation import RequestInvalid
 from undercroft.foundation.languages import negotiate, translate_problem
 from undercroft.foundation.problems import (
     PROBLEM_TYPE,
@@ -70,7 +71,9 @@ def render(
         "instance": f"/requests/{request_id()}",
         **problem.members,
     }
-    if words.errors:
+    if isinstance(problem, RequestInvalid):
+        body["errors"] = problem.lines(language)
+    elif words.errors:
         body["errors"] = words.errors
     headers = {"Content-Language": language, "Cache-Control": "no-store"} | problem.headers
     content = orjson.dumps(body, default=str)
@@ -126,8 +129,7 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        problem = Invalid(errors=[_line(entry) for entry in error.errors()])
-        return _answer(request, problem)
+        return _answer(request, RequestInvalid(error.errors()))
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -159,20 +161,3 @@ def _from_http(error: HTTPException) -> Problem:
     families: Mapping[int, type[Problem]] = {404: NotFound, 405: MethodNotAllowed}
     kind = families.get(error.status_code, Invalid if error.status_code < 500 else InternalError)
     return kind(headers=error.headers)
-
-
-def _line(entry: Mapping[str, Any]) -> dict[str, str]:
-    """One validation error with a JSON pointer (RFC 6901); the input itself is not echoed."""
-    where, *path = entry["loc"]
-    pointer = "/".join(str(part).replace("~", "~0").replace("/", "~1") for part in path)
-    place = "#/" if where == "body" else f"#{where}/"
-    return {"pointer": place + pointer, "code": entry["type"], "detail": _plain(entry["msg"])}
-
-
-def _plain(message: str) -> str:
-    return message.removeprefix("Value error, ")
-
-
-def pointers(lines: Sequence[tuple[str, str, str]]) -> list[dict[str, str]]:
-    """Lines of `errors` from (pointer, code, detail), for domains that validate by hand."""
-    return [{"pointer": p, "code": code, "detail": detail} for p, code, detail in lines]

@@ -6,6 +6,7 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.http.router import client_address
+from undercroft.foundation.languages import negotiate
 from undercroft.identity.auth import schemas
 from undercroft.identity.auth.devices import Device, read_device
 from undercroft.identity.auth.sessions import SignIn
@@ -29,11 +30,17 @@ async def _accept_language(request: Request) -> str | None:
     return request.headers.get("accept-language")
 
 
+async def _language(request: Request) -> str:
+    return negotiate(request.headers.get("accept-language"), request.state.actor.language)
+
+
 async def _device(request: Request) -> Device:
     return device_of(request)
 
 
 CallersDevice = Annotated[Device, Depends(_device)]
+# What the answer is written in.
+Language = Annotated[str, Depends(_language)]
 AcceptLanguage = Annotated[str | None, Depends(_accept_language)]
 
 

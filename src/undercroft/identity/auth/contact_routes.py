@@ -7,9 +7,10 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from undercroft.foundation.access import SignedIn, SteppedUp, StepUpRequired
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.http import CurrentActor, Parts, Router, Session
+from undercroft.foundation.languages import negotiate
 from undercroft.identity.auth.callers import AcceptLanguage
 from undercroft.identity.auth.codes.errors import CodeInvalid, TooManyCodes
-from undercroft.identity.auth.codes.schemas import CodeField, CodeSent
+from undercroft.identity.auth.codes.schemas import CODE_SENT, CodeField, CodeSent
 from undercroft.identity.auth.contact_change import change_contact, request_contact_change
 from undercroft.identity.parts import IdentityParts
 from undercroft.identity.users.errors import IdentifierTaken
@@ -83,7 +84,7 @@ async def _send(
     await request_contact_change(
         session, identity, actor, contact, channel, accept_language, now=utc_now()
     )
-    return CodeSent()
+    return CodeSent(message=CODE_SENT(negotiate(accept_language, actor.language)))
 
 
 @router.post(

@@ -14,7 +14,7 @@ from undercroft.foundation.db import Page, PageRequest
 from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
 from undercroft.foundation.problems import UnsupportedMediaType
 from undercroft.identity.auth import lockout, schemas, service, sessions
-from undercroft.identity.auth.callers import AcceptLanguage, device_of, tokens_read
+from undercroft.identity.auth.callers import AcceptLanguage, Language, device_of, tokens_read
 from undercroft.identity.auth.credentials import bearer
 from undercroft.identity.auth.errors import (
     AccountNotActive,
@@ -98,13 +98,15 @@ async def register(
     session: Session,
     identity: IdentityParts,
     accept_language: AcceptLanguage,
+    language: Language,
 ) -> schemas.Registered:
     """Make an account with a password. The answer does not tell whether the identifier was free.
 
     A code to confirm the address is on its way; whoever owns an account already is told instead.
     """
     await service.register(session, identity, new, accept_language, now=utc_now())
-    return schemas.Registered(identifier=new.identifier)
+    message = schemas.REGISTERED(language)
+    return schemas.Registered(identifier=new.identifier, message=message)
 
 
 async def _log_in(

@@ -6,8 +6,14 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from undercroft.foundation.phrases import Phrase
 from undercroft.identity.users.schemas import IdentifierField, PasswordField, UserRead
 
+REGISTERED = Phrase(
+    "registered",
+    "If the identifier is free, the account exists now. Sign in to use it, and confirm the address "
+    "with the code we sent there.",
+)
 RefreshField = Annotated[str, Field(min_length=1, max_length=8192)]
 
 
@@ -22,10 +28,7 @@ class Registered(BaseModel):
     """The same for a new and for a taken identifier: nobody learns who has an account."""
 
     identifier: str
-    message: str = (
-        "If the identifier is free, the account exists now. Sign in to use it, and confirm the "
-        "address with the code we sent there."
-    )
+    message: str = Field(examples=[REGISTERED.english])
 
 
 class SignInRequest(BaseModel):

@@ -51,9 +51,9 @@ OrganizationToGrant = Annotated[Organization, Depends(_organization)]
 
 # Before the routes with an id: `me` would not pass for one.
 @router.get("/me", access=Public("the flags of whoever calls"))
-async def list_my_features(session: Session, actor: CurrentActor) -> schemas.FeatureNames:
-    """The features that are on for you: signed in, with a key, or without either."""
-    return schemas.FeatureNames(features=await queries.features_of(session, actor))
+async def list_my_features(session: Session, actor: CurrentActor) -> Page[schemas.FeatureName]:
+    """Names of the features that are on for you: signed in, with a key, or without either."""
+    return Page[schemas.FeatureName].whole(await queries.features_of(session, actor))
 
 
 @router.get("", access=Needs("features:read"))
@@ -132,10 +132,10 @@ async def replace_feature_grants(
 )
 async def list_organization_features(
     standing: OrganizationToRead, session: Session
-) -> schemas.FeatureNames:
-    """The features granted to an organization of yours."""
+) -> Page[schemas.FeatureName]:
+    """Names of the features granted to an organization of yours."""
     names = await queries.features_of_organization(session, standing.organization.id)
-    return schemas.FeatureNames(features=names)
+    return Page[schemas.FeatureName].whole(names)
 
 
 @organization_router.put(
@@ -148,12 +148,12 @@ async def replace_organization_features(
     organization: OrganizationToGrant,
     session: Session,
     actor: CurrentActor,
-) -> schemas.FeatureNames:
+) -> Page[schemas.FeatureName]:
     """Replace the features granted to an organization."""
     names = await service.replace_organization_features(
         session, organization.id, set(body.features), actor=actor
     )
-    return schemas.FeatureNames(features=names)
+    return Page[schemas.FeatureName].whole(names)
 
 
 async def _detail(session: Session, feature: Feature) -> schemas.FeatureDetail:

@@ -6,6 +6,9 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from undercroft.foundation.phrases import Phrase
+
+ENDS_TOO_EARLY = Phrase("ends_too_early", "ends_at must be later than starts_at.")
 FeatureName = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]*$", max_length=100),
@@ -50,8 +53,7 @@ class FeatureGrants(BaseModel):
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> "FeatureGrants":
         if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
-            message = "ends_at must be later than starts_at"
-            raise ValueError(message)
+            raise ENDS_TOO_EARLY.refusal()
         return self
 
 

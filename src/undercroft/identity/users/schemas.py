@@ -15,9 +15,12 @@ from pydantic import (
     field_validator,
 )
 
+from undercroft.foundation.phrases import Phrase
 from undercroft.identity.users.models import UserStatus, UserType
 
 LARGEST_METADATA = 2048
+METADATA_TOO_LARGE = Phrase("metadata_too_large", "May have at most {max_bytes} bytes as JSON.")
+NOT_FOR_JSON = Phrase("not_for_json", "Holds what JSON cannot carry, such as very large numbers.")
 
 # `ind` is what a system before us called Indonesian.
 Language = Annotated[
@@ -99,9 +102,9 @@ class UserUpdate(BaseModel):
         try:
             size = len(orjson.dumps(value))
         except (TypeError, ValueError) as error:
-            raise ValueError("holds what JSON cannot carry, such as very large numbers") from error
+            raise NOT_FOR_JSON.refusal() from error
         if size > LARGEST_METADATA:
-            raise ValueError(f"may have at most {LARGEST_METADATA} bytes as JSON")
+            raise METADATA_TOO_LARGE.refusal(max_bytes=LARGEST_METADATA)
         return value
 
 

@@ -17,8 +17,12 @@ from pydantic import (
     StringConstraints,
 )
 
+from undercroft.foundation.phrases import Phrase
 from undercroft.identity.users.models import UserStatus, UserType
 from undercroft.identity.users.schemas import Language, Name, UserUpdate
+
+TIMEZONE_UNKNOWN = Phrase("timezone_unknown", "Must be an IANA time zone such as Europe/Berlin.")
+BIRTH_DATE_IMPOSSIBLE = Phrase("birth_date_impossible", "Must be a day from 1900 until today.")
 
 
 class Theme(StrEnum):
@@ -39,15 +43,13 @@ def _timezones() -> frozenset[str]:
 
 def _known_timezone(value: str) -> str:
     if value not in _timezones():
-        message = "is no IANA time zone such as Europe/Berlin"
-        raise ValueError(message)
+        raise TIMEZONE_UNKNOWN.refusal()
     return value
 
 
 def _not_in_the_future(value: date) -> date:
     if value.year < 1900 or value > date.today():  # noqa: DTZ011 - a birthday has no time zone
-        message = "must be a day since 1900"
-        raise ValueError(message)
+        raise BIRTH_DATE_IMPOSSIBLE.refusal()
     return value
 
 

@@ -4,7 +4,7 @@ from undercroft.foundation.access import Public, SignedIn, SteppedUp
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.http import CurrentActor, Parts, Router, Session
 from undercroft.identity.auth import recovery
-from undercroft.identity.auth.callers import AcceptLanguage, CallersDevice, tokens_read
+from undercroft.identity.auth.callers import AcceptLanguage, CallersDevice, Language, tokens_read
 from undercroft.identity.auth.codes import entry, schemas, service
 from undercroft.identity.auth.codes.errors import (
     ChannelMismatch,
@@ -46,13 +46,14 @@ async def send_one_time_password(
     identity: IdentityParts,
     parts: Parts,
     accept_language: AcceptLanguage,
+    language: Language,
 ) -> schemas.CodeSent:
     """Send a six-digit code. Answers alike whether or not anybody has the identifier."""
     identifier = parse_identifier(body.identifier)
     await parts.limiter.hit("one_time_code", f"{identifier.kind} {identifier.value}")
     ask = Ask(body.purpose, identifier, body.channel, accept_language)
     await service.request_secret(session, identity, ask, now=utc_now())
-    return schemas.CodeSent()
+    return schemas.CodeSent(message=schemas.CODE_SENT(language))
 
 
 @router.post(
@@ -145,11 +146,12 @@ async def request_password_reset(
     session: Session,
     identity: IdentityParts,
     accept_language: AcceptLanguage,
+    language: Language,
 ) -> schemas.ResetSent:
     """Send a link to choose a new password. Answers alike for known and unknown identifiers."""
     identifier = parse_identifier(body.identifier)
     await recovery.request_reset(session, identity, identifier, accept_language, now=utc_now())
-    return schemas.ResetSent()
+    return schemas.ResetSent(message=schemas.LINK_SENT(language))
 
 
 @router.post(

@@ -4,10 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
+from undercroft.foundation.phrases import Phrase
 from undercroft.identity.auth.codes.models import Purpose
 from undercroft.identity.users.schemas import IdentifierField, PasswordField
 from undercroft.notifications import Channel
 
+CODE_SENT = Phrase("code_sent", "If a code can be sent there, it is on its way.")
+LINK_SENT = Phrase("link_sent", "If there is such an account, a link is on its way.")
+ONE_PROOF = Phrase("one_proof", "Send either token, or identifier, channel and otp.")
 CodeField = Annotated[str, Field(pattern=r"^[0-9]{6}$", examples=["123456"])]
 # What anybody may ask for; a change of contact is asked for where the change is made.
 PublicPurpose = Literal[
@@ -26,7 +30,7 @@ class CodeRequest(BaseModel):
 class CodeSent(BaseModel):
     """The same whether or not anybody has the identifier."""
 
-    message: str = "If a code can be sent there, it is on its way."
+    message: str = Field(examples=[CODE_SENT.english])
 
 
 class CodeCheck(CodeRequest):
@@ -72,7 +76,7 @@ class ResetRequest(BaseModel):
 class ResetSent(BaseModel):
     """The same whether or not anybody has the identifier."""
 
-    message: str = "If there is such an account, a link is on its way."
+    message: str = Field(examples=[LINK_SENT.english])
 
 
 class ResetConfirm(BaseModel):
@@ -109,8 +113,7 @@ class ForgetPassword(BaseModel):
     def _one_proof(self) -> Self:
         by_code = (self.identifier, self.channel, self.otp)
         if (self.token is None) == (None in by_code) or (self.token and any(by_code)):
-            message = "send either token, or identifier, channel and otp"
-            raise ValueError(message)
+            raise ONE_PROOF.refusal()
         return self
 
 
