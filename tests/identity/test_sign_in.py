@@ -41,7 +41,16 @@ class TestRefresh:
 
 class TestLogout:
     async def test_access_token_dies_at_once(self, member: Caller):
-        assert (await member.post("/api/v1/auth/logout")).json()["sessions_revoked"] == 1
+        revoked = (await member.post("/api/v1/auth/logout")).json()
+        assert revoked == {
+            "sessions_revoked": 1,
+            "session_ids": [member.tokens["session_id"]],
+            "access_token_revoked": True,
+            "refresh_tokens_revoked": True,
+            "tokens_revoked": True,
+        }
+        again = await member.post("/api/v1/auth/logout")
+        assert (again.json()["sessions_revoked"], again.json()["tokens_revoked"]) == (0, False)
         await asyncio.sleep(0.05)
         assert (await member.get("/api/v1/users/me")).status_code == 401
         assert (await sign_in(member.client, member.identifier, PASSWORD)).id == member.id

@@ -169,7 +169,7 @@ async def logout(
     """End this session: of the token in the header, expired or not, or of the refresh token."""
     refresh = body.refresh_token if body else None
     ended = await service.log_out(session, identity, bearer(request.headers), refresh)
-    return schemas.Ended(sessions_revoked=len(ended), session_ids=ended)
+    return schemas.Ended.of(ended)
 
 
 @router.get("/token-info", access=SignedIn())
@@ -199,7 +199,7 @@ async def logout_all(session: Session, actor: CurrentActor) -> schemas.Ended:
     """End every session of yours, this one included."""
     assert actor.user_id
     ended = await sessions.end_all_sessions(session, actor.user_id, reason="logout_all")
-    return schemas.Ended(sessions_revoked=len(ended), session_ids=ended)
+    return schemas.Ended.of(ended)
 
 
 @session_router.get("", access=SignedIn())
@@ -254,7 +254,7 @@ async def end_sessions_of_user(
     """Sign somebody out everywhere. They may sign in again: to keep them out, suspend them."""
     await check_may_change(session, await get_user(session, user_id), actor)
     ended = await sessions.end_all_sessions(session, user_id, reason="terminated")
-    return schemas.Ended(sessions_revoked=len(ended), session_ids=ended)
+    return schemas.Ended.of(ended)
 
 
 @users_router.get(

@@ -1,7 +1,7 @@
 """Sign-in on the wire."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -79,10 +79,27 @@ class TokenInfo(BaseModel):
 
 
 class Ended(BaseModel):
-    """What a logout revoked: sessions that were live until now."""
+    """What a logout revoked: sessions that were live until now, with every token of theirs.
+
+    The three flags are for clients that look at tokens; all are true if any session ended.
+    """
 
     sessions_revoked: int
     session_ids: list[UUID]
+    access_token_revoked: bool
+    refresh_tokens_revoked: bool
+    tokens_revoked: bool
+
+    @classmethod
+    def of(cls, session_ids: list[UUID]) -> Self:
+        any_ended = bool(session_ids)
+        return cls(
+            sessions_revoked=len(session_ids),
+            session_ids=session_ids,
+            access_token_revoked=any_ended,
+            refresh_tokens_revoked=any_ended,
+            tokens_revoked=any_ended,
+        )
 
 
 class SessionRead(BaseModel):
