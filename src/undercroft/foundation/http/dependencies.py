@@ -1,5 +1,6 @@
 """What handlers ask for in their signatures, and the parts they are served from."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -35,6 +36,11 @@ class Foundation:
     # What else a node depends on, by name: asks for real and raises when there is no good answer.
     # Wings add theirs in `app.py`; `/health/{name}` on the control plane and /metrics tell.
     probes: dict[str, Probe] = field(default_factory=dict)
+    # Turns of requests with an Idempotency-Key.
+    once: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.once = asyncio.Semaphore(max(1, self.settings.database.pool_size // 3))
 
 
 async def get_parts(request: Request) -> Foundation:

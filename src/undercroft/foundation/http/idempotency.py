@@ -4,8 +4,11 @@ The answer is stored in the same transaction as what it answers, so there is no 
 one exists without the other. It may hold tokens, so it is sealed.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import orjson
@@ -39,6 +42,33 @@ async def run_once(
     key comes with another body.
     """
     scope = _scope(request)
+    # Before a connection is taken: a body may come as slowly as its sender likes.
+    fingerprint = hashlib.sha256(await request.body()).digest()
+    async with _turn(parts):
+        return await _run(session, parts, scope, fingerprint, partial(handle, request))
+
+
+@asynccontextmanager
+async def _turn(parts: Foundation) -> AsyncIterator[None]:
+    """Only some at once: each holds a connection, and what it runs may need another.
+
+    Were all of the pool held here, everybody would wait for everybody.
+    """
+    async with asyncio.timeout(parts.settings.database.pool_timeout.total_seconds()):
+        await parts.once.acquire()
+    try:
+        yield
+    finally:
+        parts.once.release()
+
+
+async def _run(
+    session: AsyncSession,
+    parts: Foundation,
+    scope: bytes,
+    fingerprint: bytes,
+    handle: Callable[[], Awaitable[Response]],
+) -> Response:
     # Held until this transaction ends, on whichever node it runs.
     locked = await session.scalar(
         text("SELECT pg_try_advisory_xact_lock(hashtextextended(:scope, 0))"),
@@ -46,11 +76,10 @@ async def run_once(
     )
     if not locked:
         raise IdempotencyKeyInUse
-    fingerprint = hashlib.sha256(await request.body()).digest()
     stored = await _find(session, scope)
     if stored is not None:
         return _replay(parts, stored, fingerprint)
-    response = await handle(request)
+    response = await handle()
     await _store(session, parts, scope, fingerprint, response)
     return response
 

@@ -40,8 +40,10 @@ class DatabaseSettings(SettingsGroup):
     developer_role: str = Field(
         "undercroft_developer", description="Name of that role when it is derived."
     )
-    pool_size: int = Field(5, ge=1, description="Control-plane connections a worker keeps.")
-    pool_overflow: int = Field(10, ge=0, description="Further ones it may open under load.")
+    pool_size: int = Field(15, ge=1, description="Control-plane connections a worker keeps.")
+    pool_overflow: int = Field(
+        0, ge=0, description="Further ones it may open under load; each is closed after its use."
+    )
     pool_timeout: timedelta = Field(
         timedelta(seconds=10), description="Wait for a free connection before answering 503."
     )
