@@ -253,6 +253,12 @@ def _control_plane(
         redoc_url=None,
         lifespan=lifespan,
         redirect_slashes=False,
+        # Asking OpenTelemetry whether anybody listens costs every request.
+        telemetry={
+            "tracing": settings.observability.otlp_endpoint is not None,
+            "metrics": False,
+            "logs": False,
+        },
     )
     app.state.parts = parts
     app.state.identity = identity

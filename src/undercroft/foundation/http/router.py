@@ -104,7 +104,7 @@ class Door(APIRoute):
 
     def _template(self, request: Request, prefix: str) -> str:
         """The path with the names of its parameters; this route knows it without the prefix."""
-        below = request.url.path.startswith(f"{prefix}/")
+        below = request.scope["path"].startswith(f"{prefix}/")
         return prefix + self.path if below else self.path
 
     def _record(self, request: Request) -> None:

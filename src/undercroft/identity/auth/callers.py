@@ -1,6 +1,6 @@
 """What the routes of sign-in want to know of a request, and how they answer it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -45,7 +45,11 @@ AcceptLanguage = Annotated[str | None, Depends(_accept_language)]
 
 
 async def tokens_read(session: AsyncSession, signed_in: SignIn) -> schemas.TokensRead:
-    user = signed_in.user or await queries.get_user(session, signed_in.user_id)
+    return tokens_of(signed_in, await queries.get_user(session, signed_in.user_id))
+
+
+def tokens_of(signed_in: SignIn, user: Any) -> schemas.TokensRead:
+    """`user` is an account, or a row with what callers see of one."""
     return schemas.TokensRead(
         access_token=signed_in.access_token,
         session_token=signed_in.session_token,

@@ -6,7 +6,6 @@ every process hears it after the commit. A process that cannot listen trusts wha
 half a second only.
 """
 
-import json
 import math
 import time
 from collections import OrderedDict, defaultdict
@@ -25,7 +24,7 @@ from undercroft.foundation.db import Database, Listener, notify
 from undercroft.foundation.settings import AuthSettings
 from undercroft.identity.auth.errors import InvalidToken
 from undercroft.identity.auth.keys import CHANNEL as KEYS_CHANNEL
-from undercroft.identity.auth.tokens import Tokens, TokenType
+from undercroft.identity.auth.tokens import Tokens, TokenType, as_json
 from undercroft.identity.users.models import UserStatus
 
 CHANNEL = "undercroft_auth"
@@ -199,7 +198,7 @@ class Gate:
             return replace(ANONYMOUS, half=HalfSignIn(**ids), language=row.language)
         return Actor(
             role=Role.AUTHENTICATED,
-            claims=_as_json({**claims, **_present_claims(row)}),
+            claims=as_json({**claims, **_present_claims(row)}).decode(),
             language=row.language,
             permissions=frozenset(row.permissions or ()),
             is_superuser=row.is_superuser,
@@ -269,13 +268,6 @@ class Gate:
         self._epoch += 1
         self._kept.clear()
         self._by_subject.clear()
-
-
-def _as_json(claims: Mapping[str, Any]) -> str:
-    try:
-        return orjson.dumps(claims).decode()
-    except TypeError:  # a number that JSON in Postgres holds and this fast writer does not
-        return json.dumps(claims)
 
 
 def _present_claims(row: Any) -> dict[str, Any]:

@@ -14,7 +14,13 @@ from undercroft.foundation.db import Page, PageRequest
 from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
 from undercroft.foundation.problems import UnsupportedMediaType
 from undercroft.identity.auth import lockout, schemas, service, sessions
-from undercroft.identity.auth.callers import AcceptLanguage, Language, device_of, tokens_read
+from undercroft.identity.auth.callers import (
+    AcceptLanguage,
+    Language,
+    device_of,
+    tokens_of,
+    tokens_read,
+)
 from undercroft.identity.auth.credentials import bearer
 from undercroft.identity.auth.errors import (
     AccountNotActive,
@@ -133,11 +139,9 @@ for path, name in (("/login", "login"), ("/login-with-password", "login_with_pas
     )(_log_in)
 
 
-async def _refresh(
-    body: schemas.RefreshRequest, session: Session, identity: IdentityParts
-) -> schemas.TokensRead:
-    refreshed = await sessions.refresh_session(session, identity, body.refresh_token, now=utc_now())
-    return await tokens_read(session, refreshed)
+async def _refresh(body: schemas.RefreshRequest, identity: IdentityParts) -> schemas.TokensRead:
+    refreshed, user = await sessions.refresh_session(identity, body.refresh_token, now=utc_now())
+    return tokens_of(refreshed, user)
 
 
 for path, name in (("/refresh", "refresh"), ("/refresh-token", "refresh_token")):

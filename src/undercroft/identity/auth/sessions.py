@@ -5,14 +5,13 @@ one token get the same successor without any token being stored.
 """
 
 import base64
-import hashlib
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import Row, delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.crypto import new_secret, sha256
@@ -49,8 +48,6 @@ class SignIn:
     expires_in: int
     user_id: UUID
     second_factors: tuple[str, ...] = ()
-    # A row with what callers see of the account, where it was read anyway.
-    user: Any = None
 
 
 async def start_session(
@@ -130,8 +127,8 @@ async def show_again(
     return await _mint(identity, _subject(identity, user, row, user.id, row.id), refresh, now)
 
 
-# One statement, because this is what clients call most: who waited for a racing refresh of the same
-# token sees it used, and changes nothing.
+# One statement and a transaction by itself, because this is what clients call most. Who waited for
+# a racing refresh of the same token sees it used, and changes nothing.
 ROTATE = text("""
     WITH found AS (
         SELECT t.used_at, t.token_hash, s.id AS session_id, s.aal, s.amr, s.origin, s.ended_at,
@@ -165,9 +162,9 @@ ROTATE = text("""
 
 
 async def refresh_session(
-    session: AsyncSession, identity: Identity, refresh: str, *, now: datetime
-) -> SignIn:
-    """Exchange a refresh token for its successor and new tokens.
+    identity: Identity, refresh: str, *, now: datetime
+) -> tuple[SignIn, Row[Any]]:
+    """Exchange a refresh token for its successor and new tokens; tell them and the account's row.
 
     Shown again within the replay window it gives the same successor: clients race, and a race is
     no theft. Later it ends the session. Raises `InvalidToken`, `RefreshTokenReused`.
@@ -179,7 +176,7 @@ async def refresh_session(
         "now": now,
         "until": now + identity.settings.refresh_token_lifetime,
     }
-    found = (await session.execute(ROTATE, values)).one_or_none()
+    found = await identity.database.run_alone(ROTATE, values)
     if found is None or not _is_live(found, now):
         raise InvalidToken
     if found.used_at and now - found.used_at > identity.settings.refresh_replay_window:
@@ -187,7 +184,7 @@ async def refresh_session(
         raise RefreshTokenReused
     factors = () if found.aal == FULL else tuple(found.factors)
     subject = _subject(identity, found, found, found.id, found.session_id)
-    return replace(await _mint(identity, subject, successor, now, factors), user=found)
+    return await _mint(identity, subject, successor, now, factors), found
 
 
 async def end_session(
@@ -299,7 +296,7 @@ def _is_live(found: Any, now: datetime) -> bool:
 
 def _successor(identity: Identity, refresh: str) -> str:
     key = bytes.fromhex(identity.keyring.derive(SUCCESSOR))
-    digest = hmac.new(key, refresh.encode(), hashlib.sha256).digest()
+    digest = hmac.digest(key, refresh.encode(), "sha256")
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
