@@ -515,6 +515,18 @@ class TestRefusals:
                 },
             )
 
+    async def test_a_filter_by_relation_in_spite_of_an_alias_warns(self, rows: httpx.AsyncClient):
+        select = "select=name,dear:books(id,from:authors(name))&id=eq.1"
+        response = await rows.get(f"/authors?{select}&books.order=id&books.authors.name=eq.x")
+        assert response.headers["warning"] == (
+            '299 undercroft "Embedded resource was referenced by relation name even though it has'
+            " an alias. This is deprecated and will stop working in a future release."
+            " Update `books` to `dear`, `authors` to `from` in query string filters, orders or"
+            ' limits."'
+        )
+        response = await rows.get(f"/authors?{select}&dear.order=id&dear.from.name=eq.x")
+        assert "warning" not in response.headers
+
     async def test_order_by_a_to_many_embed(self, rows: httpx.AsyncClient):
         response = await rows.get("/authors?select=id,books(id)&order=books(id)")
         assert response.json() == {

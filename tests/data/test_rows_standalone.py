@@ -98,6 +98,7 @@ class TestServing:
         try:
             response = await make_client(app).get("/readers")
             assert (response.status_code, response.json()["code"]) == (503, "PGRST002")
+            assert response.headers["retry-after"] == "1"
         finally:
             await app.stop()
 

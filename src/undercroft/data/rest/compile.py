@@ -15,7 +15,7 @@ from undercroft.data.rest.plan.call import Call, CallRequest, find_function, pla
 from undercroft.data.rest.plan.hints import closest
 from undercroft.data.rest.plan.negotiate import Answer, Writer, negotiate
 from undercroft.data.rest.plan.read import ReadRequest, needed_columns, plan_read
-from undercroft.data.rest.plan.tree import Node, embed_as_jsonb
+from undercroft.data.rest.plan.tree import Node, embed_as_jsonb, walk
 from undercroft.data.rest.plan.write import (
     BodyShape,
     Delete,
@@ -69,7 +69,10 @@ class Intent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A statement with what the executor and the response need to know of it."""
+    """A statement with what the executor and the response need to know of it.
+
+    `warning` tells the client what it should no longer ask so.
+    """
 
     statement: Statement
     answer: Answer
@@ -77,6 +80,7 @@ class Compiled:
     function: Function | None = None
     explain_count: Statement | None = None
     read_only: bool = True
+    warning: str | None = None
 
     @property
     def is_foreign(self) -> bool:
@@ -119,7 +123,13 @@ class Compiler:
         query = read_sql.select(node)
         count = self._count_query(intent, node)
         sql = result.read_result(query, count, answer, windowed=_is_windowed(node))
-        return Compiled(statement(sql), answer, table=table, explain_count=_estimated(intent, node))
+        return Compiled(
+            statement(sql),
+            answer,
+            table=table,
+            explain_count=_estimated(intent, node),
+            warning=_warning(node),
+        )
 
     def _count_query(self, intent: Intent, node: Node) -> str | None:
         if not intent.preferences.counts:
@@ -179,7 +189,9 @@ class Compiler:
             location_keys=table.primary_key if located else None,
             counts_inserted=isinstance(plan, Insert) and plan.merge,
         )
-        return Compiled(statement(sql), answer, table=table, read_only=False)
+        return Compiled(
+            statement(sql), answer, table=table, read_only=False, warning=_warning(node)
+        )
 
     def _plan_write(self, intent: Intent, table: Table, returning: tuple[str, ...]) -> Write:
         if intent.action == "delete":
@@ -222,6 +234,7 @@ class Compiler:
             answer,
             function=function,
             read_only=not request.posted or function.volatility is not Volatility.VOLATILE,
+            warning=_warning(node),
         )
 
     def _call_sql(self, call: Call, node: Node, count: str | None, answer: Answer) -> str:
@@ -266,6 +279,17 @@ def _is_windowed(node: Node) -> bool:
     """Tell whether the rows at hand may be others than those that are counted."""
     limited = node.window is not None or node.max_rows is not None
     return limited or bool(node.embeds) or any(item.aggregate for item in node.select)
+
+
+def _warning(root: Node) -> str | None:
+    names = [f"`{node.name}` to `{node.output_name}`" for node in walk(root) if node.misnamed]
+    if not names:
+        return None
+    return (
+        "Embedded resource was referenced by relation name even though it has an alias."
+        " This is deprecated and will stop working in a future release."
+        f" Update {', '.join(names)} in query string filters, orders or limits."
+    )
 
 
 def _estimated(intent: Intent, node: Node) -> Statement | None:

@@ -47,11 +47,14 @@ class RestError(Exception):
         return orjson.dumps(content | self.members)
 
     def response_headers(self) -> Headers:
-        return [
+        headers = [
             (b"content-type", b"application/json; charset=utf-8"),
             (b"proxy-status", b"PostgREST; error=" + self.code.encode("ascii", "replace")),
             *self.headers,
         ]
+        if self.status == 503:
+            headers.append((b"retry-after", b"1"))
+        return headers
 
 
 def parse_error(message: str, details: str) -> RestError:

@@ -54,6 +54,8 @@ def respond(intent: Intent, compiled: Compiled, result: Result, around: Around) 
     else:
         response = _written(intent, compiled, result, around)
     response.headers.append(VARY)
+    if compiled.warning is not None:
+        response.headers.append(_warning(compiled.warning))
     return overridden(response, result)
 
 
@@ -62,6 +64,11 @@ def _content(compiled: Compiled, around: Around) -> Headers:
     if around.profile is not None:
         headers.append((b"content-profile", around.profile.encode()))
     return headers
+
+
+def _warning(text: str) -> tuple[bytes, bytes]:
+    escaped = quote(text, safe=" `,.\"").replace('"', '\\"')
+    return b"warning", f'299 undercroft "{escaped}"'.encode()
 
 
 def _preferences(intent: Intent, preferences: Preferences) -> Headers:

@@ -173,6 +173,7 @@ class _Planner:
         legacy = self._request.legacy_names
         for embed in node.embeds:
             if step == embed.output_name or (legacy and step == embed.name):
+                embed.misnamed |= step != embed.output_name
                 return embed
         for embed in node.embeds:
             if step == embed.name:

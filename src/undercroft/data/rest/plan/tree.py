@@ -94,7 +94,8 @@ class Node:
 
     `alias` is the name it has in the query, `json_alias` that of the subquery around it.
     `max_rows` binds it without a `window`. `as_jsonb`: what it embeds is compared or written as
-    text, so it is jsonb instead of the json that costs less.
+    text, so it is jsonb instead of the json that costs less. `misnamed`: a filter, order or
+    window calls it by its relation though it has an alias.
     """
 
     table: QualifiedName
@@ -116,6 +117,7 @@ class Node:
     window: Slice | None = None
     max_rows: int | None = None
     as_jsonb: bool = False
+    misnamed: bool = False
 
     @property
     def to_one(self) -> bool:
