@@ -252,6 +252,10 @@ SPREADS = {
         "/covers?select=colour,...books(id,authors(name))&book_id=eq.1",
         [{"colour": "blue", "id": 1, "authors": {"name": "Ursula"}}],
     ),
+    "star_beside_an_embed": (
+        "/covers?select=colour,...books(...publishers(*,list:books(id)))&book_id=eq.1",
+        [{"colour": "blue", "id": 1, "name": "Ace", "list": [{"id": 1}, {"id": 4}]}],
+    ),
     "json_inside": (
         "/covers?select=colour,...books(facts->>language)&book_id=eq.1",
         [{"colour": "blue", "language": "en"}],
@@ -304,6 +308,10 @@ AGGREGATES = {
     "group_renamed": (
         "/measures?select=where:place,total:amount.sum()&order=place",
         [{"where": "north", "total": 40}, {"where": "south", "total": 20}],
+    ),
+    "group_named_like_a_column": (
+        "/measures?select=place:day,amount.sum()&order=day",
+        [{"place": 1, "sum": 30}, {"place": 2, "sum": 30}],
     ),
     "input_cast": ("/measures?select=amount::text.max()", [{"max": "30"}]),
     "output_cast": ("/measures?select=amount.sum()::text", [{"sum": "60"}]),

@@ -235,6 +235,13 @@ class TestWindows:
         response = await rows.get("/books?limit=-1")
         assert (response.status_code, response.json()["code"]) == (416, "PGRST103")
 
+    async def test_windows_beyond_all_rows(self, rows: httpx.AsyncClient):
+        vast = "9" * 30
+        assert (await rows.get(f"/books?offset={vast}")).json() == []
+        assert len((await rows.get(f"/books?limit={vast}&offset=3")).json()) == 2
+        embedded = await rows.get(f"/authors?select=books(id)&id=eq.1&books.offset={vast}")
+        assert embedded.json() == [{"books": []}]
+
     async def test_planned_count_comes_from_the_planner(self, rows: httpx.AsyncClient):
         response = await rows.get("/books?limit=1", headers={"Prefer": "count=planned"})
         assert response.status_code == 206

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from undercroft.data.rest.errors import range_error
 
 _USUAL_LIMIT = 1000
-_RANGE = re.compile(r"([0-9]{1,18})-([0-9]{0,18})", re.ASCII)
+_MOST_DIGITS = 18  # of a bigint that another can be added to; no table has more rows
+_RANGE = re.compile(r"([0-9]+)-([0-9]*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,10 @@ def read_integer(text: str) -> int | None:
     """Read an integer, signed or not, as strictly as the grammar; anything else is None."""
     stripped = text.strip()
     digits = stripped.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
+    if not (digits.isascii() and digits.isdigit()):
         return None
-    return int(stripped)
+    number = int(digits) if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS
+    return number if stripped == digits else -number
 
 
 def top_window(limit: str | None, offset: str | None, range_header: str | None) -> Window:
@@ -76,16 +78,18 @@ def top_window(limit: str | None, offset: str | None, range_header: str | None) 
         raise range_error("Limit should be greater than or equal to zero.")
     window = Window(first, rows)
     match = _RANGE.fullmatch(range_header) if range_header is not None else None
-    return _intersect(window, int(match[1]), match[2]) if match else window
+    if match is None:
+        return window
+    return _intersect(window, read_integer(match[1]) or 0, read_integer(match[2]))
 
 
-def _intersect(window: Window, low: int, high: str) -> Window:
-    if high and int(high) < low:
+def _intersect(window: Window, low: int, high: int | None) -> Window:
+    if high is not None and high < low:
         raise range_error(
             "The lower boundary must be lower than or equal to the upper boundary"
             " in the Range header."
         )
-    ends = [int(high) + 1] if high else []
+    ends = [] if high is None else [high + 1]
     if window.limit is not None:
         ends.append(window.offset + window.limit)
     start = max(window.offset, low)

@@ -67,8 +67,7 @@ def _content(compiled: Compiled, around: Around) -> Headers:
 
 
 def _warning(text: str) -> tuple[bytes, bytes]:
-    escaped = quote(text, safe=" `,.\"").replace('"', '\\"')
-    return b"warning", f'299 undercroft "{escaped}"'.encode()
+    return b"warning", f'299 undercroft "{quote(text, safe=" `,.")}"'.encode()
 
 
 def _preferences(intent: Intent, preferences: Preferences) -> Headers:

@@ -22,11 +22,12 @@ def _expand(catalog: Catalog, node: Node, *, aggregated: bool) -> None:
     """Replace `*` by columns where PostgreSQL's own star would not do.
 
     That is under an aggregate, which groups by the other columns; in a to-many spread, which
-    collects each column; and where a domain has a representation.
+    collects each column; in one that embeds, whose star would be of its embeds, too; and where a
+    domain has a representation.
     """
     aggregated = aggregated or node.spread_to_many or any(item.aggregate for item in node.select)
     fields = Fields(catalog, node.table)
-    if aggregated or fields.has_representations:
+    if aggregated or fields.has_representations or (node.spread and node.embeds):
         node.select = [
             expanded
             for item in node.select

@@ -25,19 +25,21 @@ from undercroft.data.schema.model import ComputedRelationship, Relationship
 
 # ruff: noqa: S608 - all SQL here is made of quoted names and slots
 
+_Item = tuple[str, str | None]  # of a select list, and its aggregate if it is one
+
 
 def select(node: Node) -> str:
     """Write the query of a node with everything below it."""
-    items = [selected(_qualifier(node), item) for item in node.select]
-    items += _spread_order_items(node)
+    items = [(selected(_qualifier(node), item), item.aggregate) for item in node.select]
     for embed in node.embeds:
         items += _embedded_items(embed)
     if not node.select and not node.embeds:
-        items = [f"{_qualifier(node)}.*", *items]
+        items = [(f"{_qualifier(node)}.*", None)]
+    columns = [expression for expression, _ in items] + _spread_order_items(node)
     return (
-        f"SELECT {comma(items)} FROM {_from(node)}"
+        f"SELECT {comma(columns)} FROM {_from(node)}"
         f"{''.join(_join(embed) for embed in node.embeds)}"
-        f"{_where(node)}{_group_by(node)}{_order(node)}{_window(node)}"
+        f"{_where(node)}{_group_by(items)}{_order(node)}{_window(node)}"
     )
 
 
@@ -114,17 +116,18 @@ def _where(node: Node) -> str:
     return f" WHERE {' AND '.join(parts)}" if parts else ""
 
 
-def _embedded_items(embed: Node) -> list[str]:
+def _embedded_items(embed: Node) -> list[_Item]:
     json_alias = ident(embed.json_alias)
     if embed.spread:
-        return [spread(embed.json_alias, item) for item in embed.spreads]
+        return [(spread(embed.json_alias, item), item.aggregate) for item in embed.spreads]
     if embed.is_empty:
         return []
     as_type = "::jsonb" if embed.as_jsonb else ""
     if embed.to_one:
-        return [f"row_to_json({json_alias}.*){as_type} AS {ident(embed.output_name)}"]
-    rows = f"COALESCE({json_alias}.{json_alias}, '[]')"
-    return [f"{rows}{as_type} AS {ident(embed.output_name)}"]
+        value = f"row_to_json({json_alias}.*)"
+    else:
+        value = f"COALESCE({json_alias}.{json_alias}, '[]')"
+    return [(f"{value}{as_type} AS {ident(embed.output_name)}", None)]
 
 
 def _join(embed: Node) -> str:
@@ -172,29 +175,11 @@ def _by_order_item(node: Node, number: int) -> Sorted:
     return Sorted(term.field._replace(name=name, path=()), term.direction, term.nulls)
 
 
-def _aggregates(node: Node) -> bool:
-    return any(item.aggregate for item in node.select) or any(
-        item.aggregate for embed in node.embeds for item in embed.spreads
-    )
-
-
-def _group_by(node: Node) -> str:
-    if not _aggregates(node):
+def _group_by(items: list[_Item]) -> str:
+    """Group by all but the aggregates: by position, as a name may also be another column's."""
+    if not any(aggregate for _, aggregate in items):
         return ""
-    terms = [
-        ident(item.alias) if item.alias else field(_qualifier(node), item.field)
-        for item in node.select
-        if item.aggregate is None
-    ]
-    for embed in node.embeds:
-        if embed.spread:
-            terms += [
-                column(ident(embed.json_alias), item.name)
-                for item in embed.spreads
-                if item.aggregate is None
-            ]
-        elif not embed.is_empty:
-            terms.append(ident(embed.output_name))
+    terms = [str(number) for number, (_, aggregate) in enumerate(items, 1) if aggregate is None]
     return f" GROUP BY {comma(terms)}" if terms else ""
 
 
