@@ -1,16 +1,18 @@
 """PostgREST's configuration file, and its settings shown again."""
 
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import pytest
 from typer.testing import CliRunner
 
 from tests.fixtures.rows import RowsDatabase
-from tests.fixtures.standalone import SECRET, variables
+from tests.fixtures.standalone import SECRET, serving, variables
 from undercroft.cli.main import app as cli
 from undercroft.data.rest.standalone import InvalidSettingError
 from undercroft.data.rest.standalone.config_file import read_config_file
+from undercroft.data.rest.standalone.connection_string import connect_arguments
 from undercroft.data.rest.standalone.dump import dump_config, example_config
 from undercroft.data.rest.standalone.environment import read_settings
 from undercroft.foundation.problems import SettingsInvalid
@@ -153,3 +155,44 @@ class TestCommands:
         result = CliRunner().invoke(cli, ["rest", "--ready"])
         assert result.exit_code == 1
         assert message in result.stderr
+
+
+class TestConnectionStrings:
+    @pytest.mark.parametrize(
+        ("text", "address", "application"),
+        [
+            ("postgresql://u@h/d", "postgresql://u@h/d", "undercroft rest"),
+            (
+                "postgresql://u@h/d?sslmode=require&channel_binding=require&keepalives=1",
+                "postgresql://u@h/d?sslmode=require",
+                "undercroft rest",
+            ),
+            ("postgresql:///?application_name=a&host=h", "postgresql:///?host=h", "a"),
+            ("postgresql:///d?fallback_application_name=b", "postgresql:///d", "b"),
+            (
+                "host=/run user='a b' dbname=d port=1 sslmode=require gssencmode=disable",
+                "postgresql://?host=%2Frun&user=a%20b&dbname=d&port=1&sslmode=require",
+                "undercroft rest",
+            ),
+            ("host=h hostaddr=::1", "postgresql://?host=%3A%3A1", "undercroft rest"),
+        ],
+    )
+    def test_both_forms(self, text: str, address: str, application: str):
+        assert connect_arguments(text) == {
+            "dsn": address,
+            "server_settings": {"application_name": application},
+        }
+
+    def test_time_to_connect(self):
+        assert connect_arguments("host=h connect_timeout=3")["timeout"] == 3
+        assert "timeout" not in connect_arguments("host=h connect_timeout=0")
+
+    async def test_pairs_connect(self, rows_database: RowsDatabase):
+        parts = urlsplit(rows_database.url)
+        pairs = f"user={parts.username} password={parts.password} dbname={parts.path[1:]}"
+        for name, value in parse_qsl(parts.query):
+            pairs += f" {name}='{value}'"
+        if parts.hostname:
+            pairs += f" host={parts.hostname} port={parts.port or 5432}"
+        async with serving(rows_database, DB_URI=f"{pairs} keepalives=1") as client:
+            assert (await client.get("/readers?id=eq.1")).json() == [{"id": 1, "name": "Ada"}]

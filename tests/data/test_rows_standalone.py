@@ -10,7 +10,6 @@ from tests.fixtures.rows import RowsDatabase, make_client
 from tests.fixtures.standalone import SECRET, bearer, serving
 from undercroft.data.rest import OpenApiMode, TransactionEnd
 from undercroft.data.rest.standalone import InvalidSettingError, create_standalone_app
-from undercroft.data.rest.standalone.connection_string import connect_arguments
 from undercroft.data.rest.standalone.environment import read_settings
 from undercroft.data.rest.standalone.settings import Listen, PoolSettings
 from undercroft.data.schema import QualifiedName
@@ -226,13 +225,3 @@ class TestSettings:
         environ = {"PGRST_JWT_SECRET": SECRET, f"PGRST_{name}": value}
         with pytest.raises(InvalidSettingError, match=message):
             create_standalone_app(environ)
-
-    def test_connection_strings(self):
-        assert connect_arguments("postgresql://u@h/d") == {"dsn": "postgresql://u@h/d"}
-        assert connect_arguments("host=/run user='a b' dbname=d port=1 sslmode=require") == {
-            "host": "/run",
-            "user": "a b",
-            "database": "d",
-            "port": "1",
-            "ssl": "require",
-        }

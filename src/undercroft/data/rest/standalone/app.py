@@ -141,10 +141,10 @@ class StandaloneApp:
         return RestApp(executor, self.schemas, verifier, rest, hear=hear)
 
     async def _connect(self) -> Connection:
-        options: dict[str, Any] = {"server_settings": {"application_name": "undercroft rest"}}
+        options = connect_arguments(self.settings.db_uri)
         if not self.settings.rest.prepared_statements:
             options["statement_cache_size"] = 0
-        return await asyncpg.connect(**connect_arguments(self.settings.db_uri), **options)
+        return await asyncpg.connect(**options)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -2,30 +2,60 @@
 
 import re
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 _PAIR = re.compile(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))")
 _ESCAPED = re.compile(r"\\(.)")
-_NAMES = {
-    "host": "host",
-    "hostaddr": "host",
-    "port": "port",
-    "user": "user",
-    "password": "password",
-    "dbname": "database",
-    "sslmode": "ssl",
-    "passfile": "passfile",
-    "connect_timeout": "timeout",
-    "target_session_attrs": "target_session_attrs",
-}
+_APPLICATION = "undercroft rest"
+# What libpq makes of a connection by itself. asyncpg would ask the server for such settings.
+_OF_LIBPQ = frozenset(
+    {
+        "channel_binding",
+        "gssdelegation",
+        "gssencmode",
+        "keepalives",
+        "keepalives_count",
+        "keepalives_idle",
+        "keepalives_interval",
+        "load_balance_hosts",
+        "max_protocol_version",
+        "min_protocol_version",
+        "require_auth",
+        "requirepeer",
+        "requiressl",
+        "sslcertmode",
+        "sslcompression",
+        "sslcrldir",
+        "sslkeylogfile",
+        "sslsni",
+        "tcp_user_timeout",
+    }
+)
 
 
 def connect_arguments(text: str) -> dict[str, Any]:
     """Turn a connection string into arguments of `asyncpg.connect`."""
     if "://" in text:
-        return {"dsn": text}
-    arguments: dict[str, Any] = {}
-    for pair in _PAIR.finditer(text):
-        value = _ESCAPED.sub(r"\1", pair[2] if pair[2] is not None else pair[3])
-        if pair[1] in _NAMES:
-            arguments[_NAMES[pair[1]]] = int(value) if pair[1] == "connect_timeout" else value
+        address, _, query = text.partition("?")
+        settings = dict(parse_qsl(query, keep_blank_values=True))
+    else:
+        address, settings = "postgresql://", dict(_pairs(text))
+    if "hostaddr" in settings:
+        settings["host"] = settings.pop("hostaddr")
+    names = [settings.pop(name, "") for name in ("application_name", "fallback_application_name")]
+    timeout = settings.pop("connect_timeout", "")
+    kept = {name: value for name, value in settings.items() if name not in _OF_LIBPQ}
+    arguments: dict[str, Any] = {
+        "dsn": f"{address}?{urlencode(kept, quote_via=quote)}" if kept else address,
+        "server_settings": {"application_name": names[0] or names[1] or _APPLICATION},
+    }
+    if timeout.isdecimal() and int(timeout):
+        arguments["timeout"] = int(timeout)
     return arguments
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    return [
+        (pair[1], _ESCAPED.sub(r"\1", pair[2] if pair[2] is not None else pair[3]))
+        for pair in _PAIR.finditer(text)
+    ]
