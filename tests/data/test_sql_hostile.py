@@ -577,6 +577,30 @@ class TestNames:
         finally:
             await run(admin, _path_release(name))
 
+    @pytest.mark.parametrize("relation", ["pg_attribute", "pg_class", "pg_namespace", "pg_policy"])
+    async def test_temporary_views_like_the_catalogue_are_not_read_by_the_control_plane(
+        self, admin: Caller, relation: str
+    ):
+        """Postgres looks for tables in pg_temp first, unless the path says where."""
+        name = unique("t")
+        await run(
+            admin,
+            f"create table {name} (id int); insert into {name} values (1);"
+            f"create table {name}_seen (who text); grant all on {name}_seen to public;"
+            f"create function public.{name}_seen() returns bool language plpgsql as"
+            f" $$ begin insert into public.{name}_seen values (current_user); return true; end $$;"
+            f"create function public.{name}_f() returns text language plpgsql as $$ begin execute"
+            f" 'create temp view {relation} as select * from pg_catalog.{relation}"
+            f" where public.{name}_seen()'; execute 'grant all on {relation} to public';"
+            " return current_user; end $$",
+        )
+        column = {"name": "who", "type": "text", "default": f"public.{name}_f()"}
+        added = await admin.post(f"/api/v1/tables/{name}/columns", json=column)
+        assert added.status_code < 500, added.text
+        for path in ("tables", f"tables/{name}", f"tables/{name}/policies", "schema", "advisor"):
+            assert (await admin.get(f"/api/v1/{path}")).status_code == 200
+        assert await value(admin, f"select count(*) from {name}_seen") == "0"
+
     async def test_a_search_path_that_a_cascade_sets_is_not_the_control_planes(
         self, admin: Caller, member: Caller
     ):

@@ -11,13 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.data.tables.queries import Table
 
-# With an empty search path Postgres writes every name in full.
-SWITCH = text("""
-    SELECT before.path
-      FROM (SELECT current_setting('search_path') AS path) AS before,
-           LATERAL set_config('search_path', :path, true) AS after
-""")
-
 
 @cache
 def _sql() -> str:
@@ -25,7 +18,6 @@ def _sql() -> str:
 
 
 async def write_script(session: AsyncSession, table: Table) -> str:
-    before = await session.scalar(SWITCH, {"path": ""})
+    # On our search path Postgres writes every name in full.
     statements = list(await session.scalars(text(_sql()), {"oid": table.oid}))
-    await session.scalar(SWITCH, {"path": before})
     return "".join(f"{statement};\n" for statement in statements)

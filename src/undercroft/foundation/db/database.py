@@ -23,9 +23,9 @@ from undercroft.foundation.settings import DatabaseSettings
 
 RETURNED_AT = "returned_at"
 ASK_AFTER_SECONDS = 2.0
-SEARCH_PATH = "pg_catalog"
-# The empty one makes Postgres write names in full; it finds pg_catalog too, and nothing else.
-OUR_PATHS = (SEARCH_PATH, "", '""')
+# Temporary tables come last: unless the path names them they come first, and customers' code that
+# ran in a session of ours could have put its own in the place of the catalogue's.
+SEARCH_PATH = "pg_catalog, pg_temp"
 
 
 def connect_options(settings: DatabaseSettings, *, application: str) -> dict[str, Any]:
@@ -137,13 +137,13 @@ def _keep_search_path(connection: Connection, *_execution: Any) -> None:
 
     PostgreSQL 18 reports a change of it with the answer, before our next statement.
     """
-    if _search_path(connection.connection.driver_connection) not in OUR_PATHS:
+    if _search_path(connection.connection.driver_connection) != SEARCH_PATH:
         connection.exec_driver_sql("RESET ALL")
 
 
 def _check_search_path(connection: Any, _record: ConnectionPoolEntry, _proxy: Any) -> None:
     """The same for a path that came with a commit, after which nothing of ours ran."""
-    if _search_path(connection.driver_connection) not in OUR_PATHS:
+    if _search_path(connection.driver_connection) != SEARCH_PATH:
         raise DisconnectionError
 
 

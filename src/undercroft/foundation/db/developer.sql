@@ -96,7 +96,7 @@ BEGIN
     EXECUTE statement;
     SET CONSTRAINTS ALL IMMEDIATE;
     RESET ALL;
-    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 END $$;
 REVOKE ALL ON FUNCTION undercroft.as_developer(text, text, text) FROM PUBLIC;
 GRANT CREATE ON SCHEMA undercroft TO {developer};

@@ -70,6 +70,6 @@ BEGIN
             pg_catalog.set_config('search_path', path, true);
     EXECUTE statement;
     RESET ALL;
-    PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true);
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 END $$;
 REVOKE ALL ON FUNCTION undercroft.change_our_policies(text, text, text) FROM PUBLIC;

@@ -24,7 +24,7 @@ BEGIN
                 PERFORM pg_catalog.set_config('request.jwt.claims', claims, true);
                 RETURN QUERY EXECUTE pg_catalog.format(template, VARIADIC parts);
                 RESET ALL;
-                PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true);
+                PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
             END $$;
 
             -- How many rows a statement met that returns none.
@@ -37,7 +37,7 @@ BEGIN
                 EXECUTE pg_catalog.format(template, VARIADIC parts);
                 GET DIAGNOSTICS met = ROW_COUNT;
                 RESET ALL;
-                PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true);
+                PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
                 RETURN met;
             END $$;
 
@@ -49,7 +49,7 @@ BEGIN
                 PERFORM pg_catalog.set_config('request.jwt.claims', claims, true);
                 seen := EXISTS (SELECT FROM storage.objects o WHERE o.id = file);
                 RESET ALL;
-                PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true);
+                PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
                 RETURN seen;
             END $$;
 
@@ -75,7 +75,7 @@ BEGIN
                                  in_user_metadata);
                 END IF;
                 RESET ALL;
-                PERFORM pg_catalog.set_config('search_path', 'pg_catalog', true);
+                PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
             END $$;
 
             ALTER FUNCTION undercroft.act_as_{role}(text, text, text[]) OWNER TO {role};

@@ -18,8 +18,6 @@ from undercroft.foundation.db.quoting import quote_name
 KEPT_SECONDS = 15.0
 MOST_KEPT = 5000
 
-# An empty search path makes Postgres print every name in policies with its schema.
-EMPTY_PATH = text("SELECT set_config('search_path', '', true)")
 TABLE = text("""
     WITH api AS (SELECT rolname, rolbypassrls FROM pg_catalog.pg_roles
                   WHERE rolname IN ('anon', 'authenticated', 'service_role'))
@@ -159,7 +157,6 @@ class Catalog:
 
 
 async def _read(session: AsyncSession, schema: str, table: str) -> TableInfo | None:
-    await session.execute(EMPTY_PATH)
     answer = await session.scalar(TABLE, {"schema": schema, "table": table})
     if answer is None:
         return None
