@@ -274,9 +274,7 @@ class TestSessions:
         )
         assert await value(admin, f"select to_regclass('pg_temp.{name}') is null")
         assert await value(admin, "show search_path") == '"public", "extensions"'
-        assert (
-            await value(admin, "select count(*) from pg_prepared_statements where from_sql") == "0"
-        )
+        assert (await refused(admin, f"execute {name}_p"))["sqlstate"] == "26000"
         assert await value(admin, "select pg_try_advisory_lock(4711)")
         assert await value(admin, "show statement_timeout") == "30s"
         assert await value(admin, "select current_setting('request.jwt.claims', true)") in {
@@ -600,6 +598,50 @@ class TestNames:
         for path in ("tables", f"tables/{name}", f"tables/{name}/policies", "schema", "advisor"):
             assert (await admin.get(f"/api/v1/{path}")).status_code == 200
         assert await value(admin, f"select count(*) from {name}_seen") == "0"
+
+    @pytest.mark.parametrize("ends", ["well", "badly"])
+    async def test_statements_of_the_control_plane_are_not_prepared_anew(
+        self, admin: Caller, ends: str
+    ):
+        """Who knows the name of a prepared statement could put another one in its place."""
+        name = unique("t")
+        await run(
+            admin,
+            f"create table {name} (id int); insert into {name} values (1);"
+            f"create table {name}_seen (who text); grant all on {name}_seen to public;"
+            f"create function public.{name}_s() returns bool language plpgsql as"
+            f" $$ begin insert into public.{name}_seen values (current_user); return true; end $$;"
+            f"create function public.{name}_f() returns text language plpgsql as $$"
+            " declare held record; begin"
+            " for held in select name from pg_prepared_statements loop"
+            " execute format('deallocate %I', held.name);"
+            f" execute format('prepare %I as select public.{name}_s()', held.name);"
+            f" end loop; {'perform 1/0;' if ends == 'badly' else ''} return current_user; end $$",
+        )
+        column = {"name": "who", "type": "text", "default": f"public.{name}_f()"}
+        for _ in range(3):
+            await admin.post(f"/api/v1/tables/{name}/columns", json=column)
+            for path in ("tables", f"tables/{name}", "schema", "users", "users/me"):
+                await admin.get(f"/api/v1/{path}")
+        seen = await value(admin, f"select count(*) from {name}_seen")
+        assert seen == "0"
+
+    async def test_statements_taken_away_are_missed_by_one_request_at_most(self, admin: Caller):
+        name = unique("t")
+        await run(
+            admin,
+            f"create table {name} (id int); insert into {name} values (1);"
+            f"create function public.{name}_f() returns text language plpgsql as"
+            " $$ begin deallocate all; return current_user; end $$",
+        )
+        column = {"name": "who", "type": "text", "default": f"public.{name}_f()"}
+        await admin.post(f"/api/v1/tables/{name}/columns", json=column)
+
+        async def fine() -> bool:
+            answers = [(await admin.get("/api/v1/tables")).status_code for _ in range(10)]
+            return set(answers) == {200}
+
+        assert await settled(fine)
 
     async def test_a_search_path_that_a_cascade_sets_is_not_the_control_planes(
         self, admin: Caller, member: Caller

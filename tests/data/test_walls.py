@@ -193,10 +193,11 @@ LEFT = {
     "ears": ("listen mine; select 1", "select count(*) from pg_listening_channels()"),
     "a statement": (
         "prepare mine as select 1; select 1",
-        "select count(*) from pg_prepared_statements where name = 'mine'",
+        "reset role; select count(*) from pg_prepared_statements where name = 'mine'",
     ),
 }
 EVERY_STATEMENT = """
+    reset role;
     do $do$
     declare held record;
     begin
@@ -283,7 +284,7 @@ class TestTheNextCaller:
     ):
         name = unique("t")
         await run(admin, f"create table {name} (id int)")
-        count = "select count(*) from pg_prepared_statements"
+        count = "reset role; select count(*) from pg_prepared_statements"
         before = int(await hole.value(count, member))
         for _ in range(20):
             assert (await member.get(f"/rest/v1/{name}")).status_code == 403

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import orjson
 
-from undercroft.foundation.db import connect_options
+from undercroft.foundation.db import ControlConnection, connect_options
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings
 from undercroft.storage.blobs import Parts
@@ -87,6 +87,7 @@ class Lookup:
                     min_size=0,
                     max_size=self._settings.storage.pool_size,
                     reset=_leave_as_it_is,
+                    connection_class=ControlConnection,
                     **connect_options(database, application="files"),
                 )
             return self._pool

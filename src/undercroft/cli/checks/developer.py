@@ -73,6 +73,7 @@ async def developer_findings(
     yield await _too_much(connection, role, found)
     if migrated:
         yield await _rights(connection, role)
+        yield await _statements(connection, role)
         yield await _ownership(connection, role)
 
 
@@ -123,6 +124,20 @@ async def _rights(connection: "asyncpg.Connection", role: str) -> Finding:
         fine=not missing,
         advice=f"{UPGRADE} What it cannot grant: {GUIDE}",
         fatal=True,
+    )
+
+
+async def _statements(connection: "asyncpg.Connection", role: str) -> Finding:
+    """Customers' code runs in sessions of the control plane too, and could read their names."""
+    open_to_all = await connection.fetchval(
+        "SELECT has_table_privilege($1::name, 'pg_prepared_statements', 'SELECT')", role
+    )
+    return finding(
+        "Statements",
+        "their names can be read by everybody" if open_to_all else "their names are hidden",
+        fine=not open_to_all,
+        advice="Whoever has the SQL console could replace the control plane's. "
+        "`undercroft db triggers` with a superuser's URL hides them.",
     )
 
 

@@ -4,10 +4,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from secrets import token_hex
 from typing import Any
 
 import asyncpg
-from sqlalchemy import Connection, Dialect, Row, TextClause, event
+from sqlalchemy import Connection, Dialect, ExceptionContext, Row, TextClause, event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -56,6 +57,18 @@ class FairPool(AsyncAdaptedQueuePool):
     _queue_class = FairQueue[ConnectionPoolEntry]
 
 
+class ControlConnection(asyncpg.Connection):
+    """A session of the control plane, in which customers' code may run inside definer's functions.
+
+    It could take a prepared statement away and put its own under the name, which would run with the
+    platform's rights at its next use. So nobody can guess the names, and the view that lists them
+    is closed where a superuser could close it (`migrations/superuser`).
+    """
+
+    def _get_unique_id(self, prefix: str) -> str:
+        return f"undercroft_{prefix}_{token_hex(12)}"
+
+
 class Database:
     """Opens connections as they are needed; `dispose` closes them.
 
@@ -97,7 +110,9 @@ class Database:
         options = connect_options(self.settings, application=application)
 
         async def connect() -> "asyncpg.Connection[Any]":
-            connection: asyncpg.Connection[Any] = await asyncpg.connect(self.url, **options)
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(
+                self.url, connection_class=ControlConnection, **options
+            )
             return connection
 
         return connect
@@ -118,6 +133,7 @@ class Database:
             connect_args=cache,
         )
         event.listen(engine.sync_engine, "checkin", _note_time)
+        event.listen(engine.sync_engine, "handle_error", _drop_emptied)
         if not self.settings.pooled:
             event.listen(engine.sync_engine, "after_cursor_execute", _keep_search_path)
             event.listen(engine.sync_engine, "checkout", _check_search_path)
@@ -145,6 +161,14 @@ def _check_search_path(connection: Any, _record: ConnectionPoolEntry, _proxy: An
     """The same for a path that came with a commit, after which nothing of ours ran."""
     if _search_path(connection.driver_connection) != SEARCH_PATH:
         raise DisconnectionError
+
+
+def _drop_emptied(context: ExceptionContext) -> None:
+    """A session whose prepared statements somebody took away is of no more use."""
+    cause = context.original_exception.__cause__
+    if isinstance(cause, asyncpg.InvalidSQLStatementNameError):
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False
 
 
 def _search_path(driver: Any) -> str:

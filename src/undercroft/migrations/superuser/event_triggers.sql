@@ -72,3 +72,22 @@ CREATE EVENT TRIGGER undercroft_ddl ON ddl_command_end
 
 DROP EVENT TRIGGER IF EXISTS undercroft_drop;
 CREATE EVENT TRIGGER undercroft_drop ON sql_drop EXECUTE FUNCTION undercroft.on_drop();
+
+-- Names of prepared statements: customers' code runs in sessions of the control plane, and who knows
+-- a name could put another statement in its place. The rows API's logins look at their own.
+DO $$
+DECLARE
+    login name;
+BEGIN
+    REVOKE ALL ON pg_catalog.pg_prepared_statements FROM PUBLIC;
+    REVOKE ALL ON FUNCTION pg_catalog.pg_prepared_statement() FROM PUBLIC;
+    FOR login IN
+        SELECT r.rolname FROM pg_roles r
+         WHERE r.rolcanlogin AND NOT r.rolcreaterole AND NOT r.rolsuper
+           AND EXISTS (SELECT FROM pg_auth_members m
+                        WHERE m.member = r.oid AND m.roleid = to_regrole('anon'))
+    LOOP
+        EXECUTE format('GRANT SELECT ON pg_catalog.pg_prepared_statements TO %I', login);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION pg_catalog.pg_prepared_statement() TO %I', login);
+    END LOOP;
+END $$;

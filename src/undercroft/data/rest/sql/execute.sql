@@ -63,11 +63,12 @@ begin
     if in_pre_request is not null then
         execute in_pre_request;
     end if;
-    -- A statement that failed on its first run is there all the same.
-    if in_definition is not null
-        and not exists (select from pg_catalog.pg_prepared_statements where name operator(pg_catalog.=) in_name)
-    then
-        execute in_definition;
+    if in_definition is not null then
+        begin
+            execute in_definition;
+        exception when duplicate_prepared_statement then
+            null;  -- what failed on its first run is there all the same
+        end;
     end if;
     execute pg_catalog.format(in_statement, variadic in_values)
         into total, page, body, location, response_headers, response_status, inserted
@@ -87,7 +88,12 @@ begin
             discard temp;
         end if;
         unclean := exists (select from pg_catalog.pg_cursors where is_holdable);
-        if in_known operator(pg_catalog.>=) 0 then
+        reset all;
+        perform pg_catalog.set_config('role', 'none', false);
+        -- The login may look, its roles may not where a superuser could take that from everybody.
+        if in_known operator(pg_catalog.>=) 0 and pg_catalog.has_table_privilege(
+            'pg_catalog.pg_prepared_statements', 'SELECT')
+        then
             select unclean
                 or pg_catalog.count(*) filter (where name operator(pg_catalog.^@) 'undercroft_')
                     operator(pg_catalog.<) in_known
@@ -98,8 +104,6 @@ begin
                 into unclean
                 from pg_catalog.pg_prepared_statements;
         end if;
-        reset all;
-        perform pg_catalog.set_config('role', 'none', false);
     end if;
 end
 $function$;
