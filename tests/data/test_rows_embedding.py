@@ -414,6 +414,9 @@ class TestCounts:
             ("/authors?select=id,books(id)&books=not.is.null", 3),
             ("/authors?select=id,books(id)&books=is.null", 1),
             ("/publishers?select=id,books!inner(id,reviews!inner())&books.reviews.stars=eq.5", 1),
+            ("/authors?select=id,books!inner(id)&books.price=gt.8.5&limit=1", 2),
+            ("/authors?select=id,books!inner(id)&books.offset=1", 2),
+            ("/measures?select=place,amount.sum()", 2),
         ],
     )
     async def test_count_rows_of_the_root(self, rows: httpx.AsyncClient, path: str, total: int):

@@ -276,9 +276,8 @@ def _selects_whole_rows(node: Node) -> bool:
 
 
 def _is_windowed(node: Node) -> bool:
-    """Tell whether the rows at hand may be others than those that are counted."""
-    limited = node.window is not None or node.max_rows is not None
-    return limited or bool(node.embeds) or any(item.aggregate for item in node.select)
+    """Tell whether the rows at hand may be fewer than all."""
+    return node.window is not None or node.max_rows is not None
 
 
 def _warning(root: Node) -> str | None:
