@@ -1,8 +1,11 @@
 """The grammar of the query string, and where its errors point."""
 
+import time
+
 import pytest
 
 from undercroft.data.rest.errors import RestError
+from undercroft.data.rest.plan.hints import closest
 from undercroft.data.rest.query_string import canonical, read_query, split_pairs
 from undercroft.data.rest.ranges import Window, top_window
 from undercroft.data.rest.syntax.ast import (
@@ -317,3 +320,28 @@ def test_empty_window(limit: str | None, offset: str | None, header: str | None)
     with pytest.raises(RestError) as caught:
         top_window(limit, offset, header)
     assert (caught.value.status, caught.value.code) == (416, "PGRST103")
+
+
+@pytest.mark.parametrize(
+    ("name", "candidates", "expected"),
+    [
+        ("bokos", ["books", "authors"], "books"),
+        ("Books", ["books"], "books"),
+        ("boks", ["b", "books"], "books"),
+        ("xyz", ["books"], None),
+        ("", ["books"], None),
+        ("books", [], None),
+        ("order", [*(f"orders_of_{year}" for year in range(1900, 2000)), "orders"], "orders"),
+        ("books", [*(f"table{number}" for number in range(600)), "book"], None),
+    ],
+)
+def test_closest(name: str, candidates: list[str], expected: str | None):
+    assert closest(name, candidates) == expected
+
+
+def test_closest_does_not_take_long():
+    names = [f"table_{number:014}" for number in range(500)]
+    started = time.process_time()
+    closest("table_of_everything" * 500, names)
+    closest("table_of_everything", names)
+    assert time.process_time() - started < 0.2
