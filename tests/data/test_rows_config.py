@@ -167,6 +167,7 @@ class TestConnectionStrings:
                 "postgresql://u@h/d?sslmode=require",
                 "undercroft rest",
             ),
+            ("postgres://u:a?b#c%40@h/d", "postgres://u:a%3Fb%23c%40@h/d", "undercroft rest"),
             ("postgresql:///?application_name=a&host=h", "postgresql:///?host=h", "a"),
             ("postgresql:///d?fallback_application_name=b", "postgresql:///d", "b"),
             (

@@ -140,8 +140,8 @@ class StandaloneApp:
         hear = access_log(settings.log_level, verifier)
         return RestApp(executor, self.schemas, verifier, rest, hear=hear)
 
-    async def _connect(self) -> Connection:
-        options = connect_arguments(self.settings.db_uri)
+    async def _connect(self, **more: Any) -> Connection:
+        options = connect_arguments(self.settings.db_uri) | more
         if not self.settings.rest.prepared_statements:
             options["statement_cache_size"] = 0
         return await asyncpg.connect(**options)
@@ -205,7 +205,8 @@ class StandaloneApp:
             wait = min(wait * 2, _LONGEST_WAIT)
 
     async def _hear_until_lost(self) -> None:
-        connection = await self._connect()
+        # a replica, which may be among the hosts, has nothing to hear
+        connection = await self._connect(target_session_attrs="primary")
         messages: asyncio.Queue[str | None] = asyncio.Queue()
         on_notify = reload_on_notify(
             lambda: self._reload(config=False), lambda: self._reload(config=True)

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 _PAIR = re.compile(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))")
+_LOGIN = re.compile(r"(?<=://)[^/@]*(?=@)")
 _ESCAPED = re.compile(r"\\(.)")
 _APPLICATION = "undercroft rest"
 # What libpq makes of a connection by itself. asyncpg would ask the server for such settings.
@@ -36,7 +37,9 @@ _OF_LIBPQ = frozenset(
 def connect_arguments(text: str) -> dict[str, Any]:
     """Turn a connection string into arguments of `asyncpg.connect`."""
     if "://" in text:
-        address, _, query = text.partition("?")
+        # libpq takes a login as it stands; for asyncpg `#` and `?` would end it
+        plain = _LOGIN.sub(lambda login: quote(login[0], safe=":%!$&'()*+,;="), text, count=1)
+        address, _, query = plain.partition("?")
         settings = dict(parse_qsl(query, keep_blank_values=True))
     else:
         address, settings = "postgresql://", dict(_pairs(text))
