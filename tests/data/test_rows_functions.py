@@ -20,6 +20,10 @@ CALLS = {
         [{"number": 2}, {"number": 3}],
     ),
     "rows_ordered": ("/books_by?writer=2&select=id&order=id.desc", [{"id": 5}, {"id": 2}]),
+    "rows_ordered_by_what_is_not_selected": (
+        "/books_by?writer=2&select=id&order=title.desc",
+        [{"id": 2}, {"id": 5}],
+    ),
     "rows_limited": ("/books_by?writer=2&select=id&limit=1&offset=1", [{"id": 5}]),
     "rows_with_an_or": (
         "/pairs?n=3&or=(number.eq.1,square.eq.9)&select=number",

@@ -383,6 +383,12 @@ class TestUpdate:
         )
         assert response.json() == [{"id": 1}, {"id": 2}]
 
+    async def test_order_by_what_is_not_selected(self, dry: httpx.AsyncClient):
+        response = await dry.patch(
+            "/books?id=lt.3&select=id&order=title", json={"pages": 5}, headers=FULL
+        )
+        assert response.json() == [{"id": 2}, {"id": 1}]
+
     async def test_filter_on_an_embed_leaves_the_update_alone(self, dry: httpx.AsyncClient):
         response = await dry.patch(
             "/books?id=eq.1&select=id,reviews(stars)&reviews.stars=eq.5",

@@ -189,11 +189,13 @@ def _path(key: str) -> EmbedPath:
 def needed_columns(root: Node, primary_key: tuple[str, ...]) -> list[str]:
     """List the columns that a write or call must return for the read around it to work.
 
-    Those selected, the keys that embeds join by, and the primary key for a Location header.
+    Those selected or sorted by, the keys that embeds join by, and the primary key for a Location
+    header.
     """
     names = {item.field.name for item in root.select}
     if "*" in names:
         return ["*"]
+    names |= {term.field.name for term in root.order if term.embed is None}
     for embed in root.embeds:
         found = embed.relationship
         if not isinstance(found, Relationship):
