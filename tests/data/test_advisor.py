@@ -55,7 +55,14 @@ CASES: dict[str, tuple[str, str]] = {
     "definer_callable_by_anon": (
         (
             "create function s.f(a int) returns int language sql security definer"
-            " set search_path = '' as 'select 1'"
+            " set search_path = '' as 'select 1'; grant execute on function s.f(int) to public"
+        ),
+        "s.f(a integer)",
+    ),
+    "function_open_to_everybody": (
+        (
+            "create function s.f(a int) returns int language sql as 'select 1';"
+            "grant execute on function s.f(int) to public"
         ),
         "s.f(a integer)",
     ),

@@ -722,7 +722,8 @@ class TestNames:
             " begin execute 'set role service_role'; exception when others then null; end;"
             f" perform public.{name}_f();"
             f" insert into public.{name}_seen values ('policy ' || current_user);"
-            " return true; end $$;",
+            " return true; end $$;"
+            f"grant execute on function public.{name}_p() to authenticated",
         )
         policies = "/api/v1/tables/objects/policies?schema=storage"
         new = {"name": name, "using": f"bucket_id = '{bucket}' and public.{name}_p()"}

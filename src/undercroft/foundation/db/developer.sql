@@ -22,7 +22,8 @@ BEGIN
     END;
 END $do$;
 
-GRANT USAGE ON SCHEMA auth, extensions TO {developer};
+-- In `storage` and `realtime` there are the functions that policies and triggers call.
+GRANT USAGE ON SCHEMA auth, extensions, storage, realtime TO {developer};
 -- For keys that point at accounts and organizations: enough to refer to one, not to read any.
 GRANT REFERENCES (id) ON auth.users, auth.organizations TO {developer};
 
@@ -30,6 +31,8 @@ GRANT REFERENCES (id) ON auth.users, auth.organizations TO {developer};
 ALTER DEFAULT PRIVILEGES FOR ROLE {developer} GRANT ALL ON TABLES TO service_role;
 ALTER DEFAULT PRIVILEGES FOR ROLE {developer} GRANT ALL ON SEQUENCES TO service_role;
 ALTER DEFAULT PRIVILEGES FOR ROLE {developer} GRANT EXECUTE ON ROUTINES TO service_role;
+-- To nobody else: a function is as closed as a table, until somebody opens it.
+ALTER DEFAULT PRIVILEGES FOR ROLE {developer} REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
 
 -- Everything in customers' schemas that is ours by name only becomes the developer's.
 CREATE OR REPLACE FUNCTION undercroft.hand_over(new_owner name) RETURNS void

@@ -50,6 +50,11 @@ RULES = (
         "People who are not signed in may call a function that runs with its owner's rights.",
     ),
     Rule(
+        "function_open_to_everybody",
+        Severity.INFO,
+        "Nobody decided who may call a function, so that everybody may, signed in or not.",
+    ),
+    Rule(
         "foreign_key_without_index",
         Severity.WARNING,
         "Deleting or joining through a foreign key reads the whole table.",
