@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.data.test_sql import run
 from tests.data.test_tables import TABLES, create
 from tests.fixtures.actors import Caller, make_group, promoted, settled, unique
 from tests.identity.test_organizations import make_tenant
@@ -165,18 +166,103 @@ class TestChange:
         assert (await admin.patch(f"{path}/p", json={"name": "q"})).status_code == 409
 
 
-async def test_policies_of_our_own_tables_are_changed_by_superusers_alone(
-    admin: Caller, member: Caller
-):
-    """Postgres evaluates literals while it reads a policy, on those tables as the platform."""
-    await promoted(admin, member, "admin")
-    for place in ("objects/policies?schema=storage", "messages/policies?schema=realtime"):
-        new = {"name": unique("ours"), "command": "select", "using": "true"}
-        refused = await member.post(f"/api/v1/tables/{place}", json=new)
-        assert refused.status_code == 403
-        assert refused.json()["code"] == "policies_of_platform"
-        assert (await admin.post(f"/api/v1/tables/{place}", json=new)).status_code == 201
-        path, _, query = place.partition("?")
-        gone = f"/api/v1/tables/{path}/{new['name']}?{query}"
-        assert (await member.delete(gone)).status_code == 403
-        assert (await admin.delete(gone)).status_code == 204
+class TestTablesOfThePlatform:
+    """Files, buckets and messages: whoever may manage policies decides about those, too."""
+
+    OBJECTS = f"{TABLES}/objects/policies"
+
+    async def test_are_opened_and_closed_by_whoever_manages_policies(
+        self, admin: Caller, member: Caller, outsider: Caller
+    ):
+        await promoted(admin, outsider, await make_group(admin, "policies:manage", "tables:read"))
+        for table, schema in (
+            ("objects", "storage"),
+            ("buckets", "storage"),
+            ("messages", "realtime"),
+        ):
+            path, params = f"{TABLES}/{table}/policies", {"schema": schema}
+            new = {"name": unique("p"), "command": "select", "using": "false"}
+            refused = await member.post(path, params=params, json=new)
+            assert refused.status_code == 403, refused.text
+            made = await outsider.post(path, params=params, json=new)
+            assert made.status_code == 201, made.text
+            one = f"{path}/{new['name']}"
+            changed = await outsider.patch(one, params=params, json={"using": "1 = 2"})
+            assert changed.json()["using"] == "(1 = 2)", changed.text
+            assert (await outsider.delete(one, params=params)).status_code == 204
+
+    @pytest.mark.parametrize(
+        "using",
+        [
+            "bucket_id = 'a' and (storage.foldername(name))[1] = (select auth.uid()::text)",
+            "owner_id = auth.uid()::text",
+            "exists (select from objects o where o.name = objects.name)",
+            "bucket_id in (select id from storage.buckets where public)",
+            "metadata ->> 'mimetype' like 'image/%'",
+        ],
+    )
+    async def test_understand_what_guides_for_supabase_write(self, admin: Caller, using: str):
+        new = {"name": unique("p"), "command": "select", "using": using}
+        made = await admin.post(self.OBJECTS, params={"schema": "storage"}, json=new)
+        assert made.status_code == 201, made.text
+        assert "pg_temp" not in made.json()["using"]
+        gone = await admin.delete(f"{self.OBJECTS}/{new['name']}", params={"schema": "storage"})
+        assert gone.status_code == 204
+
+    @pytest.mark.parametrize(
+        "hostile",
+        [
+            "'{{1}}'::public.{d}[] is not null",
+            "name = any ('{{1}}'::public.{d}[]::text[])",
+            "'(1)'::public.{c} is not null",
+            "'{{\"(1)\"}}'::public.{c}[] is not null",
+            "'[1,2]'::public.{r} is not null",
+            "exists (select '{{1}}'::public.{d}[])",
+            "(select count(*) from unnest('{{1}}'::public.{d}[])) > 0",
+            "'1'::public.{d} is not null",
+        ],
+    )
+    async def test_run_no_code_of_whoever_writes_a_policy(self, admin: Caller, hostile: str):
+        """Postgres reads a literal by the checks of its type, as whoever makes the policy."""
+        name = unique("t")
+        types = {"d": f"{name}_d", "c": f"{name}_c", "r": f"{name}_r"}
+        await run(
+            admin,
+            f"create table {name}_seen (who text); grant all on {name}_seen to public;"
+            f"create function public.{name}_f(text) returns bool language plpgsql as"
+            f" $$ begin insert into public.{name}_seen values (current_user); return true; end $$;"
+            f"create domain {types['d']} as text check (public.{name}_f(value));"
+            f"create type {types['c']} as (a {types['d']});"
+            f"create type {types['r']} as range (subtype = {types['d']})",
+        )
+        for members in ({"using": hostile.format(**types)}, {"check": hostile.format(**types)}):
+            new = {"name": unique("p"), "command": "all"} | members
+            refused = await admin.post(self.OBJECTS, params={"schema": "storage"}, json=new)
+            assert refused.json()["code"] == "type_of_yours", refused.text
+        seen = await run(admin, f"select distinct who from {name}_seen where who <> current_user")
+        assert seen["results"][-1]["rows"] == []
+
+    async def test_keep_what_closes_the_platforms_own_rows(self, admin: Caller):
+        one = f"{self.OBJECTS}/system buckets are closed"
+        for response in (
+            await admin.patch(one, params={"schema": "storage"}, json={"using": "true"}),
+            await admin.patch(one, params={"schema": "storage"}, json={"name": "mine"}),
+            await admin.delete(one, params={"schema": "storage"}),
+        ):
+            assert response.status_code == 403, response.text
+            assert response.json()["code"] == "policy_of_platform"
+
+    async def test_are_not_reached_by_what_stands_in_an_expression(self, admin: Caller):
+        for using in (
+            "true); drop table storage.objects; --",
+            "true) with check (true",
+            "exists (select from auth.users)",
+            "nowhere = 1",
+        ):
+            new = {"name": unique("p"), "using": using}
+            response = await admin.post(self.OBJECTS, params={"schema": "storage"}, json=new)
+            if response.status_code == 201:  # read by nobody who may not
+                await admin.delete(f"{self.OBJECTS}/{new['name']}", params={"schema": "storage"})
+                assert using == "exists (select from auth.users)"
+            else:
+                assert response.status_code == 422, response.text

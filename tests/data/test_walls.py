@@ -97,7 +97,7 @@ class TestOtherRoles:
             "select undercroft.sees_file_as_service_role('{}', gen_random_uuid())",
             "select undercroft.as_developer('select 1', 'public', '1s')",
             "select undercroft.hand_over('anon')",
-            "select undercroft.change_our_policies('select 1', 'public', '1s')",
+            "select undercroft.change_our_policies('select 1', '1s')",
             "select undercroft.storage_count(gen_random_uuid(), 1, 1)",
             "select undercroft.grant_by_policies('auth.users'::regclass)",
             "select auth.holds(gen_random_uuid(), 'x')",

@@ -23,9 +23,7 @@ LONGEST_WAIT = "3s"
 # Names in expressions are found where /rest/v1 finds them.
 COMMON_SCHEMAS = ("public", "extensions")
 
-# Schemas of ours with tables whose policies are customers'; the tables are not the developer's.
-OURS = frozenset({"storage", "realtime"})
-OUR_POLICIES = text("SELECT undercroft.change_our_policies(:statement, :path, :wait)")
+OUR_POLICIES = text("SELECT undercroft.change_our_policies(:statement, :wait)")
 
 TAKEN = frozenset({"42P07", "42710", "42701"})
 # Lock timeout, deadlock, and what two changes of one catalogue row come to.
@@ -41,8 +39,11 @@ async def run_ddl(
     schema: str,
     taken: str | None = None,
     taken_table: bool = False,
+    as_platform: bool = False,
 ) -> None:
     """Run DDL and have every node read the schema anew when it commits.
+
+    `as_platform` is for policies of our own tables; every name in them is written in full.
 
     Raises `NameTaken` (`TableExists` with `taken_table`) naming `taken` for a duplicate,
     `TableBusy` instead of waiting long, `StatementRefused` for what Postgres does not accept.
@@ -50,7 +51,7 @@ async def run_ddl(
     if not statements:
         return
     try:
-        await _run(session, statements, schema)
+        await _run(session, statements, schema, as_platform=as_platform)
     except DBAPIError as error:
         cause = error.orig.__cause__ if error.orig else None
         if not isinstance(cause, asyncpg.PostgresError):
@@ -71,14 +72,17 @@ def is_busy(error: asyncpg.PostgresError) -> bool:
 
 
 def search_path(schema: str) -> str:
-    return ", ".join(quote(name) for name in dict.fromkeys((schema, *COMMON_SCHEMAS)))
+    """Temporary tables come last: they must not stand in for what is there."""
+    names = dict.fromkeys((schema, *COMMON_SCHEMAS))
+    return ", ".join([*(quote(name) for name in names), "pg_temp"])
 
 
-async def _run(session: AsyncSession, statements: Sequence[str], schema: str) -> None:
+async def _run(
+    session: AsyncSession, statements: Sequence[str], schema: str, *, as_platform: bool
+) -> None:
     path = search_path(schema)
     for statement in statements:
-        if schema in OURS:
-            values = {"statement": statement, "path": path, "wait": LONGEST_WAIT}
-            await session.execute(OUR_POLICIES, values)
+        if as_platform:
+            await session.execute(OUR_POLICIES, {"statement": statement, "wait": LONGEST_WAIT})
         else:
             await run_as_developer(session, statement, path=path, longest_wait=LONGEST_WAIT)

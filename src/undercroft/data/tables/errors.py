@@ -112,12 +112,19 @@ class ExportsBusy(Conflict):
     detail = "Wait for another export to finish."
 
 
-class PoliciesOfPlatform(Forbidden):
-    title = "Only superusers decide about this table"
-    detail = (
-        "The platform itself reads policies of '{table}'; "
-        "a superuser or the service key changes them."
-    )
+class PolicyOfPlatform(Forbidden):
+    title = "The policy is the platform's own"
+    detail = "'{policy}' keeps the platform's own rows closed and stays as it is."
 
-    def __init__(self, table: str) -> None:
-        super().__init__(table=table)
+    def __init__(self, policy: str) -> None:
+        super().__init__(policy=policy)
+
+
+class TypeOfYours(Invalid):
+    """Reading a literal of such a type may run code, here with the platform's rights."""
+
+    title = "The type cannot be used here"
+    detail = "Policies of '{table}' take built-in types, enums and types of extensions, not {type}."
+
+    def __init__(self, table: str, kind: str) -> None:
+        super().__init__(table=table, type=kind)

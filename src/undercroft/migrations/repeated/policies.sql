@@ -61,15 +61,12 @@ BEGIN
     END LOOP;
 END $$;
 
--- Policies of our own tables are their owner's to make. The path is for the names in expressions
--- and ends with the call.
-CREATE OR REPLACE FUNCTION undercroft.change_our_policies(
-    statement text, path text, longest_wait text) RETURNS void LANGUAGE plpgsql AS $$
+-- Policies of our own tables are their owner's to make, see `data/tables/policies/ours.py`.
+DROP FUNCTION IF EXISTS undercroft.change_our_policies(text, text, text);
+CREATE OR REPLACE FUNCTION undercroft.change_our_policies(statement text, longest_wait text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    PERFORM pg_catalog.set_config('lock_timeout', longest_wait, true),
-            pg_catalog.set_config('search_path', path, true);
+    PERFORM set_config('lock_timeout', longest_wait, true);
     EXECUTE statement;
-    RESET ALL;
-    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
 END $$;
-REVOKE ALL ON FUNCTION undercroft.change_our_policies(text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION undercroft.change_our_policies(text, text) FROM PUBLIC;

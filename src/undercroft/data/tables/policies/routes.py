@@ -1,16 +1,17 @@
 """`/tables/{table}/policies`: HTTP in and out."""
 
 from undercroft.data.sql_text import ExpressionInvalid
-from undercroft.data.tables.access import ProtectedTable, TableToProtect
+from undercroft.data.tables.access import ProtectedTable
 from undercroft.data.tables.errors import (
     ColumnNotFound,
     NameTaken,
-    PoliciesOfPlatform,
     PolicyNotFound,
+    PolicyOfPlatform,
     StatementRefused,
     TableBusy,
     TableNotFound,
     TemplateUnfit,
+    TypeOfYours,
 )
 from undercroft.data.tables.policies import queries, service
 from undercroft.data.tables.policies.schemas import (
@@ -30,7 +31,7 @@ PROBLEMS = (
     NameTaken,
     ExpressionInvalid,
     StatementRefused,
-    PoliciesOfPlatform,
+    TypeOfYours,
 )
 
 router = Router("/tables/{table}/policies", tag="data")
@@ -49,15 +50,19 @@ async def list_policies(table: ProtectedTable, session: Session) -> Page[PolicyR
     status_code=201,
     problems=(*PROBLEMS, ColumnNotFound, TemplateUnfit),
 )
-async def create_policy(new: PolicyCreate, table: TableToProtect, session: Session) -> PolicyMade:
+async def create_policy(new: PolicyCreate, table: ProtectedTable, session: Session) -> PolicyMade:
     """Add a policy, written out or by template. Its roles get the privileges that it needs."""
     index = await service.create_policy(session, table, new)
     return PolicyMade(**await queries.get_policy(session, table, new.name), needs_index=index)
 
 
-@router.patch("/{policy}", access=Needs("policies:manage"), problems=(*PROBLEMS, PolicyNotFound))
+@router.patch(
+    "/{policy}",
+    access=Needs("policies:manage"),
+    problems=(*PROBLEMS, PolicyNotFound, PolicyOfPlatform),
+)
 async def change_policy(
-    policy: str, change: PolicyUpdate, table: TableToProtect, session: Session
+    policy: str, change: PolicyUpdate, table: ProtectedTable, session: Session
 ) -> PolicyRead:
     """Rename a policy or change whom it is for and what it allows."""
     name = await service.change_policy(session, table, policy, change)
@@ -68,8 +73,8 @@ async def change_policy(
     "/{policy}",
     access=Needs("policies:manage"),
     status_code=204,
-    problems=(TableNotFound, PolicyNotFound, TableBusy, PoliciesOfPlatform),
+    problems=(TableNotFound, PolicyNotFound, TableBusy, PolicyOfPlatform),
 )
-async def drop_policy(policy: str, table: TableToProtect, session: Session) -> None:
+async def drop_policy(policy: str, table: ProtectedTable, session: Session) -> None:
     """Remove a policy; what only it allowed is closed at once."""
     await service.drop_policy(session, table, policy)

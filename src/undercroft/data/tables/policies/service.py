@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from undercroft.data.sql_text import expression, quote
 from undercroft.data.tables.ddl import run_ddl
 from undercroft.data.tables.policies import queries
+from undercroft.data.tables.policies.ours import is_ours, refuse_platform_policy, understood
 from undercroft.data.tables.policies.schemas import (
     NeededIndex,
     PolicyCreate,
@@ -32,13 +33,15 @@ async def create_policy(
         columns = await list_columns(session, table)
         found = condition(new.template, {row["name"]: row["type"] for row in columns})
         using, check = (None, found) if command == "insert" else (found, None)
+    if is_ours(table):
+        using, check = await understood(session, table, using, check)
     parts = [
         f"CREATE POLICY {quote(new.name)} ON {table.quoted}",
         f"AS {'PERMISSIVE' if new.permissive else 'RESTRICTIVE'} FOR {command.upper()}",
         f"TO {_roles(roles)}",
         *_conditions(using, check),
     ]
-    await run_ddl(session, [" ".join(parts)], schema=table.schema, taken=new.name)
+    await _run(session, table, [" ".join(parts)], taken=new.name)
     await session.execute(GRANT, {"oid": table.oid})
     return await _index(session, table, new)
 
@@ -48,23 +51,33 @@ async def change_policy(
 ) -> str:
     """Change a policy and return its name afterwards."""
     await queries.get_policy(session, table, name)
+    refuse_platform_policy(table, name)
+    using, check = change.using, change.check
+    if is_ours(table) and (using is not None or check is not None):
+        using, check = await understood(session, table, using, check)
     statements = []
     parts = [f"TO {_roles(change.roles)}"] if change.roles else []
-    parts += _conditions(change.using, change.check)
+    parts += _conditions(using, check)
     if parts:
         statements.append(f"ALTER POLICY {quote(name)} ON {table.quoted} {' '.join(parts)}")
     if change.name is not None and change.name != name:
         renamed = f"RENAME TO {quote(change.name)}"
         statements.append(f"ALTER POLICY {quote(name)} ON {table.quoted} {renamed}")
-    await run_ddl(session, statements, schema=table.schema, taken=change.name)
+    await _run(session, table, statements, taken=change.name)
     await session.execute(GRANT, {"oid": table.oid})
     return change.name or name
 
 
 async def drop_policy(session: AsyncSession, table: Table, name: str) -> None:
     await queries.get_policy(session, table, name)
-    statement = f"DROP POLICY {quote(name)} ON {table.quoted}"
-    await run_ddl(session, [statement], schema=table.schema)
+    refuse_platform_policy(table, name)
+    await _run(session, table, [f"DROP POLICY {quote(name)} ON {table.quoted}"])
+
+
+async def _run(
+    session: AsyncSession, table: Table, statements: Sequence[str], taken: str | None = None
+) -> None:
+    await run_ddl(session, statements, schema=table.schema, taken=taken, as_platform=is_ours(table))
 
 
 async def _index(session: AsyncSession, table: Table, new: PolicyCreate) -> NeededIndex | None:
