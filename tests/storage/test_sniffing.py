@@ -1,5 +1,6 @@
 """What a file is taken for, by its content and what was said about it."""
 
+import gzip
 import io
 
 import pytest
@@ -40,6 +41,11 @@ def image(kind: str) -> bytes:
         (bytes(range(256)), "image/png", "application/octet-stream"),
         (bytes(range(256)), "text/html", "application/octet-stream"),
         (bytes(range(256)), "application/x-own", "application/x-own"),
+        (bytes(range(256)), "application/pdf", "application/octet-stream"),
+        (image("PNG"), "application/pdf", "image/png"),
+        (b"\0\xff junk \0%PDF-1.7\n1 0 obj", "application/pdf", "application/pdf"),
+        (gzip.compress(b"x" * 99), "application/zip", "application/gzip"),
+        (gzip.compress(b"x" * 99), "application/x-own", "application/x-own"),
         (b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(50), "audio/mp4", "audio/mp4"),
         (b"", "text/plain", "text/plain"),
         (b"", None, "application/octet-stream"),

@@ -114,6 +114,13 @@ class Blobs:
                     bytes_out.inc(len(chunk))
                     yield chunk
 
+    async def read_small(self, blob_id: UUID, size: int) -> bytes:
+        """All bytes of a blob in one piece, of at most `SMALL_BYTES`."""
+        with translated():
+            content = await self.backend.read_small(key_of(blob_id), size)
+        bytes_out.inc(size)
+        return content
+
     async def remove(self, blob_id: UUID, parts: Parts | None) -> None:
         """Remove the bytes, and parts that were never noted too."""
         keys = keys_of(blob_id, parts)

@@ -20,7 +20,7 @@ from undercroft.foundation.db import Database
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
 from undercroft.foundation.settings import Settings
-from undercroft.storage.backends import BackendDown, open_backend
+from undercroft.storage.backends import SMALL_BYTES, BackendDown, open_backend
 from undercroft.storage.blobs import Accepted, Blobs, Parts, Staged
 from undercroft.storage.callers import SYSTEM, Caller
 from undercroft.storage.errors import FileNotFound
@@ -205,6 +205,12 @@ class Files:
     ) -> AsyncIterator[bytes]:
         last = file.size_bytes if end is None else end
         return self.blobs.read(file.blob_id, file.parts, start, last)
+
+    async def read_small(self, file: StoredFile) -> bytes | None:
+        """All of a small file in one piece; None for one to be streamed."""
+        if file.parts is not None or file.size_bytes > SMALL_BYTES:
+            return None
+        return await self.blobs.read_small(file.blob_id, file.size_bytes)
 
     async def delete(
         self, session: AsyncSession, *, bucket: SystemBucket, names: Collection[str]

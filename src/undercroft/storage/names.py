@@ -15,6 +15,8 @@ LONGEST_BUCKET = 100
 # Buckets that wings own. Callers of the protocol never see them.
 SYSTEM_PREFIX = "_"
 
+# Most names: nothing in them to compose, hide or mislead.
+PLAIN = re.compile(r"[a-z0-9][\w.-]*(?:/[a-z0-9][\w.-]*)*", re.ASCII | re.IGNORECASE)
 BUCKET = re.compile(r"[\w!.*'() &$@=;:+,?-]{1,100}", re.ASCII)
 # Control characters, surrogates, private use and unassigned; format characters, which reverse text
 # or have no width; line and paragraph separators.
@@ -28,6 +30,8 @@ def file_name(given: str) -> str:
 
     Raises `FileNameInvalid`.
     """
+    if len(given) <= LONGEST_NAME_BYTES and PLAIN.fullmatch(given):
+        return given
     name = unicodedata.normalize("NFC", given)
     if not name or len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME_BYTES:
         raise FileNameInvalid

@@ -62,6 +62,9 @@ ROUTES: tuple[tuple[str, tuple[str, ...], int, int | None, Handler], ...] = (
     ("PATCH", ("upload", "resumable"), 1, 1, uploads.append),
     ("DELETE", ("upload", "resumable"), 1, 1, uploads.terminate),
 )
+BY_FIRST: dict[str, list[tuple[str, tuple[str, ...], int, int | None, Handler]]] = {}
+for _route in ROUTES:
+    BY_FIRST.setdefault(_route[1][0], []).append(_route)
 RESERVED = frozenset(
     segments[1] for _, segments, *_ in ROUTES if segments[0] == "object" and len(segments) > 1
 )
@@ -76,7 +79,7 @@ def find_handler(request: Request) -> Handler:
         method = request.method = request.headers["x-http-method-override"].upper()
     wanted = ("HEAD", "GET") if method == "HEAD" else (method,)
     known = False
-    for verb, literals, least, most, handler in ROUTES:
+    for verb, literals, least, most, handler in BY_FIRST.get(path[0] if path else "", ()):
         extra = len(path) - len(literals)
         if extra < least or (most is not None and extra > most):
             continue

@@ -1,13 +1,15 @@
 """What a file is, by its first bytes: what callers say about it is confirmed, not believed.
 
-`puremagic` knows the signatures. Text has none, so a text type is believed if the content is text
-and no page in disguise.
+`puremagic` knows the signatures; its own search compares all of them one by one, which takes longer
+than storing a small file. Text has none, so a text type is believed if the content is text and no
+page in disguise.
 """
 
 import codecs
 import re
+from collections.abc import Mapping
 
-import puremagic
+from puremagic import magic_header_array, multi_part_dict
 
 # Enough for every signature and for markup behind a long comment.
 HEAD_BYTES = 4096
@@ -55,8 +57,49 @@ FAMILIES = (
     frozenset({"video/webm", "audio/webm", "video/x-matroska", "application/x-matroska"}),
     frozenset({"application/ogg", "audio/ogg", "video/ogg", "audio/opus"}),
 )
-# Below this a signature of two bytes is as likely a word.
-SURE = 0.3
+# A signature of two bytes is as likely a word.
+SURE = 3
+# Characters that no text holds.
+BINARY = bytes({*range(9), *range(14, 32)} - {27})
+# Readers of PDF look so far for its beginning.
+PDF, PDF_BYTES = b"%PDF-", 1024
+
+Signatures = Mapping[int, Mapping[int, Mapping[bytes, tuple[str, ...]]]]
+
+
+def _index() -> Signatures:
+    """Types by where their signature stands, how long it is, and what it says."""
+    found: dict[int, dict[int, dict[bytes, tuple[str, ...]]]] = {}
+    for row in magic_header_array:
+        matches = found.setdefault(row.offset, {}).setdefault(len(row.byte_match), {})
+        kinds = (ALIASES.get(row.mime_type, row.mime_type),) if row.mime_type else ()
+        matches[row.byte_match] = matches.get(row.byte_match, ()) + kinds
+    return found
+
+
+def _second_parts() -> dict[bytes, tuple[tuple[int, bytes, str], ...]]:
+    """What may follow some signatures and says more: (offset, bytes, type)."""
+    return {
+        first: tuple(
+            (part.offset, part.byte_match, ALIASES.get(part.mime_type, part.mime_type))
+            for part in parts
+            if part.offset >= 0 and part.mime_type
+        )
+        for first, parts in multi_part_dict.items()
+    }
+
+
+SIGNATURES = _index()
+SECOND_PARTS = _second_parts()
+# Whoever claims one of these must show its signature.
+SIGNED = frozenset(
+    kind
+    for lengths in SIGNATURES.values()
+    for length, matches in lengths.items()
+    for kinds in matches.values()
+    for kind in kinds
+    if length >= SURE
+)
 
 
 def media_type_of(head: bytes, declared: str | None) -> str:
@@ -85,18 +128,18 @@ def _settle(head: bytes, declared: str) -> str:
     signatures = _signatures(head)
     if declared in signatures:
         return declared
+    known = [kind for kind, length in signatures.items() if length >= SURE]
     if _is_text(head):
-        return _settle_text(head, declared, signatures)
-    return _settle_binary(declared, [kind for kind, sure in signatures.items() if sure >= SURE])
+        return _settle_text(head, declared, known)
+    return _settle_binary(declared, known)
 
 
-def _settle_text(head: bytes, declared: str, signatures: dict[str, float]) -> str:
+def _settle_text(head: bytes, declared: str, known: list[str]) -> str:
     if declared.startswith("text/") or declared in TEXTUAL or declared.endswith(("+xml", "+json")):
         return declared
     if markup := _markup(head):
         return markup
     # PDF, RTF and their like are text at first sight.
-    known = [kind for kind, sure in signatures.items() if sure >= SURE]
     return known[0] if known else TEXT
 
 
@@ -104,37 +147,37 @@ def _settle_binary(declared: str, known: list[str]) -> str:
     for family in FAMILIES:
         if declared in family and family & set(known):
             return declared
-    if not known:
-        # A type that browsers show needs a signature; the rest is only ever downloaded.
-        shown = declared.startswith(("image/", "audio/", "video/", "font/", "text/"))
-        return UNKNOWN if shown or declared in TEXTUAL else declared
     if "application/zip" in known:
         return "application/zip"
-    if declared != UNKNOWN and declared.startswith("application/") == known[0].startswith(
-        "application/"
-    ):
-        return declared if declared.startswith("application/") else known[0]
-    return known[0]
+    # Browsers show these, or their content would have said so itself.
+    provable = declared in SIGNED or declared in TEXTUAL or not declared.startswith("application/")
+    if not known:
+        return UNKNOWN if provable else declared
+    # A format of somebody's own may well begin like one that is known.
+    believed = not provable and declared != UNKNOWN and known[0].startswith("application/")
+    return declared if believed else known[0]
 
 
-def _signatures(head: bytes) -> dict[str, float]:
-    """Media types by how sure their signature is, the surest first."""
-    try:
-        matches = puremagic.magic_string(head)
-    except (puremagic.PureError, ValueError):
-        return {}
-    found: dict[str, float] = {}
-    for match in matches:
-        if match.mime_type:
-            kind = ALIASES.get(match.mime_type, match.mime_type)
-            found[kind] = max(match.confidence, found.get(kind, 0.0))
-    return found
+def _signatures(head: bytes) -> dict[str, int]:
+    """Media types by how long their signature is, the longest first."""
+    found: dict[str, int] = {}
+    for offset, lengths in SIGNATURES.items():
+        for length, matches in lengths.items():
+            match = head[offset : offset + length]
+            for kind in matches.get(match, ()):
+                found[kind] = max(length, found.get(kind, 0))
+            for start, part, kind in SECOND_PARTS.get(match, ()) if match in matches else ():
+                if head.startswith(part, start):
+                    found[kind] = max(start + len(part) - offset, found.get(kind, 0))
+    if PDF in head[:PDF_BYTES]:
+        found.setdefault("application/pdf", len(PDF))
+    return dict(sorted(found.items(), key=lambda pair: pair[1], reverse=True))
 
 
 def _is_text(head: bytes) -> bool:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return True
-    if any(byte < 9 or (13 < byte < 32 and byte != 27) for byte in head):
+    if len(head.translate(None, BINARY)) < len(head):
         return False
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)

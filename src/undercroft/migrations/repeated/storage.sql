@@ -88,9 +88,18 @@ CREATE TRIGGER objects_gone AFTER DELETE ON storage.objects
 
 DROP FUNCTION IF EXISTS undercroft.storage_enter(text, text);
 
--- One file with its bytes, if the caller may see it; a null role may see public buckets.
-DROP FUNCTION IF EXISTS undercroft.storage_find(text, text, text, text);
-CREATE FUNCTION undercroft.storage_find(
+-- Files with their bytes. For the control plane alone, which asks who may see them.
+DROP VIEW IF EXISTS undercroft.storage_files;
+CREATE VIEW undercroft.storage_files AS
+    SELECT o.bucket_id, o.name, o.id AS object_id, f.id AS blob_id, f.size_bytes, f.content_type,
+           f.parts, o.metadata ->> 'cacheControl' AS cache_control, o.created_at, o.updated_at,
+           o.user_metadata, b.public, b.links_version || '.' || o.links_version AS links
+      FROM storage.objects o
+      JOIN storage.buckets b ON b.id = o.bucket_id
+      JOIN storage.blobs f ON f.id = o.blob_id;
+
+-- One file, if the caller may see it.
+CREATE OR REPLACE FUNCTION undercroft.storage_find(
     in_role text, in_claims text, in_bucket text, in_name text)
 RETURNS TABLE (
     object_id uuid, blob_id uuid, size_bytes bigint, content_type text, parts jsonb,
@@ -100,15 +109,13 @@ LANGUAGE plpgsql AS $$
 DECLARE
     seen boolean;
 BEGIN
-    SELECT o.id, f.id, f.size_bytes, f.content_type, f.parts, o.metadata ->> 'cacheControl',
-           o.created_at, o.updated_at, o.user_metadata, b.public,
-           b.links_version || '.' || o.links_version
+    SELECT found.object_id, found.blob_id, found.size_bytes, found.content_type, found.parts,
+           found.cache_control, found.created_at, found.updated_at, found.user_metadata,
+           found.public, found.links
       INTO object_id, blob_id, size_bytes, content_type, parts, cache_control, created_at,
            updated_at, user_metadata, public, links
-      FROM storage.objects o
-      JOIN storage.buckets b ON b.id = o.bucket_id
-      JOIN storage.blobs f ON f.id = o.blob_id
-     WHERE o.bucket_id = in_bucket AND o.name = in_name;
+      FROM undercroft.storage_files found
+     WHERE found.bucket_id = in_bucket AND found.name = in_name;
     IF NOT FOUND OR (in_role IS NULL AND NOT public) THEN
         RETURN;
     END IF;

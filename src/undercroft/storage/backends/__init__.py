@@ -14,6 +14,8 @@ from undercroft.foundation.settings.storage import StorageSettings
 # What one read or write moves at a time: large enough for few system calls, small enough for many
 # callers at once.
 CHUNK_BYTES = 256 * 1024
+# Files up to this size are handled in one piece.
+SMALL_BYTES = 64 * 1024
 
 
 class BackendDown(Exception):  # noqa: N818 - what it is
@@ -48,6 +50,10 @@ class Backend(Protocol):
 
     def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         """The bytes from `start` up to `end`, in pieces."""
+        ...
+
+    async def read_small(self, key: str, size: int) -> bytes:
+        """All of a file of at most `SMALL_BYTES`."""
         ...
 
     async def delete(self, keys: Iterable[str]) -> None:

@@ -40,6 +40,7 @@ class Disk:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._root = str(directory)
         self._staging = directory / STAGING
         self._threads = ThreadPoolExecutor(THREADS, "files")
 
@@ -61,7 +62,7 @@ class Disk:
 
     async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         with _explained():
-            descriptor = os.open(self._directory / key, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"{self._root}/{key}", os.O_RDONLY | os.O_CLOEXEC)
         try:
             while start < end:
                 chunk = await self._read(descriptor, min(CHUNK_BYTES, end - start), start)
@@ -71,6 +72,19 @@ class Disk:
                 yield chunk
         finally:
             os.close(descriptor)
+
+    async def read_small(self, key: str, size: int) -> bytes:
+        with _explained():
+            descriptor = os.open(f"{self._root}/{key}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            content = await self._read(descriptor, size, 0)
+            if len(content) < size:  # the rest is not in the system's cache
+                content = await self._run(os.pread, descriptor, size, 0)
+        finally:
+            os.close(descriptor)
+        if len(content) < size:
+            raise BytesMissing(f"{key} is shorter than expected")
+        return content
 
     async def delete(self, keys: Iterable[str]) -> None:
         await self._run(self._unlink, list(keys))

@@ -112,6 +112,15 @@ class Store:
         if left:
             raise BytesMissing(f"{key} is shorter than expected")
 
+    async def read_small(self, key: str, size: int) -> bytes:
+        if not size:
+            return b""
+        with _explained():
+            content = await obstore.get_range_async(self._store, key, start=0, length=size)
+        if len(content) < size:
+            raise BytesMissing(f"{key} is shorter than expected")
+        return bytes(content)
+
     async def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             try:

@@ -36,19 +36,19 @@ async def read(desk: Desk, request: Request) -> Answer:
     caller = await request.caller()
     literals = 2 if request.path[1] == "authenticated" else 1
     file = await find(desk, caller, *place(request, literals))
-    return serve(desk.files, request, file, Served(public=file.public))
+    return await serve(desk.files, request, file, Served(public=file.public))
 
 
 async def read_public(desk: Desk, request: Request) -> Answer:
     file = await find(desk, None, *place(request, 2))
-    return serve(desk.files, request, file, Served(public=True))
+    return await serve(desk.files, request, file, Served(public=True))
 
 
 async def read_signed(desk: Desk, request: Request) -> Answer:
     file, seconds_left, transform = await open_link(desk, request, 2)
     if transform:  # signed for a small image, not for what it is made of
         raise Refusal(400, "InvalidSignature", "This token is for a transformed image")
-    return serve(desk.files, request, file, Served(seconds_left=seconds_left))
+    return await serve(desk.files, request, file, Served(seconds_left=seconds_left))
 
 
 async def open_link(

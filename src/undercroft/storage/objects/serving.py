@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from werkzeug.http import parse_date, parse_etags, parse_if_range_header, parse_range_header
 
@@ -44,6 +45,12 @@ INLINE = frozenset(
     }
 )
 POLICY = b"default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox"
+ALWAYS = (
+    (b"accept-ranges", b"bytes"),
+    (b"content-security-policy", POLICY),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cross-origin-resource-policy", b"cross-origin"),
+)
 # Merged, so that many small pieces are not many reads; more than this is no client's need.
 MOST_RANGES = 10
 # What a file's owner may say to caches that everybody shares only where everybody may read.
@@ -63,16 +70,17 @@ class Served:
         return not self.public and self.seconds_left is None
 
 
-def serve(files: Files, request: Request, file: StoredFile, how: Served) -> Answer:
+async def serve(files: Files, request: Request, file: StoredFile, how: Served) -> Answer:
     headers = _headers(request, file, how)
     modified = file.updated_at.replace(microsecond=0)
     if refused := conditions(request, file.etag, modified):
         return Answer(refused, headers=headers)
     ranges = _ranges(request, file, modified)
     if ranges is None:
-        return Answer(
-            200, files.read(file), [*headers, _content_type(file)], length=file.size_bytes
-        )
+        headers.append(_content_type(file))
+        small = None if request.method == "HEAD" else await files.read_small(file)
+        body = files.read(file) if small is None else small
+        return Answer(200, body, headers, length=file.size_bytes)
     if len(ranges) == 1:
         start, end = ranges[0]
         described = b"bytes %d-%d/%d" % (start, end - 1, file.size_bytes)
@@ -105,6 +113,7 @@ def conditions(request: Request, etag: str, modified: datetime) -> int:
     return 0
 
 
+@lru_cache(maxsize=1024)
 def cache_control(stored: str | None, how: Served) -> bytes:
     """Only what everybody may read may be kept by caches that everybody shares."""
     given = stored or "no-cache"
@@ -122,11 +131,8 @@ def _headers(request: Request, file: StoredFile, how: Served) -> Headers:
     headers: Headers = [
         (b"etag", file.etag.encode()),
         (b"last-modified", http_date(file.updated_at)),
-        (b"accept-ranges", b"bytes"),
         (b"cache-control", cache_control(file.cache_control, how)),
-        (b"content-security-policy", POLICY),
-        (b"x-content-type-options", b"nosniff"),
-        (b"cross-origin-resource-policy", b"cross-origin"),
+        *ALWAYS,
     ]
     if how.by_credentials:
         headers.append((b"vary", CREDENTIALS))
@@ -146,6 +152,7 @@ def _content_type(file: StoredFile) -> tuple[bytes, bytes]:
     return (b"content-type", file.content_type.encode("ascii", "replace"))
 
 
+@lru_cache(maxsize=4096)
 def http_date(moment: datetime) -> bytes:
     return format_datetime(moment.astimezone(UTC), usegmt=True).encode()
 
