@@ -204,7 +204,7 @@ def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
     cache = Cache(settings.cache)
     reads = CachedReads(cache, listener)
     apps = find_apps(settings)
-    registry = create_registry(apps, hears=(dashboard.forgetting(reads),))
+    registry = create_registry(apps, hears=dashboard.forgetting(reads))
     database = Database(settings.database, outbox(registry))
     identity = build_identity(settings, database, keyring, listener, personal_of(apps))
 

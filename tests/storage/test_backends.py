@@ -1,5 +1,7 @@
 """What every backend promises, on disk and on a server that speaks S3."""
 
+import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from undercroft.foundation.ids import new_id
 from undercroft.foundation.settings import StorageSettings
 from undercroft.foundation.settings.storage import S3Settings
 from undercroft.storage.backends import Backend, BytesMissing
-from undercroft.storage.backends.disk import Disk
+from undercroft.storage.backends.disk import STAGING, WRITE_BYTES, Disk
 from undercroft.storage.backends.stores import Store, open_store
 
 LARGE = bytes(range(256)) * 4096 * 9 + b"end"
@@ -125,3 +127,53 @@ async def test_a_stream_that_breaks_leaves_nothing(backend: Backend):
 async def test_the_check_leaves_nothing_among_the_files(backend: Backend):
     await backend.check()
     assert await keys(backend, "blobs") == []
+
+
+async def test_small_ones_in_one_piece(backend: Backend):
+    for key, content in (("blobs/ab/empty", b""), ("blobs/ab/small", b"hello")):
+        await backend.write_small(key, content)
+        assert await backend.read_small(key, len(content)) == content
+    with pytest.raises(BytesMissing):
+        await backend.read_small("blobs/ab/small", 6)
+    with pytest.raises(BytesMissing):
+        await backend.read_small("blobs/ab/nothing", 1)
+
+
+KILLED = """
+import asyncio, os, sys
+from pathlib import Path
+from undercroft.storage.backends.disk import WRITE_BYTES, Disk
+
+async def endless():
+    while True:
+        yield bytes(WRITE_BYTES)
+        if any((Path(sys.argv[1]) / "staging").iterdir()):
+            os.kill(os.getpid(), 9)
+
+asyncio.run(Disk(Path(sys.argv[1])).write("blobs/ab/x", endless()))
+"""
+
+
+async def test_what_a_killed_writer_left_is_tidied_away_and_no_living_ones(tmp_path: Path):
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, str(tmp_path))
+    assert await process.wait() == -9
+    disk = Disk(tmp_path)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield bytes(WRITE_BYTES)
+        begun.set()
+        await go_on.wait()
+        yield b"end"
+
+    writing = asyncio.create_task(disk.write("blobs/ab/slow", slow()))
+    await begun.wait()
+    staged = list((tmp_path / STAGING).iterdir())
+    assert len(staged) == 2
+    assert await disk.tidy() == 0  # they may have begun this moment
+    for path in staged:
+        os.utime(path, (0, 0))
+    assert await disk.tidy() == 1
+    go_on.set()
+    assert await writing == WRITE_BYTES + 3
+    assert await keys(disk) == ["blobs/ab/slow"]

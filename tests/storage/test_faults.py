@@ -110,6 +110,23 @@ async def test_an_upload_cut_anywhere(served: Application, operator: Caller, beh
     assert (await operator.get(bucket.path("a"))).content == content
 
 
+async def test_small_files_that_are_refused_leave_nothing(
+    served: Application, operator: Caller, behind: Store
+):
+    bucket = await make_bucket(operator)
+    assert (await bucket.upload(operator, "a")).status_code == 200
+    kept = len(await behind.keys())
+    for _ in range(2):  # believed at first, then not
+        assert (await bucket.upload(operator, "a")).status_code == 409
+    for at in (0, 1, 9):
+        assert (await bucket.upload(operator, "a", x_upsert="true")).status_code == 200
+        await cut(served, operator, bucket.path("b"), b"0123456789", at)
+    assert await bucket.names(operator) == ["a"]
+    await behind.sweep()
+    assert await settled(behind, kept)
+    assert (await behind.fsck()).clean
+
+
 async def test_a_full_disk_is_said_and_changes_nothing(
     operator: Caller, behind: Store, small_disk: None
 ):

@@ -81,6 +81,7 @@ class RowsPlane:
         self._schemas = SchemaCache(data.schemas, extra_search_path=data.extra_search_path)
         self._reading: asyncio.Task[None] | None = None
         self._stale = False
+        self._stopped = False
         prepared = not settings.database.pooled
         config = RestConfig(
             schemas=data.schemas,
@@ -181,6 +182,7 @@ class RowsPlane:
             await asyncio.wait([self._reading], timeout=RETRY_SECONDS)
 
     async def stop(self) -> None:
+        self._stopped = True  # news of other processes may still arrive
         if self._reading:
             self._reading.cancel()
             with suppress(asyncio.CancelledError):
@@ -190,7 +192,7 @@ class RowsPlane:
     def schema_changed(self) -> None:
         """Read the catalogue anew; several calls at once cost one reading."""
         self._stale = True
-        if self._reading is None or self._reading.done():
+        if not self._stopped and (self._reading is None or self._reading.done()):
             self._reading = asyncio.get_running_loop().create_task(self._read_schema())
 
     async def catch_up(self) -> bool:
@@ -205,7 +207,7 @@ class RowsPlane:
         return self._schemas.generation != before
 
     async def _read_schema(self) -> None:
-        while self._stale:
+        while self._stale and not self._stopped:
             self._stale = False
             try:
                 await self._schemas.refresh(self._fresh)

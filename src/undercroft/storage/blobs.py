@@ -95,6 +95,18 @@ class Blobs:
             size = await self.backend.write(key_of(blob_id), peeked.all())
         return Staged(blob_id, size, media_type)
 
+    async def write_small(
+        self, blob_id: UUID, content: bytes, *, declared_type: str | None, accepted: Accepted
+    ) -> Staged:
+        """As `write`, for content of at most `SMALL_BYTES` that has come already."""
+        accepted.check_size(len(content))
+        media_type = media_type_of(content[:HEAD_BYTES], declared_type)
+        accepted.check_type(media_type)
+        with translated():
+            await self.backend.write_small(key_of(blob_id), content)
+        bytes_in.inc(len(content))
+        return Staged(blob_id, len(content), media_type)
+
     async def write_part(
         self, blob_id: UUID, part: str, content: AsyncIterable[bytes], *, max_bytes: int
     ) -> int:

@@ -20,7 +20,7 @@ from undercroft.foundation.db import Database
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
 from undercroft.foundation.settings import Settings
-from undercroft.storage.backends import SMALL_BYTES, BackendDown, open_backend
+from undercroft.storage.backends import SMALL_BYTES, open_backend
 from undercroft.storage.blobs import Accepted, Blobs, Parts, Staged
 from undercroft.storage.callers import SYSTEM, Caller
 from undercroft.storage.errors import FileNotFound
@@ -33,7 +33,11 @@ log = structlog.get_logger()
 
 NOTE = text("INSERT INTO storage.blobs (id, sweep_after) VALUES (:id, :sweep_after)")
 NO_WAIT = text("SET LOCAL synchronous_commit = off")
-FORGET = text("DELETE FROM storage.blobs WHERE id = :id AND sweep_after IS NOT NULL")
+MARK = text("""
+    UPDATE storage.blobs SET removing = true WHERE id = :id AND sweep_after IS NOT NULL
+    RETURNING true
+""")
+FORGET = text("DELETE FROM storage.blobs WHERE id = :id AND removing")
 LINK = text("""
     SELECT undercroft.storage_link(
         :role, :claims, :bucket, :name, :upsert, :owner, :owner_id, CAST(:metadata AS jsonb),
@@ -98,6 +102,7 @@ class Target:
             "upsert": self.upsert,
             "owner": owner,
             "owner_id": str(owner) if owner else None,
+            "metadata": None,
             "user_metadata": _json(self.user_metadata),
         }
 
@@ -232,40 +237,53 @@ class Files:
 
     async def link_target(self, session: AsyncSession, staged: Staged, target: Target) -> UUID:
         """As `link`, for any caller and bucket; row security decides. Raises problems."""
-        values = target.values | {
-            "metadata": _json(described(staged, target)),
+        with refusals():
+            object_id: UUID = await session.scalar(LINK, self.link_values(staged, target))
+        publish(session, uploaded(object_id, staged, target))
+        return object_id
+
+    def link_values(self, staged: Staged, target: Target) -> dict[str, Any]:
+        """The arguments of `undercroft.storage_link`, in their order."""
+        return target.values | {
             "blob": staged.blob_id,
             "size": staged.size_bytes,
             "content_type": staged.content_type,
             "parts": _json(staged.parts),
             "organization": target.organization_id,
             "quota": self.default_quota,
+            "metadata": _json(described(staged, target)),
         }
-        with refusals():
-            object_id: UUID = await session.scalar(LINK, values)
-        event = ObjectUploaded(
-            object_id,
-            target.bucket,
-            target.name,
-            staged.size_bytes,
-            staged.content_type,
-            target.owner or target.caller.user_id,
-        )
-        publish(session, event)
-        return object_id
 
     async def discard(self, blob_id: UUID, parts: Parts | None = None) -> None:
-        """Remove what an upload that failed has left; what this misses, the sweep finds."""
+        """Remove what an upload that failed has left; what this misses, the sweep finds.
+
+        A commit whose answer was lost may have happened: what a file holds by now stays.
+        """
         try:
+            async with self.database.unit_of_work() as session:
+                await session.execute(NO_WAIT)
+                if not await session.scalar(MARK, {"id": blob_id}):
+                    return
             await self.blobs.remove(blob_id, parts)
             async with self.database.unit_of_work() as session:
                 await session.execute(NO_WAIT)
                 await session.execute(FORGET, {"id": blob_id})
-        except (BackendDown, OSError) as error:
-            log.warning("upload_left_for_the_sweep", blob=str(blob_id), cause=str(error))
+        except Exception as error:  # noqa: BLE001 - why the upload failed is what callers are told
+            log.warning("upload_left_for_the_sweep", blob=str(blob_id), cause=repr(error))
 
     def staged_until(self) -> datetime:
         return utc_now() + self.settings.staging_lifetime
+
+
+def uploaded(object_id: UUID, staged: Staged, target: Target) -> ObjectUploaded:
+    return ObjectUploaded(
+        object_id,
+        target.bucket,
+        target.name,
+        staged.size_bytes,
+        staged.content_type,
+        target.owner or target.caller.user_id,
+    )
 
 
 def described(staged: Staged, target: Target) -> dict[str, Any]:

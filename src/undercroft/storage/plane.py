@@ -19,6 +19,7 @@ from undercroft.storage.desk import Desk
 from undercroft.storage.files import Files
 from undercroft.storage.images.resizing import Resizer
 from undercroft.storage.links import Links
+from undercroft.storage.objects.small import SmallUploads
 from undercroft.storage.routing import find_handler
 from undercroft.storage.wire import (
     Answer,
@@ -38,7 +39,11 @@ class StoragePlane:
     def __init__(self, settings: Settings, files: Files, gate: Gate, keyring: Keyring) -> None:
         self._gate = gate
         self._desk = Desk(
-            files, Links(keyring, settings.storage), Resizer(settings.storage), settings
+            files,
+            SmallUploads(files),
+            Links(keyring, settings.storage),
+            Resizer(settings.storage),
+            settings,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

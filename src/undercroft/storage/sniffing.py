@@ -90,6 +90,10 @@ def _second_parts() -> dict[bytes, tuple[tuple[int, bytes, str], ...]]:
 
 
 SIGNATURES = _index()
+AT = {
+    offset: tuple(match for matches in lengths.values() for match in matches)
+    for offset, lengths in SIGNATURES.items()
+}
 SECOND_PARTS = _second_parts()
 # Whoever claims one of these must show its signature.
 SIGNED = frozenset(
@@ -162,6 +166,8 @@ def _signatures(head: bytes) -> dict[str, int]:
     """Media types by how long their signature is, the longest first."""
     found: dict[str, int] = {}
     for offset, lengths in SIGNATURES.items():
+        if not head.startswith(AT[offset], offset):
+            continue
         for length, matches in lengths.items():
             match = head[offset : offset + length]
             for kind in matches.get(match, ()):

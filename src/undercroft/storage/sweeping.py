@@ -45,7 +45,7 @@ DROP = text("DELETE FROM storage.blobs WHERE id = ANY(:ids) AND removing")
 async def sweep(files: Files, unit_of_work: UnitOfWork, *, now: datetime | None = None) -> int:
     """Remove what is due and return how many blobs that was."""
     now = now or utc_now()
-    total = 0
+    total = await _tidy(files)
     async with unit_of_work() as session:
         await session.execute(EXPIRE, {"now": now})
         await session.execute(KEEP, {"now": now, "before": now - files.settings.removal_grace})
@@ -58,6 +58,14 @@ async def sweep(files: Files, unit_of_work: UnitOfWork, *, now: datetime | None 
         if len(gone) < len(found):
             break  # the backend is away: the next sweep goes on
     return total
+
+
+async def _tidy(files: Files) -> int:
+    try:
+        return await files.blobs.backend.tidy()
+    except BackendDown as error:
+        log.warning("storage_not_tidied", cause=str(error))
+        return 0
 
 
 async def _mark(files: Files, unit_of_work: UnitOfWork, now: datetime) -> list[Any]:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.ids import new_id
-from undercroft.foundation.jobs import Listener, enqueue
+from undercroft.foundation.jobs import Listener, Part, enqueue
 from undercroft.webhooks.catalogue import Catalogue, patterns_of
 from undercroft.webhooks.jobs import spread
 
@@ -25,6 +25,12 @@ KEEP = text("""
               AND (w.organization_id IS NULL OR w.organization_id = :organization_id))
     RETURNING id
 """)
+# The same question, where nothing else is written.
+ASKED = """
+    SELECT FROM webhooks.webhooks w
+     WHERE w.events && $1::varchar[]
+       AND (w.organization_id IS NULL OR w.organization_id = $2::uuid)
+"""
 
 
 def keeping(catalogue: Catalogue) -> Listener:
@@ -45,4 +51,11 @@ def keeping(catalogue: Catalogue) -> Listener:
         if event_id is not None:
             await enqueue(session, spread, event_id=event_id)
 
-    return Listener(object, keep)
+    def unless_asked(event: Any) -> Part | None:
+        announced = catalogue.announcement_of(event)
+        if announced is None:
+            return None
+        values = (patterns_of(announced.type), announced.organization_id)
+        return Part((), values, unless=ASKED)
+
+    return Listener(object, keep, unless_asked)

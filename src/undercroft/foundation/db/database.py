@@ -82,13 +82,14 @@ class Database:
             raise SettingsInvalid("DATABASE_URL is not set and no embedded Postgres runs.")
         self.settings = settings
         self.url = settings.url.get_secret_value()
+        self.session_options = dict(session_options or {})
         self.engine = self._create_engine()
         self._autocommit = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         self._sessions = async_sessionmaker(
             self.engine,
             expire_on_commit=False,
             autoflush=False,
-            **(session_options or {}),
+            **self.session_options,
         )
 
     @asynccontextmanager

@@ -21,16 +21,18 @@ from undercroft.foundation.jobs.declaration import (
     job,
     schedule,
 )
-from undercroft.foundation.jobs.events import Listener, Subscription, listens, subscribes
+from undercroft.foundation.jobs.events import Listener, Part, Subscription, listens, subscribes
 from undercroft.foundation.jobs.outbox import OutboxSession, enqueue, has_published, outbox, publish
 from undercroft.foundation.jobs.payload import PayloadInvalid
 from undercroft.foundation.jobs.queries import Backlog, read_backlog
 from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.jobs.tables import jobs_ddl
+from undercroft.foundation.jobs.together import NOT_TOGETHER, together
 from undercroft.foundation.jobs.worker import run_worker, work
 from undercroft.foundation.jobs.workplace import OpenWorkplace, Resident, Workplace
 
 __all__ = [
+    "NOT_TOGETHER",
     "Backlog",
     "DeadJob",
     "DeadJobNotFound",
@@ -41,6 +43,7 @@ __all__ = [
     "Listener",
     "OpenWorkplace",
     "OutboxSession",
+    "Part",
     "PayloadInvalid",
     "Resident",
     "Schedule",
@@ -61,5 +64,6 @@ __all__ = [
     "run_worker",
     "schedule",
     "subscribes",
+    "together",
     "work",
 ]

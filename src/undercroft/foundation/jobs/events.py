@@ -27,12 +27,33 @@ class Subscription(Job):
         return payload_of_event(self.name, self.event)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is to be written, in the driver's words, so that several fit into one statement.
+
+    Every one of `statements` may use all `values`, as `$1`, `$2` and so on. A row of the query
+    `unless` says that it takes a transaction of several statements after all.
+    """
+
+    statements: tuple[str, ...]
+    values: tuple[Any, ...]
+    unless: str | None = None
+
+
+PartFunction = Callable[[Any], Part | None]
+
+
 @dataclass(frozen=True, eq=False)
 class Listener:
-    """Runs before the commit of the transaction that published, and fails it when it fails."""
+    """Runs before the commit of the transaction that published, and fails it when it fails.
+
+    `part` says the same as `function` does, for events whose price matters (`together.py`); None
+    from it is nothing to say.
+    """
 
     event: type
     function: ListenerFunction
+    part: PartFunction | None = None
 
 
 def subscribes(
@@ -53,7 +74,9 @@ def subscribes(
     return declare
 
 
-def listens(event: type) -> Callable[[ListenerFunction], Listener]:
+def listens(
+    event: type, *, part: PartFunction | None = None
+) -> Callable[[ListenerFunction], Listener]:
     """Declare an async function `(session, event)` that writes in the publisher's transaction.
 
     For what must exist exactly when the change does: the audit log, and the events that webhooks
@@ -61,6 +84,6 @@ def listens(event: type) -> Callable[[ListenerFunction], Listener]:
     """
 
     def declare(function: ListenerFunction) -> Listener:
-        return Listener(event, function)
+        return Listener(event, function, part)
 
     return declare

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from sqlalchemy.util import await_only
 
 from undercroft.foundation import clock
+from undercroft.foundation.db import Database
 from undercroft.foundation.jobs.declaration import Job
 from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.jobs.tables import NAMES
@@ -84,8 +85,16 @@ class _Entry:
     dedupe_key: str | None = None
 
 
+def registry_of(database: Database) -> JobRegistry:
+    """Who hears of what is published through this database's sessions."""
+    return _known(database.session_options.get("info", {}).get(REGISTRY))
+
+
 def _registry(session: Session) -> JobRegistry:
-    registry = session.info.get(REGISTRY)
+    return _known(session.info.get(REGISTRY))
+
+
+def _known(registry: object) -> JobRegistry:
     if not isinstance(registry, JobRegistry):
         raise LookupError(  # noqa: TRY004 - it is absent, not of a wrong type
             "This session was not made with outbox(registry)"

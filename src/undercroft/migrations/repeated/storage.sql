@@ -152,24 +152,25 @@ BEGIN
 END $$;
 
 -- Write a row as the caller: see storage_callers.sql.
+DROP FUNCTION IF EXISTS undercroft.storage_write_row(text, text, text, text, boolean, uuid, text, jsonb, jsonb);
 CREATE OR REPLACE FUNCTION undercroft.storage_write_row(
-    in_role text, in_claims text, in_bucket text, in_name text, in_upsert boolean, in_owner uuid,
-    in_owner_id text, in_metadata jsonb, in_user_metadata jsonb) RETURNS void
+    in_role text, in_claims text, in_id uuid, in_bucket text, in_name text, in_upsert boolean,
+    in_owner uuid, in_owner_id text, in_metadata jsonb, in_user_metadata jsonb) RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
     CASE in_role
         WHEN 'anon' THEN
             PERFORM undercroft.write_file_as_anon(
-                in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
-                in_user_metadata);
+                in_claims, in_id, in_bucket, in_name, in_upsert, in_owner, in_owner_id,
+                in_metadata, in_user_metadata);
         WHEN 'authenticated' THEN
             PERFORM undercroft.write_file_as_authenticated(
-                in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
-                in_user_metadata);
+                in_claims, in_id, in_bucket, in_name, in_upsert, in_owner, in_owner_id,
+                in_metadata, in_user_metadata);
         WHEN 'service_role' THEN
             PERFORM undercroft.write_file_as_service_role(
-                in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
-                in_user_metadata);
+                in_claims, in_id, in_bucket, in_name, in_upsert, in_owner, in_owner_id,
+                in_metadata, in_user_metadata);
     END CASE;
 END $$;
 
@@ -190,8 +191,8 @@ BEGIN
     END IF;
     BEGIN
         PERFORM undercroft.storage_write_row(
-            in_role, in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
-            in_user_metadata);
+            in_role, in_claims, gen_random_uuid(), in_bucket, in_name, in_upsert, in_owner,
+            in_owner_id, in_metadata, in_user_metadata);
         RAISE EXCEPTION USING errcode = 'UCS00', message = 'tried';
     EXCEPTION WHEN sqlstate 'UCS00' THEN NULL;
     END;
@@ -201,19 +202,27 @@ BEGIN
     INSERT INTO storage.blobs (id, sweep_after) VALUES (in_blob, in_sweep_after);
 END $$;
 
--- After the bytes: the caller's row and what it stands for, in one transaction.
+-- After the bytes: the caller's row and what it stands for, in one transaction. `in_id` is the id
+-- that the row must have: UCS15 says that it has another. `in_limits` are the bucket's as the caller
+-- of this knows them: UCS14 says that they are others by now.
+DROP FUNCTION IF EXISTS undercroft.storage_link(text, text, text, text, boolean, uuid, text, jsonb, jsonb, uuid, bigint, text, jsonb, uuid, bigint, uuid, jsonb);
 DROP FUNCTION IF EXISTS undercroft.storage_link(text, text, text, text, boolean, uuid, text, jsonb, jsonb, uuid, bigint, text, jsonb, uuid, bigint);
 CREATE FUNCTION undercroft.storage_link(
     in_role text, in_claims text, in_bucket text, in_name text, in_upsert boolean, in_owner uuid,
     in_owner_id text, in_metadata jsonb, in_user_metadata jsonb, in_blob uuid,
     in_size bigint, in_content_type text, in_parts jsonb, in_organization uuid,
-    in_default_quota bigint)
+    in_default_quota bigint, in_id uuid DEFAULT NULL, in_limits jsonb DEFAULT NULL)
 RETURNS uuid
 LANGUAGE plpgsql AS $$
 DECLARE
     object uuid;
     organization uuid;
 BEGIN
+    IF in_limits IS NOT NULL AND in_limits IS DISTINCT FROM (
+        SELECT jsonb_build_array(b.file_size_limit, b.allowed_mime_types)
+          FROM storage.buckets b WHERE b.id = in_bucket) THEN
+        RAISE EXCEPTION USING errcode = 'UCS14', message = 'other limits';
+    END IF;
     UPDATE storage.blobs
        SET size_bytes = in_size, content_type = in_content_type, parts = in_parts,
            sweep_after = NULL
@@ -222,12 +231,15 @@ BEGIN
         RAISE EXCEPTION USING errcode = 'UCS10', message = 'swept';
     END IF;
     PERFORM undercroft.storage_write_row(
-        in_role, in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
-        in_user_metadata);
+        in_role, in_claims, coalesce(in_id, gen_random_uuid()), in_bucket, in_name, in_upsert,
+        in_owner, in_owner_id, in_metadata, in_user_metadata);
     UPDATE storage.objects
        SET blob_id = in_blob, organization_id = coalesce(in_organization, storage.objects.organization_id)
      WHERE bucket_id = in_bucket AND name = in_name
     RETURNING id, organization_id INTO object, organization;
+    IF object <> in_id THEN
+        RAISE EXCEPTION USING errcode = 'UCS15', message = 'another id', detail = object;
+    END IF;
     PERFORM undercroft.storage_check_quota(organization, 0, in_default_quota);
     RETURN object;
 END $$;

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from undercroft.foundation.access import Actor, Role
 from undercroft.foundation.context import RequestContext, current_request, current_work
 from undercroft.foundation.ids import new_id
+from undercroft.foundation.jobs import Part
 from undercroft.identity.auth.devices import read_device
 from undercroft.operations.activity.models import ActorType, Entry, Level
 from undercroft.operations.activity.values import plain, told
@@ -33,16 +34,18 @@ def _value(number: int, column: str) -> str:
     return f"${number}::jsonb" if column in JSON_COLUMNS else f"${number}"
 
 
-# The entry and its place in the queue of the sealer, in one round trip. In the driver's own words:
-# every write of the platform waits for it, and building it anew would double its price.
-INSERT = f"""
-    WITH entry AS (
-        INSERT INTO operations.activity ({", ".join(COLUMNS)})
-        VALUES ({", ".join(_value(*pair) for pair in enumerate(COLUMNS, start=1))})
-    )
+# In the driver's own words: every write of the platform waits for it, and building it anew would
+# double its price.
+ENTRY = f"""
+    INSERT INTO operations.activity ({", ".join(COLUMNS)})
+    VALUES ({", ".join(_value(*pair) for pair in enumerate(COLUMNS, start=1))})
+"""  # noqa: S608 - names of our own columns
+# Its place in the queue of the sealer.
+UNSEALED = """
     INSERT INTO operations.activity_unsealed (created_at, entry_id)
     VALUES ($1::timestamptz, $2::uuid)
-"""  # noqa: S608 - names of our own columns
+"""
+INSERT = f"WITH entry AS ({ENTRY}) {UNSEALED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,12 @@ async def record(
     await session.run_sync(_insert, tuple(row[column] for column in COLUMNS))
     entry_id: UUID = row["id"]
     return entry_id
+
+
+def part_of(happening: Happening) -> Part:
+    """The same as `record`, to be written together with something else."""
+    row = row_of(happening, current_request())
+    return Part((ENTRY, UNSEALED), tuple(row[column] for column in COLUMNS))
 
 
 def _insert(session: Session, values: tuple[Any, ...]) -> None:

@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.http.router import RouteCalled
-from undercroft.foundation.jobs import listens
+from undercroft.foundation.jobs import Part, listens
 from undercroft.operations.activity.changes import change_of
 from undercroft.operations.activity.entries import (
     Happening,
     happening_of,
     module_of,
+    part_of,
     record,
     sentence,
     target_of,
@@ -19,7 +20,15 @@ from undercroft.operations.activity.entries import (
 from undercroft.operations.activity.metrics import count_event
 
 
-@listens(object)
+def entry_of(event: Any) -> Part | None:
+    """What `write_entry` writes of an event that goes with no object of the session."""
+    if not is_dataclass(event) or isinstance(event, type):
+        return None
+    count_event(event)
+    return part_of(happening_of(event, None))
+
+
+@listens(object, part=entry_of)
 async def write_entry(session: AsyncSession, event: Any) -> None:
     """One entry for each event; it exists exactly when the change does."""
     if isinstance(event, RouteCalled):

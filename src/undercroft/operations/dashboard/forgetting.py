@@ -19,6 +19,7 @@ from undercroft.operations.dashboard.statistics import NAMESPACE
 CHANGES = (
     ContactVerified,
     GroupChanged,
+    SessionStarted,
     UserCreated,
     UserErased,
     UserGroupsChanged,
@@ -27,15 +28,15 @@ CHANGES = (
 )
 
 
-def forgetting(reads: CachedReads) -> Listener:
-    """A listener that has the cache forget the statistics when a change commits.
+def forgetting(reads: CachedReads) -> tuple[Listener, ...]:
+    """Listeners that have the cache forget the statistics when a change commits.
 
     While Valkey is away nobody signs up more slowly for a statistic: nothing is promised then, and
     what Valkey may bring back is a minute old at most.
     """
 
     async def forget(session: AsyncSession, event: Any) -> None:
-        if isinstance(event, CHANGES) or (isinstance(event, SessionStarted) and event.first):
+        if not isinstance(event, SessionStarted) or event.first:
             await reads.written(session, NAMESPACE, promised=False)
 
-    return Listener(object, forget)
+    return tuple(Listener(kind, forget) for kind in CHANGES)

@@ -48,6 +48,10 @@ class Backend(Protocol):
         """
         ...
 
+    async def write_small(self, key: str, content: bytes) -> None:
+        """As `write`, for content of at most `SMALL_BYTES`."""
+        ...
+
     def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         """The bytes from `start` up to `end`, in pieces."""
         ...
@@ -62,6 +66,10 @@ class Backend(Protocol):
 
     def entries(self, prefix: str = "") -> AsyncIterator[Entry]:
         """Everything below the directory `prefix`, in no particular order."""
+        ...
+
+    async def tidy(self) -> int:
+        """Remove what writers that died left half-written, and return how many that were."""
         ...
 
     async def check(self) -> None:

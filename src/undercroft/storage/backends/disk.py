@@ -6,8 +6,10 @@ call needs 10, and does not wait for the disk (docs/decisions/0022).
 
 import asyncio
 import errno
+import fcntl
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -29,8 +31,11 @@ WRITE_BYTES = 1024 * 1024
 # Of clients that send a byte at a time.
 WRITE_CHUNKS = 4096
 THREADS = 16
+# A writer has its lock long before.
+ABANDONED_SECONDS = 30
 # Deeper keys have a directory of their own, which goes with the last of them.
 PLAIN_DEPTH = 2
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 Value = TypeVar("Value")
 
@@ -43,6 +48,8 @@ class Disk:
         self._root = str(directory)
         self._staging = directory / STAGING
         self._threads = ThreadPoolExecutor(THREADS, "files")
+        # Of keys' directories, of which there are 256.
+        self._directories: dict[str, int] = {}
 
     async def write(self, key: str, content: AsyncIterator[bytes]) -> int:
         writing = _Writing(self._staging / secrets.token_hex(16), self._directory / key)
@@ -59,6 +66,45 @@ class Disk:
         except BaseException:
             self._threads.submit(writing.undo)  # waits for a thread that still writes
             raise
+
+    async def write_small(self, key: str, content: bytes) -> None:
+        writing = asyncio.ensure_future(self._run(self._write_small, key, content))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])  # or the file would come after it was removed
+            raise
+
+    def _write_small(self, key: str, content: bytes) -> None:
+        """In place: nobody looks for it before a row names it, and a note has it swept.
+
+        Every call into the system hands the interpreter's lock on and takes it back, which costs
+        more than most of them: hence so few, and directories that stay open.
+        """
+        path = f"{self._root}/{key}"
+        directory = path.rpartition("/")[0]
+        try:
+            descriptor = os.open(path, NEW_FILE, 0o600)
+        except FileNotFoundError:
+            _make_directory(Path(directory))
+            descriptor = os.open(path, NEW_FILE, 0o600)
+        try:
+            if os.write(descriptor, content) < len(content):
+                raise OSError(errno.ENOSPC, "The disk took a part only")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.fsync(self._opened(directory))
+
+    def _opened(self, directory: str) -> int:
+        found = self._directories.get(directory)
+        if found is None:
+            found = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            kept = self._directories.setdefault(directory, found)
+            if kept != found:  # another thread was faster
+                os.close(found)
+                found = kept
+        return found
 
     async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         with _explained():
@@ -95,11 +141,16 @@ class Disk:
             for entry in batch:
                 yield entry
 
+    async def tidy(self) -> int:
+        return await self._run(self._remove_abandoned)
+
     async def check(self) -> None:
         await self._run(self._try_out)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        while self._directories:
+            os.close(self._directories.popitem()[1])
 
     async def _run(self, work: Callable[..., Value], *arguments: object) -> Value:
         loop = asyncio.get_running_loop()
@@ -137,6 +188,23 @@ class Disk:
                 state = entry.stat(follow_symlinks=False)
                 key = str(Path(entry.path).relative_to(self._directory))
                 yield Entry(key, state.st_size, datetime.fromtimestamp(state.st_mtime, UTC))
+
+    def _remove_abandoned(self) -> int:
+        """Writers hold a lock on what they write, and the system lets go of it when they die."""
+        removed = 0
+        for entry in self._walk(self._staging):
+            path = self._directory / entry.key
+            if time.time() - entry.modified_at.timestamp() < ABANDONED_SECONDS:
+                continue
+            with suppress(OSError):  # it is written to, or has been renamed
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                    removed += 1
+                finally:
+                    os.close(descriptor)
+        return removed
 
     def _try_out(self) -> None:
         probe = _Writing(self._staging / secrets.token_hex(16), self._directory / "probe")
@@ -191,12 +259,13 @@ class _Writing:
 
     def _open(self) -> int:
         if self._descriptor is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             try:
-                self._descriptor = os.open(self._staged, flags, 0o600)
+                self._descriptor = os.open(self._staged, NEW_FILE, 0o600)
             except FileNotFoundError:
                 _make_directory(self._staged.parent)
-                self._descriptor = os.open(self._staged, flags, 0o600)
+                self._descriptor = os.open(self._staged, NEW_FILE, 0o600)
+            with suppress(OSError):  # a share without locks: then only `compare` finds it
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return self._descriptor
 
     def _close(self) -> None:

@@ -7,12 +7,14 @@ import base64
 import binascii
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from undercroft.storage.files import DEFAULT_CACHE_CONTROL
+from undercroft.storage.backends import SMALL_BYTES
+from undercroft.storage.files import DEFAULT_CACHE_CONTROL, Target
 from undercroft.storage.wire import Refusal, Request, invalid
 
 LONGEST_FIELDS = 100_000
@@ -24,6 +26,7 @@ class Incoming:
 
     def __init__(self, request: Request) -> None:
         self._request = request
+        self._collected: bytes | None = None
         self.declared_type = request.headers.get("content-type")
         self.size_bytes = request.content_length
         self.cache_control = read_cache_control(request.headers.get("cache-control"))
@@ -34,6 +37,23 @@ class Incoming:
 
     def content(self) -> AsyncIterator[bytes]:
         return self._request.stream()
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all of it is worth no more than one piece of memory."""
+        length = self._request.content_length
+        return length is not None and length <= SMALL_BYTES
+
+    async def collect(self) -> bytes:
+        """All of a small body, as often as it is asked for."""
+        if self._collected is None:
+            await self.begin()
+            self._collected = b"".join([chunk async for chunk in self.content()])
+        return self._collected
+
+    def describe(self, target: Target) -> Target:
+        """The target with what was said about the file; of a form, once it has been read."""
+        return replace(target, cache_control=self.cache_control, user_metadata=self.user_metadata)
 
 
 class IncomingForm(Incoming):

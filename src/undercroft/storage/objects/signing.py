@@ -19,8 +19,8 @@ from undercroft.storage.images.wishes import wish_of
 from undercroft.storage.links import DOWNLOAD, UPLOAD, Link, path_in_url
 from undercroft.storage.lookup import StoredFile
 from undercroft.storage.names import file_name, is_system
+from undercroft.storage.objects.permits import permit
 from undercroft.storage.objects.reading import find, place
-from undercroft.storage.objects.writing import permit
 from undercroft.storage.refusals import refusals
 from undercroft.storage.wire import Answer, Request, answer_json
 

@@ -23,7 +23,7 @@ from undercroft.storage.callers import Caller
 from undercroft.storage.errors import UploadExpired
 from undercroft.storage.files import Files, Target
 from undercroft.storage.models import Upload
-from undercroft.storage.objects.writing import permit
+from undercroft.storage.objects.permits import permit
 from undercroft.storage.refusals import refusals
 from undercroft.storage.sniffing import HEAD_BYTES, media_type_of
 from undercroft.storage.uploads.protocol import Chunk

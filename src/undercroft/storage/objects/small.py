@@ -1,0 +1,128 @@
+"""Small files: in one piece, and with one question to Postgres once the bytes are there.
+
+Large ones ask first and write after. Here whoever was let into a bucket lately is believed, writes,
+and is asked about when the row is made; that halves the price of an upload.
+"""
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import text
+
+from undercroft.foundation.clock import utc_now
+from undercroft.foundation.ids import new_id
+from undercroft.foundation.jobs import NOT_TOGETHER, Part, together
+from undercroft.storage.blobs import Staged
+from undercroft.storage.files import NO_WAIT, Files, Target, uploaded
+from undercroft.storage.objects.permits import Permitted
+from undercroft.storage.refusals import refusals
+
+OTHER_LIMITS, OTHER_ID = "UCS14", "UCS15"
+LINK = """
+    SELECT undercroft.storage_link(
+        $1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9::jsonb, $10, $11, $12, $13::jsonb, $14, $15,
+        $16, $17::jsonb) AS id
+"""
+NOTES = text("""
+    INSERT INTO storage.blobs (id, sweep_after) SELECT unnest(CAST(:ids AS uuid[])), :sweep_after
+""")
+MOST_KNOWN = 1000
+# Ids are noted this long before the sweep takes them, and used for half of it.
+RESERVED_FOR = timedelta(minutes=10)
+MOST_RESERVED = 64
+# Then it is tried again whether somebody still has to hear of uploads.
+LONG_WAY = timedelta(seconds=10)
+
+
+class LimitsChanged(Exception):  # noqa: N818 - what happened
+    """The bucket takes other files than when this caller was let in."""
+
+
+class SmallUploads:
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._known: OrderedDict[tuple[str, str, str], Permitted] = OrderedDict()
+        self._reserved: list[UUID] = []
+        self._reserving = asyncio.Lock()
+        self._usable_until = self._long_way_until = utc_now()
+
+    async def find_known(self, target: Target) -> Permitted | None:
+        """What was settled when this caller was last let into this bucket, for another file."""
+        known = self._known.get(_key(target))
+        return replace(known, blob_id=await self._take_id()) if known else None
+
+    def remember(self, target: Target, permitted: Permitted) -> None:
+        if len(self._known) >= MOST_KNOWN:
+            self._known.popitem(last=False)
+        self._known[_key(target)] = permitted
+
+    def forget(self, target: Target) -> None:
+        self._known.pop(_key(target), None)
+
+    async def link(self, staged: Staged, target: Target, *, limits: str | None) -> UUID:
+        """Make the bytes a file and return its id.
+
+        Raises problems, and `LimitsChanged` unless the bucket has these.
+        """
+        object_id = None
+        if utc_now() >= self._long_way_until:
+            object_id = await self._link_at_once(staged, target, limits)
+        if object_id is None:
+            async with self._files.database.unit_of_work() as session:
+                object_id = await self._files.link_target(session, staged, target)
+        return object_id
+
+    async def _link_at_once(
+        self, staged: Staged, target: Target, limits: str | None
+    ) -> UUID | None:
+        """None where it takes several statements, because somebody has to hear of it."""
+        object_id = new_id()
+        for _ in range(2):
+            values = (*self._files.link_values(staged, target).values(), object_id, limits)
+            event = uploaded(object_id, staged, target)
+            statement = together(self._files.database, Part((LINK,), values), event)
+            if statement is None:
+                return None
+            try:
+                await self._run(*statement)
+            except asyncpg.PostgresError as error:
+                if error.sqlstate == NOT_TOGETHER:
+                    self._long_way_until = utc_now() + LONG_WAY
+                    return None
+                if error.sqlstate == OTHER_LIMITS:
+                    raise LimitsChanged from error
+                if error.sqlstate != OTHER_ID:
+                    raise
+                object_id = UUID(error.detail)  # of the file that is replaced
+            else:
+                return object_id
+        return None
+
+    async def _run(self, statement: str, values: tuple[Any, ...]) -> None:
+        with refusals():
+            await self._files.lookup.fetchrow(statement, *values)
+
+    async def _take_id(self) -> UUID:
+        """An id for bytes that is noted already, so that the sweep finds what a crash leaves."""
+        async with self._reserving:
+            if not self._reserved or utc_now() >= self._usable_until:
+                await self._reserve(MOST_RESERVED if utc_now() < self._usable_until else 1)
+            return self._reserved.pop()
+
+    async def _reserve(self, count: int) -> None:
+        now = utc_now()
+        ids = [new_id() for _ in range(count)]
+        async with self._files.database.unit_of_work() as session:
+            await session.execute(NO_WAIT)
+            await session.execute(NOTES, {"ids": ids, "sweep_after": now + RESERVED_FOR})
+        self._reserved = ids
+        self._usable_until = now + RESERVED_FOR / 2
+
+
+def _key(target: Target) -> tuple[str, str, str]:
+    return target.caller.role, target.caller.name, target.bucket
