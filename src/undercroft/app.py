@@ -47,6 +47,7 @@ from undercroft.identity.parts import Identity, build_identity
 from undercroft.operations import activity, dashboard
 from undercroft.operations.health.checks import VERSION
 from undercroft.realtime.changes.reader import ChangeReader
+from undercroft.realtime.live_tables import probe as probe_changes
 from undercroft.realtime.sockets.plane import PREFIX as REALTIME_PREFIX
 from undercroft.realtime.sockets.plane import WEBSOCKET as REALTIME_SOCKET
 from undercroft.realtime.sockets.plane import RealtimePlane
@@ -282,7 +283,7 @@ def _join(control: FastAPI, apps: Sequence[App], settings: Settings) -> None:
     """Add the apps' routes behind the platform's, so that none can take a path from it."""
     control.state.app_settings = AppSettings(apps)
     control.state.webhook_catalogue = catalogue_of(apps)
-    control.state.app_probes = {
+    control.state.app_probes = {"changes": probe_changes} | {
         f"{app.name}.{name}": probe for app in apps for name, probe in app.health.items()
     }
     taken = {entry for router in CONTROL for entry in _paths(router)}

@@ -42,3 +42,6 @@ async def test_the_status_tells_that_changes_are_read(service, owner, live, memb
 
     assert await eventually(reads)
     assert (await member.get("/api/v1/realtime/status")).status_code == 403
+    system = (await service.get("/api/v1/health/system")).json()
+    [told] = [one for one in system["apps"] if one["name"] == "changes"]
+    assert told["status"] == "ok"

@@ -446,6 +446,21 @@ class TestBadManners:
                 await rude.connection.send(message)
         assert await closed(rude) == 1008
 
+    async def test_an_account_has_a_share_however_many_sockets_it_opens(
+        self, line, live, member, outsider
+    ):
+        mine, theirs = (str(one.tokens["access_token"]) for one in (member, outsider))
+        most = live.settings.realtime.max_channels_per_caller
+        for sockets in (100, most - 100):
+            full = await line()
+            for number in range(sockets):
+                assert (await full.join(f"c{number}", token=mine))["status"] == "ok"
+        late = await line()
+        refused = await late.join("c", token=mine)
+        assert refused["response"]["reason"].startswith("ChannelRateLimitReached")
+        assert (await late.join("c", token=theirs))["status"] == "ok"
+        assert (await late.join("d"))["status"] == "ok"
+
     async def test_joining_again_replaces_the_channel(self, line):
         alice, room = await line(), unique("room")
         await alice.join(room, broadcast={"self": True})

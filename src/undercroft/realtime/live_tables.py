@@ -37,6 +37,10 @@ STATUS = text("""
 """)
 
 
+class NotRead(Exception):  # noqa: N818 - what is wrong
+    """Clients follow tables, and nobody reads their changes."""
+
+
 class ChangesStatus(BaseModel):
     """`state` is `idle` while no table is watched."""
 
@@ -84,6 +88,15 @@ async def read_status(session: AsyncSession) -> ChangesStatus:
         log_bytes=row.log_bytes,
         log_begins_at=row.log_begins_at,
     )
+
+
+async def probe(session: AsyncSession) -> str:
+    """How the reading of changes is, for the operator. Raises `NotRead`."""
+    row = (await session.execute(STATUS)).one()
+    state, detail = _state(row)
+    if state in {"waiting", "impossible"} and row.watching:
+        raise NotRead(detail)
+    return f"{state}, {row.unread_bytes or 0} bytes behind"
 
 
 def _state(row: Any) -> tuple[Literal["reading", "idle", "waiting", "impossible"], str | None]:

@@ -36,6 +36,16 @@ class RealtimeSettings(SettingsGroup):
     max_sockets_per_address: int = Field(1000, ge=1, description="Open sockets, per worker.")
     max_sockets: int = Field(20_000, ge=1, description="Open sockets of one worker.")
     max_channels: int = Field(100, ge=1, description="Channels of one socket.")
+    max_channels_per_caller: int = Field(
+        1000,
+        ge=1,
+        description="Channels of one account, or of all keys of one organization, per worker.",
+    )
+    messages_per_second_per_caller: int = Field(
+        2000,
+        ge=1,
+        description="Messages they may send together, averaged over five seconds, per worker.",
+    )
     max_message_size: ByteSize = Field(
         ByteSize(1_000_000), description="Largest message from a client."
     )

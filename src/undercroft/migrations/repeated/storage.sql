@@ -154,10 +154,12 @@ END $$;
 -- Write a row as the caller: see storage_callers.sql.
 DROP FUNCTION IF EXISTS undercroft.storage_write_row(text, text, text, text, boolean, uuid, text, jsonb, jsonb);
 CREATE OR REPLACE FUNCTION undercroft.storage_write_row(
-    in_role text, in_claims text, in_id uuid, in_bucket text, in_name text, in_upsert boolean,
-    in_owner uuid, in_owner_id text, in_metadata jsonb, in_user_metadata jsonb) RETURNS void
+    in_role text, in_claims text, in_bucket text, in_name text, in_upsert boolean, in_owner uuid,
+    in_owner_id text, in_metadata jsonb, in_user_metadata jsonb, in_id uuid DEFAULT NULL)
+RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
+    in_id := coalesce(in_id, gen_random_uuid());
     CASE in_role
         WHEN 'anon' THEN
             PERFORM undercroft.write_file_as_anon(
@@ -191,8 +193,8 @@ BEGIN
     END IF;
     BEGIN
         PERFORM undercroft.storage_write_row(
-            in_role, in_claims, gen_random_uuid(), in_bucket, in_name, in_upsert, in_owner,
-            in_owner_id, in_metadata, in_user_metadata);
+            in_role, in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
+            in_user_metadata);
         RAISE EXCEPTION USING errcode = 'UCS00', message = 'tried';
     EXCEPTION WHEN sqlstate 'UCS00' THEN NULL;
     END;
@@ -231,8 +233,8 @@ BEGIN
         RAISE EXCEPTION USING errcode = 'UCS10', message = 'swept';
     END IF;
     PERFORM undercroft.storage_write_row(
-        in_role, in_claims, coalesce(in_id, gen_random_uuid()), in_bucket, in_name, in_upsert,
-        in_owner, in_owner_id, in_metadata, in_user_metadata);
+        in_role, in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
+        in_user_metadata, in_id);
     UPDATE storage.objects
        SET blob_id = in_blob, organization_id = coalesce(in_organization, storage.objects.organization_id)
      WHERE bucket_id = in_bucket AND name = in_name

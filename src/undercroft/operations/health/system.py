@@ -50,7 +50,9 @@ class ProbeHealth(BaseModel):
 
 class SystemHealth(BaseModel):
     system_info: SystemInfo
-    apps: list[ProbeHealth] = Field(description="The probes of the apps that are switched on.")
+    apps: list[ProbeHealth] = Field(
+        description="`changes`, the reading of table changes, and the probes of apps."
+    )
     environment: EnvironmentInfo
     timestamp: datetime
 

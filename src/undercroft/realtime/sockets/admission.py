@@ -87,3 +87,15 @@ def subjects(actor: Actor) -> Iterator[str]:
         yield f"session:{actor.session_id}"
     if actor.api_key_id is not None:
         yield f"api_key:{actor.api_key_id}"
+    if actor.organization_id is not None:
+        yield f"organization:{actor.organization_id}"
+
+
+def tenant(actor: Actor) -> str | None:
+    """Whose share of a worker the caller uses up: an account's, or an organization's by its keys.
+
+    Keys of the whole installation have none; the address of a socket bounds what anon may do.
+    """
+    if actor.organization_id is not None:
+        return f"organization:{actor.organization_id}"
+    return None if actor.user_id is None else f"user:{actor.user_id}"

@@ -13,7 +13,7 @@ from undercroft.foundation.access import Actor
 from undercroft.foundation.problems import Unauthorized
 from undercroft.foundation.settings import RealtimeSettings
 from undercroft.realtime import metrics
-from undercroft.realtime.sockets.admission import Admission, as_caller, expiry, subjects
+from undercroft.realtime.sockets.admission import Admission, as_caller, expiry, subjects, tenant
 from undercroft.realtime.sockets.bindings import check_binding, read_wish, resume_from
 from undercroft.realtime.sockets.catalog import Catalog
 from undercroft.realtime.sockets.channel import PREFIX, Channel, Config, JoinRefused
@@ -29,6 +29,7 @@ from undercroft.realtime.sockets.stored import StoredMessages
 log = structlog.get_logger()
 
 SESSION_OVER = 4001
+SENDING = frozenset({"broadcast", "presence"})
 REFUSED_READ = "Unauthorized: You do not have permissions to read from this Channel topic"
 
 
@@ -76,6 +77,8 @@ class Channels:
                     await self.leave(channel)
                     socket.put(reply(socket.version, message, "ok", {}))
                     channel.end("phx_close")
+                elif event in SENDING and not await self._rates.may_send(tenant(channel.actor)):
+                    _refuse(socket, message, "ClientMessageRateLimitReached: Too many messages")
                 elif event == "broadcast":
                     await self._broadcast(channel, message)
                 elif event == "presence":
@@ -172,6 +175,8 @@ class Channels:
             actor, used = await self._admission.caller(socket, token)
         except Unauthorized as error:
             raise JoinRefused("InvalidJWTToken: The access token is not valid") from error
+        if self._is_at_limit(actor):
+            raise JoinRefused("ChannelRateLimitReached: Too many channels of this caller")
         if not (config.private or self._settings.public_channels):
             raise JoinRefused("PrivateOnly: This project only allows private channels")
         wishes = tuple(read_wish(asked) for asked in config.changes)
@@ -187,6 +192,11 @@ class Channels:
         channel.presence_key = config.presence_key or str(actor.user_id or message.ref or "")
         await self._authorise(channel, actor)
         return channel, wishes
+
+    def _is_at_limit(self, actor: Actor) -> bool:
+        whose = tenant(actor)
+        held = len(self._by_subject.get(whose, ())) if whose else 0
+        return held >= self._settings.max_channels_per_caller
 
     async def _authorise(self, channel: Channel, actor: Actor) -> None:
         if not channel.config.private:

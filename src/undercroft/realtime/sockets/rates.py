@@ -1,4 +1,4 @@
-"""How often a socket may speak and an address may join, counted per worker."""
+"""How often a socket and a tenant may speak and an address may join, counted per worker."""
 
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
@@ -16,12 +16,19 @@ class Rates:
         self._messages = RateLimitItemPerSecond(
             settings.messages_per_second * WINDOW_SECONDS, WINDOW_SECONDS
         )
+        self._together = RateLimitItemPerSecond(
+            settings.messages_per_second_per_caller * WINDOW_SECONDS, WINDOW_SECONDS
+        )
         self._joins = RateLimitItemPerSecond(
             settings.joins_per_second * WINDOW_SECONDS, WINDOW_SECONDS
         )
 
     async def may_speak(self, socket_number: int) -> bool:
         return await self._limiter.hit(self._messages, "messages", str(socket_number))
+
+    async def may_send(self, tenant: str | None) -> bool:
+        """All sockets of a tenant together."""
+        return tenant is None or await self._limiter.hit(self._together, "tenant", tenant)
 
     async def may_join(self, address: str) -> bool:
         return await self._limiter.hit(self._joins, "joins", address)
