@@ -15,6 +15,7 @@ from tests.fixtures.app import make_client, make_settings, running
 from tests.fixtures.buckets import Bucket, make_bucket
 from tests.fixtures.engines import EngineAddresses
 from tests.fixtures.storage import Store, open_store
+from tests.storage.test_resumable import TUS, send, started
 from undercroft.app import Application, create_app
 from undercroft.identity.bootstrap import role_keys
 
@@ -25,7 +26,7 @@ def own_settings(
 ) -> Any:
     settings = make_settings(engines, storage_database)
     directory = tmp_path_factory.mktemp("files")
-    storage = settings.storage.model_copy(update={"directory": directory})
+    storage = settings.storage.model_copy(update={"directory": directory, "max_upload_pieces": 3})
     return settings.model_copy(update={"storage": storage})
 
 
@@ -125,6 +126,16 @@ async def test_small_files_that_are_refused_leave_nothing(
     await behind.sweep()
     assert await settled(behind, kept)
     assert (await behind.fsck()).clean
+
+
+async def test_an_upload_in_crumbs_comes_to_an_end(operator: Caller, behind: Store):
+    bucket = await make_bucket(operator)
+    url = await started(operator, bucket, "crumbs", 10)
+    answers = [await send(operator, url, offset, b"x") for offset in range(4)]
+    assert [answer.status_code for answer in answers] == [204, 204, 204, 413]
+    kept = len(await behind.keys())
+    assert (await operator.delete(url, headers=TUS)).status_code == 204
+    assert await settled(behind, kept - 3)
 
 
 async def test_a_full_disk_is_said_and_changes_nothing(

@@ -123,6 +123,19 @@ class TestForms:
         assert (made["url"], made["public"]) == (None, False)
         assert (await person.get(f"{MEDIA}/{made['id']}/content")).content == PNG
 
+    async def test_comes_in_parts_and_not_again(self, place: Office):
+        person = await place.person()
+        url = f"{MEDIA}/{(await uploaded(person, public=False))['id']}/content"
+        part = await person.get(url, headers={"Range": "bytes=1-3"})
+        assert (part.status_code, part.content) == (206, PNG[1:4])
+        assert part.headers["content-range"] == f"bytes 1-3/{len(PNG)}"
+        assert part.headers["content-disposition"].startswith("attachment;")
+        known = {"If-None-Match": part.headers["etag"]}
+        assert (await person.get(url, headers=known)).status_code == 304
+        beyond = await person.get(url, headers={"Range": "bytes=9999999-"})
+        assert beyond.status_code == 416
+        assert beyond.headers["content-range"] == f"bytes */{len(PNG)}"
+
     async def test_the_type_is_that_of_the_content(self, place: Office):
         person = await place.person()
         page = b"<!doctype html><script>alert(1)</script>"

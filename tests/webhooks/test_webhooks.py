@@ -51,6 +51,46 @@ async def found(caller: Caller) -> str:
     return str(made.json()["id"])
 
 
+class TestHeaders:
+    async def test_come_with_every_call_and_are_never_shown(self, office: Office):
+        async with target(answer()) as server:
+            headers = {"Authorization": "Bearer s3cr3t", "X-Route": "a b"}
+            made = await office.webhook(server.url(), "user.created", headers=headers)
+            assert made["header_names"] == ["authorization", "x-route"]
+            await office.admin.post(f"{API}/{made['id']}/ping")
+            heard = await about(server, "webhook_id", made["id"])
+            assert heard.headers["authorization"] == "Bearer s3cr3t"
+            assert heard.headers["x-route"] == "a b"
+            assert verified(made["secret"], heard)
+            read = await office.admin.get(f"{API}/{made['id']}")
+            assert "s3cr3t" not in read.text
+            changed = await office.admin.patch(f"{API}/{made['id']}", json={"headers": {}})
+            assert changed.json()["header_names"] == []
+            await office.admin.post(f"{API}/{made['id']}/ping")
+            assert "authorization" not in (await about(server, "webhook_id", made["id"])).headers
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Host": "evil"},
+            {"webhook-signature": "v1,forged"},
+            {"Content-Length": "0"},
+            {"transfer-encoding": "chunked"},
+            {"X-A": "1\r\nX-B: 2"},
+            {"X A": "1"},
+            {"X-A": ""},
+            {"X-A": "1", "x-a": "2"},
+            {"X-A": "\u00e9"},
+            {f"X-{number}": "1" for number in range(21)},
+        ],
+    )
+    async def test_that_are_not_theirs_to_set_are_refused(
+        self, office: Office, headers: dict[str, str]
+    ):
+        answer = await office.admin.post(API, json=CREATE | {"headers": headers})
+        assert answer.status_code == 422, answer.text
+
+
 class TestManaging:
     async def test_a_secret_is_shown_once(self, office: Office):
         made = await office.webhook("https://hooks.example.com/in", "user.*")

@@ -41,6 +41,8 @@ class Webhook(Timestamps, Base):
     )
     events: Mapped[list[str]] = mapped_column(ARRAY(String(100)), server_default="{}")
     changes: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")
+    header_names: Mapped[list[str]] = mapped_column(ARRAY(String(64)), server_default="{}")
+    sealed_headers: Mapped[bytes | None]
     sealed_secret: Mapped[bytes]
     sealed_previous: Mapped[bytes | None]
     previous_until: Mapped[datetime | None]

@@ -26,6 +26,8 @@ from undercroft.foundation.jobs import UnitOfWork
 from undercroft.foundation.outbound import Outbound, OutboundError
 from undercroft.foundation.settings import WebhookSettings
 from undercroft.webhooks.body import body_of
+from undercroft.webhooks.headers import headers_of
+from undercroft.webhooks.metrics import WAITING
 from undercroft.webhooks.models import Delivery, Event, Webhook
 from undercroft.webhooks.results import DOWN_AFTER, Outcome, note
 from undercroft.webhooks.signing import keys_of, signed_headers
@@ -82,6 +84,7 @@ NEXT_DUE = text("""
             ORDER BY d.next_attempt_at LIMIT 1) AS next
      WHERE w.is_enabled
 """)
+WAITING_NOW = text("SELECT count(*) FROM webhooks.deliveries WHERE state = 'pending'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,7 @@ class Pump:
 
     async def _next_due(self) -> datetime | None:
         async with self._unit_of_work() as session:
+            WAITING.set(await session.scalar(WAITING_NOW) or 0)
             due: datetime | None = await session.scalar(NEXT_DUE)
         return due
 
@@ -219,6 +223,7 @@ class Pump:
         body = body_of(parcel.event, parcel.data)
         keys = keys_of(parcel.webhook, self._sender.keyring, now=started_at)
         headers = {
+            **headers_of(parcel.webhook, self._sender.keyring),
             "content-type": "application/json",
             "user-agent": AGENT,
             **signed_headers(keys, str(parcel.event.id), started_at, body),

@@ -13,6 +13,7 @@ from undercroft.foundation.clock import utc_now
 from undercroft.foundation.jobs import publish
 from undercroft.foundation.settings import WebhookSettings
 from undercroft.webhooks.events import WebhookDisabled
+from undercroft.webhooks.metrics import CALLS, DELIVERIES
 from undercroft.webhooks.models import Attempt, Delivery, DeliveryState, Webhook
 
 # From here on a target counts as down: it is tried once in a while, and not by every delivery.
@@ -41,6 +42,7 @@ async def note(
     session: AsyncSession, settings: WebhookSettings, delivery: Delivery, outcome: Outcome
 ) -> None:
     """Write the call into the log and decide what comes next."""
+    CALLS.labels("succeeded" if outcome.succeeded else outcome.error or "refused").inc()
     number = await _note_delivery(session, settings, delivery, outcome)
     if number is None:
         return
@@ -87,11 +89,15 @@ async def _note_delivery(
         update(Delivery)
         .where(Delivery.id == delivery.id)
         .values(values)
-        .returning(Delivery.attempts)
+        .returning(Delivery.attempts, Delivery.state)
         .execution_options(synchronize_session=False)
     )
-    number: int | None = await session.scalar(statement)
-    return number
+    row = (await session.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    if row.state != DeliveryState.PENDING:
+        DELIVERIES.labels(row.state).inc()
+    return int(row.attempts)
 
 
 def _done() -> dict[str, Any]:

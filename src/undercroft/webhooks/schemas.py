@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from undercroft.webhooks.changes import TableChanges
+from undercroft.webhooks.headers import Headers
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Url = Annotated[str, StringConstraints(min_length=8, max_length=2048)]
@@ -36,6 +37,7 @@ class WebhookCreate(BaseModel):
     url: Url = Field(examples=["https://crm.example.com/hooks/undercroft"])
     events: Events = []
     changes: Changes = []
+    headers: Headers = {}
     organization_id: UUID | None = Field(
         None, description="Only what happens in this organization. Left out: the whole platform."
     )
@@ -51,6 +53,7 @@ class WebhookUpdate(BaseModel):
     url: Url = ""
     events: Events = []
     changes: Changes = []
+    headers: Headers = {}
     is_enabled: bool = Field(default=True, description="True ends a pause and forgets failures.")
 
 
@@ -62,6 +65,7 @@ class WebhookRead(BaseModel):
     url: str
     events: list[str]
     changes: list[TableChanges]
+    header_names: list[str] = Field(description="Headers of yours on every call.")
     organization_id: UUID | None
     is_enabled: bool
     disabled_reason: str | None = Field(

@@ -16,7 +16,7 @@ from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import enqueue, publish
 from undercroft.foundation.outbound import Rules, TargetRefused
 from undercroft.foundation.settings import WebhookSettings
-from undercroft.webhooks import queries, signing
+from undercroft.webhooks import headers, queries, signing
 from undercroft.webhooks.catalogue import PING, Catalogue
 from undercroft.webhooks.changes import TableChanges, unwatch, watch
 from undercroft.webhooks.errors import (
@@ -55,11 +55,12 @@ async def create_webhook(
     await _check_room(session, desk, organization_id)
     secret = signing.new_secret()
     webhook = Webhook(
-        **new.model_dump(exclude={"organization_id"}, mode="json"),
+        **new.model_dump(exclude={"organization_id", "headers"}, mode="json"),
         organization_id=organization_id,
         sealed_secret=desk.keyring.seal(signing.SEAL, secret),
         created_by=actor.user_id,
     )
+    headers.keep(webhook, desk.keyring, new.headers)
     session.add(webhook)
     await session.flush()
     await session.refresh(webhook)
@@ -78,7 +79,10 @@ async def update_webhook(
     if "changes" in changes:
         await _watch(session, webhook.organization_id, _parsed(changes["changes"]))
     for name, value in changes.items():
-        setattr(webhook, name, value)
+        if name == "headers":
+            headers.keep(webhook, desk.keyring, value)
+        else:
+            setattr(webhook, name, value)
     if changes.get("is_enabled") or "url" in changes:
         webhook.failures, webhook.failing_since, webhook.paused_until = 0, None, None
     if "is_enabled" in changes:

@@ -61,6 +61,9 @@ class StorageSettings(SettingsGroup):
     resumable_lifetime: timedelta = Field(
         timedelta(hours=24), description="How long an unfinished resumable upload can go on."
     )
+    max_upload_pieces: int = Field(
+        5000, ge=1, description="Requests in which a resumable upload may come."
+    )
     removal_grace: timedelta = Field(
         timedelta(minutes=5),
         description="From a file's removal to that of its bytes, so that readers can finish.",

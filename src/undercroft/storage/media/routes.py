@@ -22,6 +22,7 @@ from undercroft.foundation.problems import ClientGone, MissingPermission
 from undercroft.storage.errors import FileTooLarge, FileTypeRefused, StorageFull
 from undercroft.storage.media import incoming, pictures, queries, schemas, service
 from undercroft.storage.media.access import Limits, MediaToDelete, MediaToRead, TargetRules
+from undercroft.storage.media.downloads import download
 from undercroft.storage.media.errors import (
     MediaNotFound,
     PictureTooLarge,
@@ -33,7 +34,6 @@ from undercroft.storage.media.errors import (
     UploadsFull,
     UploadUrlRefused,
 )
-from undercroft.storage.names import disposition
 from undercroft.storage.parts import FilesParts
 
 PERMISSIONS = (
@@ -71,12 +71,6 @@ PICTURE_BODY: dict[str, Any] = {
     }
 }
 FETCH_TYPES = ("application/json",)
-# Nothing of an upload may run in a browser, whatever it turns out to be.
-SAFE = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; sandbox",
-    "Cache-Control": "private, no-cache",
-}
 
 router = Router("/upload", tag="storage")
 picture_router = Router("/settings", tag="storage")
@@ -174,18 +168,15 @@ async def get_media(media: MediaToRead, parts: Parts) -> schemas.MediaRead:
     problems=(MediaNotFound,),
     response_class=StreamingResponse,
 )
-async def download_media(media: MediaToRead, files: FilesParts, limits: Limits) -> Response:
+async def download_media(
+    request: Request, media: MediaToRead, files: FilesParts, limits: Limits
+) -> Response:
     """The bytes of a file of yours, as a download. For those without a public address."""
-    if media.object_name is None:
-        raise MediaNotFound
     bucket = service.bucket_of(limits, public=media.is_public)
-    found, content = await files.open(bucket=bucket, name=media.object_name)
-    name = media.name or media.object_name.rsplit("/", 1)[-1]
-    headers = SAFE | {
-        "Content-Length": str(found.size_bytes),
-        "Content-Disposition": disposition("attachment", name),
-    }
-    return StreamingResponse(content, headers=headers, media_type=found.content_type)
+    found = media.object_name and await files.find(bucket=bucket, name=media.object_name)
+    if not found:
+        raise MediaNotFound
+    return await download(files, request, found, media.name or found.name)
 
 
 @router.delete(

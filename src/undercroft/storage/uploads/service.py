@@ -106,6 +106,8 @@ async def append(
         upload = await find(files, upload.id)
         if offset != upload.offset_bytes:
             raise Refusal(409, "TusError", f"Upload-Offset must be {upload.offset_bytes}")
+        if len(upload.parts) >= files.settings.max_upload_pieces:
+            raise Refusal(413, "TusError", "Too many pieces: begin anew with larger ones")
         part = secrets.token_hex(8)
         room = upload.length_bytes - offset
         size = await files.blobs.write_part(upload.blob_id, part, chunk.content(), max_bytes=room)
