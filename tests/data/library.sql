@@ -180,6 +180,10 @@ create function library.tags(labels text[]) returns text language sql immutable 
 create function library.setting(name text) returns text language sql stable as
     $$ select current_setting(name, true) $$;
 create function library.who() returns text language sql stable as $$ select current_user::text $$;
+create function library.prepared() returns bigint language sql stable as
+    $$ select count(*) from pg_prepared_statements $$;
+create function library.forget_all() returns void language plpgsql as
+    $$ begin execute 'deallocate all'; end $$;
 create function library.nap(seconds float8) returns void language sql as $$ select pg_sleep(seconds) $$;
 create function library.fail_with(state text, message text) returns void language plpgsql as
     $$ begin raise exception using errcode = state, message = message; end $$;

@@ -318,10 +318,11 @@ class TestErrors:
         assert (response.status_code, response.json()["code"]) == (400, "22P02")
 
     async def test_no_free_connection(self, rows_database: RowsDatabase):
-        pool = Pool(rows_database.connect, size=1, acquire_timeout=0.1)
-        async with pool.acquire():
-            with pytest.raises(RestError) as refused:
-                await pool.take()
+        pool = Pool(rows_database.open, size=1, acquire_timeout=0.1)
+        taken = await pool.take()
+        with pytest.raises(RestError) as refused:
+            await pool.take()
+        pool.give(taken)
         assert (refused.value.status, refused.value.code) == (504, "PGRST003")
         await pool.close()
 

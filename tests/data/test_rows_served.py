@@ -9,7 +9,7 @@ import orjson
 import pytest_asyncio
 import uvicorn
 
-from tests.fixtures.rows import MakeRowsApp, RowsDatabase
+from tests.fixtures.rows import MakeRowsApp, RowsDatabase, make_client
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -76,6 +76,44 @@ async def test_a_client_that_leaves_cancels_its_query(address: str, rows_databas
         leaving.cancel()
         await until_asleep(rows_database, 0)
         assert (await client.get("/readers?id=eq.1")).status_code == 200
+
+
+async def test_a_value_with_a_nul_is_refused_whole(address: str):
+    async with httpx.AsyncClient(base_url=address) as client:
+        response = await client.get("/readers?name=eq.Ada%00&id=eq.1")
+        assert (response.status_code, response.json()["code"]) == (400, "22021")
+        assert (await client.get("/readers?id=eq.1")).json() == [{"id": 1, "name": "Ada"}]
+
+
+async def test_statements_that_fail_are_prepared_once(make_rows_app: MakeRowsApp):
+    client = make_client(await make_rows_app(size=1))
+    for _ in range(5):
+        assert (await client.get("/rpc/fail_with?state=P0001&message=no")).status_code == 400
+        assert (await client.get("/readers?id=eq.one")).status_code == 400
+    response = await client.get("/rpc/prepared")
+    assert response.json() < 10
+
+
+async def test_statements_that_were_deallocated_are_prepared_again(make_rows_app: MakeRowsApp):
+    client = make_client(await make_rows_app(size=1))
+    assert (await client.get("/readers?id=eq.1")).status_code == 200
+    assert (await client.post("/rpc/forget_all")).status_code == 204
+    refused = await client.get("/readers?id=eq.1")
+    assert refused.status_code == 503
+    assert (await client.get("/readers?id=eq.1")).status_code == 200
+
+
+async def test_a_connection_that_the_server_ended_is_replaced(
+    make_rows_app: MakeRowsApp, rows_database: RowsDatabase
+):
+    client = make_client(await make_rows_app(size=1))
+    assert (await client.get("/readers?id=eq.1")).status_code == 200
+    await rows_database.run(
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'rows_login'"
+    )
+    async with asyncio.timeout(5):
+        while (await client.get("/readers?id=eq.1")).status_code != 200:
+            pass
 
 
 async def until_asleep(database: RowsDatabase, wanted: int) -> None:

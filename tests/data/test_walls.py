@@ -233,8 +233,8 @@ class TestTheNextCaller:
         async def found_nothing() -> bool:
             return bool(await hole.value(look, member) == before)
 
-        # After a failure a session is cleaned beside its answer, and lent to nobody meanwhile. That
-        # others' locks are gone may take until then.
+        # A session is cleaned beside its answer, and lent to nobody meanwhile. That locks are gone
+        # may take until then.
         assert await settled(found_nothing)
         for _ in range(3):
             assert await found_nothing()
@@ -268,16 +268,20 @@ class TestTheNextCaller:
         assert (await member.post(f"/rest/v1/{name}", json={"id": 1})).status_code == 201
         assert await hole.value("show search_path", member) == before
         held = "select count(*) from pg_locks where locktype = 'advisory' and objid = 815"
-        assert await hole.value(held, member) == "0"
+
+        async def released() -> bool:
+            return bool(await hole.value(held, member) == "0")
+
+        assert await settled(released)
 
     async def test_a_function_may_make_a_temporary_table_in_every_call(
         self, hole: Hole, member: Caller
     ):
         backends = set()
-        for _ in range(5):
+        for _ in range(20):
             made = "create temp table mine (n int); insert into mine values (1);"
             backends.add(await hole.value(f"{made} select pg_backend_pid() from mine", member))
-        assert len(backends) == 1
+        assert len(backends) < 10  # which were cleaned, not replaced
 
     async def test_refused_requests_prepare_their_statement_once(
         self, hole: Hole, admin: Caller, member: Caller

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -27,8 +28,8 @@ from undercroft.data.schema.model import Catalog
 from undercroft.foundation.access import ANONYMOUS, Role
 from undercroft.foundation.context import current_request
 from undercroft.foundation.crypto import Keyring
-from undercroft.foundation.db import Database, Listener, connect_options
-from undercroft.foundation.db.logins import UNMOVED, authenticator, visitor
+from undercroft.foundation.db import Database, Listener, Pipeline, connect_options
+from undercroft.foundation.db.logins import UNMOVED, Login, authenticator, visitor
 from undercroft.foundation.problems import Unauthorized
 from undercroft.foundation.settings import Settings
 from undercroft.identity.auth.credentials import read_credentials
@@ -56,33 +57,26 @@ class RowsPlane:
         keyring: Keyring,
     ) -> None:
         data = settings.data
-        options = connect_options(settings.database, application="rows")
-        if "statement_timeout" in options["server_settings"]:
-            milliseconds = int(data.statement_timeout.total_seconds() * 1000)
-            options["server_settings"]["statement_timeout"] = str(milliseconds)
-
-        search_path = ", ".join(ident(name) for name in (data.schemas[0], *data.extra_search_path))
-        # What most requests have in common is set once, not with each of them.
-        session = {"search_path": search_path, "request.method": "GET", "request.cookies": "{}"}
-        if settings.database.pooled:
-            session = {}
-        else:
-            options["server_settings"] |= session | UNMOVED
-        self._options = options
+        prepared = not settings.database.pooled
+        session = _session_settings(settings) if prepared else {}
+        self._options = connect_options(settings.database, application="rows")
+        self._options["server_settings"] |= session | (UNMOVED if prepared else {})
         self._database = database
         self._visitor, self._authenticator = visitor(settings), authenticator(settings)
         self._gate = gate
         self._listener = listener
         patience = settings.database.pool_timeout.total_seconds()
-        self._pool = Pool(self._as_visitor, size=data.pool_size, acquire_timeout=patience)
-        self._service_pool = Pool(
-            self._as_service, size=data.service_pool_size, acquire_timeout=patience
+        self._pool, self._service_pool = (
+            Pool(partial(self._open, login), size=size, acquire_timeout=patience, prepared=prepared)
+            for login, size in (
+                (self._visitor, data.pool_size),
+                (self._authenticator, data.service_pool_size),
+            )
         )
         self._schemas = SchemaCache(data.schemas, extra_search_path=data.extra_search_path)
         self._reading: asyncio.Task[None] | None = None
         self._stale = False
         self._stopped = False
-        prepared = not settings.database.pooled
         config = RestConfig(
             schemas=data.schemas,
             extra_search_path=data.extra_search_path,
@@ -97,8 +91,7 @@ class RowsPlane:
         )
         executor = Executor(
             self._pool,
-            function_schema=FUNCTION_SCHEMA,
-            prepared=prepared,
+            explicit=settings.database.pooled,
             session=session,
             pools={Role.SERVICE.value: self._service_pool},
         )
@@ -108,7 +101,7 @@ class RowsPlane:
             self._authenticate,
             config,
             catch_up=self.catch_up,
-            batch=Batch(executor.pool_of, config, AnswerStore(keyring, FUNCTION_SCHEMA)),
+            batch=Batch(executor, config, AnswerStore(keyring, FUNCTION_SCHEMA)),
         )
         listener.on(RELOAD_CHANNEL, lambda _payload: self.schema_changed())
         listener.when_deaf(self.schema_changed)
@@ -135,6 +128,15 @@ class RowsPlane:
             self._database, **self._options
         )
         return connection
+
+    async def _open(self, login: Login) -> Pipeline:
+        """Open a connection for the pool of a login."""
+        return await login.reach(
+            self._database,
+            lambda: Pipeline.open(
+                login.url, self._options["server_settings"], timeout=self._options["timeout"]
+            ),
+        )
 
     @asynccontextmanager
     async def _fresh(self) -> AsyncGenerator["asyncpg.Connection[Any]"]:
@@ -238,3 +240,15 @@ class RowsPlane:
                 headers=[(b"www-authenticate", b"Bearer")],
             )
         return Caller(actor.role.value, actor.claims)
+
+
+def _session_settings(settings: Settings) -> dict[str, str]:
+    """What most requests have in common is set once, not with each of them."""
+    data = settings.data
+    search_path = ", ".join(ident(name) for name in (data.schemas[0], *data.extra_search_path))
+    return {
+        "search_path": search_path,
+        "statement_timeout": str(int(data.statement_timeout.total_seconds() * 1000)),
+        "request.method": "GET",
+        "request.cookies": "{}",
+    }

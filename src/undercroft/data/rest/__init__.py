@@ -8,7 +8,7 @@ from undercroft.data.rest.app import Authenticate, RestApp
 from undercroft.data.rest.batch import AnswerStore, Batch
 from undercroft.data.rest.config import OpenApiMode, RestConfig, TransactionEnd
 from undercroft.data.rest.errors import RestError
-from undercroft.data.rest.execute import Executor, function_sql
+from undercroft.data.rest.execute import Executor
 from undercroft.data.rest.jobs import Caller
 from undercroft.data.rest.pool import Pool
 
@@ -24,5 +24,4 @@ __all__ = [
     "RestConfig",
     "RestError",
     "TransactionEnd",
-    "function_sql",
 ]

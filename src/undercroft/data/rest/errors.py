@@ -7,8 +7,9 @@ database refused. Clients match on these codes, so they never change meaning.
 from collections.abc import Iterable
 from typing import Any
 
-import asyncpg
 import orjson
+
+from undercroft.foundation.db import StatementFailed
 
 Headers = list[tuple[bytes, bytes]]
 ANSWERABLE = range(200, 600)  # the statuses an answer can end with in HTTP
@@ -134,17 +135,17 @@ def column_not_found(table: str, column: str) -> RestError:
     return RestError(400, "PGRST204", message)
 
 
-def from_postgres(error: asyncpg.PostgresError, *, anonymous: bool) -> RestError:
+def from_postgres(error: StatementFailed, *, anonymous: bool) -> RestError:
     """Translate a refusal by the database; `anonymous` callers are asked to sign in (401)."""
     if error.sqlstate == "PGRST":
         return _raised_response(error)
     status = _status(error, anonymous=anonymous)
     return RestError(
         status,
-        str(error.sqlstate),
-        _field(error, "message") or str(error),
-        details=_field(error, "detail"),
-        hint=_field(error, "hint"),
+        error.sqlstate,
+        error.message,
+        details=error.detail,
+        hint=error.hint,
         headers=[(b"www-authenticate", b"Bearer")] if status == 401 else (),
     )
 
@@ -167,11 +168,6 @@ def schema_cache_missing() -> RestError:
 def pool_timeout() -> RestError:
     message = "Timed out acquiring connection from connection pool."
     return RestError(504, "PGRST003", message)
-
-
-def _field(error: asyncpg.PostgresError, name: str) -> str | None:
-    value = getattr(error, name, None)
-    return value if isinstance(value, str) else None
 
 
 # By whole SQLSTATE first, then by its class.
@@ -211,9 +207,8 @@ _STATUS_BY_CLASS = {
 }
 
 
-def _status(error: asyncpg.PostgresError, *, anonymous: bool) -> int:
-    state = str(error.sqlstate)
-    message = _field(error, "message") or ""
+def _status(error: StatementFailed, *, anonymous: bool) -> int:
+    state, message = error.sqlstate, error.message
     if state == "42501":
         return 401 if anonymous else 403
     if state == "21000":  # a guard against unfiltered writes, or a scalar subquery of many rows
@@ -234,9 +229,9 @@ def _custom_status(state: str) -> int:
     return int(number) if is_number and int(number) in ANSWERABLE else 500
 
 
-def _raised_response(error: asyncpg.PostgresError) -> RestError:
+def _raised_response(error: StatementFailed) -> RestError:
     """Answer `raise sqlstate 'PGRST'`: its message and detail spell out the whole response."""
-    message, detail = _field(error, "message") or "", _field(error, "detail")
+    message, detail = error.message, error.detail
     content = _json_object(message)
     if content is None or not {"code", "message"} <= content.keys():
         return _raise_unreadable(

@@ -1,29 +1,40 @@
 """Runs a compiled statement as its caller, in one transaction and, where it can, one round trip."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from enum import Enum
-from functools import cache
-from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import asyncpg
 import orjson
+from psycopg.pq.abc import PGresult
 
 from undercroft.data.rest.errors import client_failed, from_postgres
-from undercroft.data.rest.pool import Connection, Pool, Session
+from undercroft.data.rest.pool import CLEANING, Foreign, Pool, Session
 from undercroft.data.rest.query.sql import Statement
+from undercroft.foundation.db import ConnectionLost, StatementFailed, encode
 
-WRONG_ROW_COUNT = "UCROW"
-_STATEMENTS_KEPT = 200
-_INLINE_LIMIT = 64 * 1024  # larger bodies are bound, not quoted into the text of a statement
-_TEMPORARY = "pg_temp"
-# At the end of a transaction in which code of others ran: what it may have left in the session.
-CLEAN = (
-    "set constraints all immediate; select pg_catalog.pg_advisory_unlock_all(); close all;"
-    " unlisten *; discard temp; reset all; set role none"
-)
+_FORGOTTEN = "26000"  # a prepared statement that was deallocated behind our back
+# The caller is entered last, so that nothing before runs with less right than it needs. All of it
+# ends with the transaction. Every setting costs microseconds, the search path a look at the
+# catalogue too, so what a connection was opened with is not set again.
+_ENTER = """
+select
+    pg_catalog.set_config('request.jwt.claims', $1, true),
+    pg_catalog.set_config('request.path', $2, true),
+    pg_catalog.set_config('request.headers', $3, true),
+    pg_catalog.set_config('transaction_read_only', $4, true),
+    pg_catalog.set_config('role', $5, true)
+"""
+_SURROUND = """
+select
+    pg_catalog.set_config('search_path', $1, true),
+    pg_catalog.set_config('request.method', $2, true),
+    pg_catalog.set_config('request.cookies', $3, true)
+"""
+_SETTINGS = """
+select pg_catalog.set_config(key, value, true)
+from pg_catalog.json_each_text($1::pg_catalog.json)
+"""
 
 
 class RowCountError(Exception):
@@ -35,29 +46,20 @@ class RowCountError(Exception):
 
 
 class Result(NamedTuple):
-    """The one row of a statement; see `query.result`."""
+    """The one row of a statement; see `query.result`. `location` is an array of `key=eq.value`."""
 
     total: int | None
     page: int
     body: bytes | None
-    location: list[str] | None
-    headers: str | None
-    status: str | None
-    inserted: int | None
-    unclean: bool | None = None
-
-
-class Foreign(Enum):
-    """Whether code of others runs in a job, and could put statements of its own under our names."""
-
-    NONE = 0
-    FIXED = 1
-    DYNAMIC = 2
+    location: bytes | None = None
+    headers: bytes | None = None
+    status: bytes | None = None
+    inserted: int | None = None
 
 
 @dataclass(slots=True)
 class Job:
-    """A statement and the transaction it wants. `body_slot` is the value that may be large.
+    """A statement and the transaction it wants.
 
     `explain_count` is a query whose estimated rows are wanted, when more than `explain_above` were
     counted; `plan_options` asks for the plan of the statement instead of its result.
@@ -75,7 +77,6 @@ class Job:
     read_only: bool = True
     settings: tuple[tuple[str, str], ...] = ()
     isolation: str | None = None
-    body_slot: int | None = None
     least: int | None = None
     most: int | None = None
     rolls_back: bool = False
@@ -85,281 +86,164 @@ class Job:
     foreign: Foreign = Foreign.NONE
 
     @property
-    def fits_one_call(self) -> bool:
-        """Whether one call can do it.
-
-        Not what must set up the transaction before its snapshot, look at a plan, or undo its work.
-        """
-        return not (self.rolls_back or self.isolation or self.explain_count or self.plan_options)
+    def fits_one_trip(self) -> bool:
+        """Whether its transaction is begun, run and committed without a look in between."""
+        looks = self.rolls_back or self.explain_count or self.plan_options or self.isolation
+        return not looks and (self.read_only or (self.least is None and self.most is None))
 
 
 class Executor:
     """Owns the pools, whose connections are opened with the settings of `session`.
 
-    `pools` are those of roles that the login of `pool` cannot become.
-
-    `function_schema` holds `rest_execute`; None puts it in `pg_temp`. Where even that is refused,
-    as on a read replica, requests run as explicit transactions. So they do with `prepared` off: a
-    transaction-mode pooler gives every transaction, but not every call outside one, a single
-    connection.
+    `pools` are those of roles that the login of `pool` cannot become. With `explicit` every
+    transaction has its BEGIN and COMMIT, which a transaction-mode pooler needs to see.
     """
 
     def __init__(
         self,
         pool: Pool,
         *,
-        function_schema: str | None = None,
-        prepared: bool = True,
+        explicit: bool = False,
         pre_request: str | None = None,
         session: Mapping[str, str] | None = None,
         pools: Mapping[str, Pool] | None = None,
     ) -> None:
         self._pool = pool
         self._pools = pools or {}
-        self._schema = function_schema
-        self._one_call = prepared
-        session = session or {}
-        self._search_path = session.get("search_path")
-        self._method = session.get("request.method")
-        self._cookies = session.get("request.cookies")
+        self._explicit = explicit
         self._pre_request = f"SELECT {pre_request}()" if pre_request else None
+        session = session or {}
+        self._surroundings = (
+            session.get("search_path"),
+            session.get("request.method"),
+            session.get("request.cookies"),
+        )
 
     async def run(self, job: Job, *, anonymous: bool) -> Result:
         """Run the job. Raises RestError for what the database refuses, RowCountError likewise."""
-        pool = self.pool_of(job.role)
+        try:
+            async with self.lend(job.role, job.foreign) as session:
+                if job.fits_one_trip and not self._explicit:
+                    return await self._trip(session, job)
+                return await self._transaction(session, job)
+        except StatementFailed as error:
+            if error.sqlstate == _FORGOTTEN:
+                raise client_failed(error.message) from error
+            raise from_postgres(error, anonymous=anonymous) from error
+
+    @asynccontextmanager
+    async def lend(self, role: str, foreign: Foreign) -> AsyncGenerator[Session]:
+        """Lend a session that may become `role`. A transaction that is left open is rolled back."""
+        pool = self._pools.get(role, self._pool)
         session = await pool.take()
         try:
-            result = await self._run(session, job)
-        except asyncpg.PostgresError as error:
-            if isinstance(error, asyncpg.InvalidSQLStatementNameError):
-                pool.drop(session)  # somebody took our statements away
-            else:
-                self._give(pool, session, job.foreign)
-            if error.sqlstate == WRONG_ROW_COUNT:
-                raise RowCountError(int(str(error))) from error
-            raise from_postgres(error, anonymous=anonymous) from error
-        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            yield session
+        except ConnectionLost as error:
             pool.drop(session)
             raise client_failed(str(error)) from error
-        except RowCountError:
-            self._give(pool, session, job.foreign)
+        except StatementFailed as error:
+            if error.sqlstate == _FORGOTTEN:
+                pool.drop(session)
+            else:
+                pool.give(session, self._left(foreign))
             raise
         except BaseException:
-            pool.cancel(session)  # with a query under way
+            pool.give(session, self._left(foreign))
             raise
-        if result.unclean:
-            pool.drop(session)
-        else:
-            self._give(pool, session, Foreign.NONE if job.fits_one_call else job.foreign)
+        pool.give(session, self._left(foreign))
+
+    def _left(self, foreign: Foreign) -> Foreign:
+        """What a session has to be cleaned of: a pooler would clean another one."""
+        return Foreign.NONE if self._explicit else foreign
+
+    def enter(self, session: Session, job: Job) -> None:
+        """Queue what makes the transaction that of the caller."""
+        settings = encode([orjson.dumps(dict(job.settings)).decode()]) if job.settings else None
+        surroundings = (job.search_path, job.method, job.cookies)
+        surround = encode(surroundings) if surroundings != self._surroundings else None
+        read_only = "on" if job.read_only else "off"
+        caller = encode((job.claims, job.path, job.headers, read_only, job.role))
+        if settings is not None:
+            session.queue(_SETTINGS, settings)
+        if surround is not None:
+            session.queue(_SURROUND, surround)
+        session.queue(_ENTER, caller)
+        if self._pre_request is not None:
+            session.queue(self._pre_request, (), role=job.role)
+
+    async def fetch(self, session: Session, job: Job) -> Result:
+        """Send what is queued and the statement with it. What was queued needs no look."""
+        values = encode(job.statement.values(job.values))
+        if job.plan_options is not None:
+            session.pipeline.query(f"explain ({job.plan_options}) {job.statement.sql}", values)
+            return _read_plan((await session.sync())[-1])
+        session.queue(job.statement.sql, values, role=job.role)
+        result = _read_result((await session.sync())[-1])
+        if job.explain_count is None or not _wants_estimate(result.total, job.explain_above):
+            return result
+        counted = encode(job.explain_count.values(job.values))
+        session.pipeline.query(f"explain (format json) {job.explain_count.sql}", counted)
+        plan = orjson.loads((await session.sync())[-1].get_value(0, 0) or b"")
+        return result._replace(total=max(result.total or 0, int(plan[0]["Plan"]["Plan Rows"])))
+
+    async def end(self, session: Session, foreign: Foreign, *, rolls_back: bool) -> None:
+        """End a transaction. One that is rolled back has failed where its commit would have."""
+        query = session.pipeline.query
+        if rolls_back or foreign is not Foreign.NONE:
+            query("set constraints all immediate")
+        if self._explicit and foreign is not Foreign.NONE:
+            for sql in CLEANING:  # behind a pooler the session is somebody else's after that
+                query(sql)
+        query("rollback" if rolls_back else "commit")
+        await session.sync()
+
+    async def _trip(self, session: Session, job: Job) -> Result:
+        """Do it all at once: what is sent together is one transaction."""
+        values = encode(job.statement.values(job.values))
+        self.enter(session, job)
+        session.queue(job.statement.sql, values, role=job.role)
+        result = _read_result((await session.sync())[-1])
+        check_bounds(result.page, job)
         return result
 
-    def _give(self, pool: Pool, session: Session, foreign: Foreign) -> None:
-        # Behind a transaction-mode pooler the next statement would reach another session.
-        if foreign is not Foreign.NONE and self._one_call:
-            pool.give_cleaned(session, statements=foreign is Foreign.DYNAMIC)
-        else:
-            pool.give(session)
-
-    def pool_of(self, role: str) -> Pool:
-        """The pool whose sessions serve a role: nobody else's can become it."""
-        return self._pools.get(role, self._pool)
-
-    async def _run(self, session: Session, job: Job) -> Result:
-        if self._one_call:
-            await session.limit_time(_statement_timeout(job))
-        if job.fits_one_call and self._one_call:
-            if session.execute is None:
-                await self._prepare_session(session)
-            if session.execute is not None:
-                return await self._call(session, job)
-        return await self._transaction(session.connection, job)
-
-    async def _prepare_session(self, session: Session) -> None:
-        schema = self._schema
-        if schema is None:
-            schema = _TEMPORARY
-            try:
-                await session.connection.execute(function_sql(_TEMPORARY))
-            except (
-                asyncpg.ReadOnlySQLTransactionError,
-                asyncpg.InsufficientPrivilegeError,
-                asyncpg.FeatureNotSupportedError,
-            ):
-                self._one_call = False
-                return
-        placeholders = ", ".join(f"${number}" for number in range(1, 19))
-        session.execute = await session.connection.prepare(
-            f"select * from {schema}.rest_execute({placeholders})"  # noqa: S608 - our own schema
-        )
-
-    async def _call(self, session: Session, job: Job) -> Result:
-        statement = job.statement
-        values = statement.values(job.values)
-        name: str | None = None
-        definition: str | None = None
-        body: str | None = None
-        if _is_large(job):
-            template, values, body = _with_bound_body(job, values)
-        else:
-            key = (job.role, statement.prepared)
-            name = session.statements.get(key)
-            if name is None:
-                name = await _new_name(session)
-                session.statements[key] = name
-                session.unsure.add(name)
-            else:
-                session.statements.move_to_end(key)
-            if name in session.unsure:
-                definition = f"prepare {name} as {statement.prepared}"
-            template = f"execute {name}{statement.arguments}"
-        row = await session.execute.fetchrow(
-            None if job.search_path == self._search_path else job.search_path,
-            job.claims,
-            None if job.method == self._method else job.method,
-            job.path,
-            job.headers,
-            None if job.cookies == self._cookies else job.cookies,
-            "on" if job.read_only else "off",
-            job.role,
-            [part for pair in job.settings for part in pair] or None,
-            self._pre_request,
-            name,
-            definition,
-            template,
-            values,
-            body,
-            job.least,
-            job.most,
-            _known(session, job.foreign),
-        )
-        if definition is not None and name is not None:
-            session.unsure.discard(name)
-        if job.foreign is not Foreign.NONE:
-            session.timeout = None
-        return Result(*row)
-
-    async def _transaction(self, connection: Connection, job: Job) -> Result:
-        """Run the job the long way: begin, set up, statement, end."""
-        isolation: Any = job.isolation and job.isolation.replace(" ", "_")
-        transaction = connection.transaction(isolation=isolation, readonly=job.read_only)
-        await transaction.start()
-        try:
-            texts = await enter(connection, job)
-            if self._pre_request is not None:
-                await connection.fetch(self._pre_request)
-            result = await fetch(connection, job, texts)
-            check_bounds(result.page, job)
-            if job.rolls_back:
-                await connection.execute("set constraints all immediate")
-            elif job.foreign is not Foreign.NONE:
-                await connection.execute(CLEAN)
-        except (asyncpg.PostgresError, RowCountError):
-            await transaction.rollback()
-            raise
-        if job.rolls_back:
-            await transaction.rollback()
-        else:
-            await transaction.commit()
+    async def _transaction(self, session: Session, job: Job) -> Result:
+        """Do it step by step: to look before the end, or to choose an end."""
+        begin = f"begin isolation level {job.isolation}" if job.isolation else "begin"
+        session.pipeline.query(begin)
+        self.enter(session, job)
+        result = await self.fetch(session, job)
+        check_bounds(result.page, job)
+        await self.end(session, job.foreign, rolls_back=job.rolls_back)
         return result
-
-
-def function_sql(schema: str) -> str:
-    """Return the SQL that creates `rest_execute` in a schema."""
-    return _function_template().replace("{schema}", schema)
-
-
-@cache
-def _function_template() -> str:
-    source = files("undercroft.data.rest").joinpath("sql", "execute.sql")
-    return source.read_text("utf-8")
-
-
-def _statement_timeout(job: Job) -> str | None:
-    return dict(job.settings).get("statement_timeout") if job.settings else None
-
-
-def _known(session: Session, foreign: Foreign) -> int | None:
-    if foreign is Foreign.DYNAMIC:
-        return len(session.statements) - len(session.unsure)
-    return None if foreign is Foreign.NONE else -1
-
-
-def _is_large(job: Job) -> bool:
-    if job.body_slot is None:
-        return False
-    body = job.values[job.body_slot]
-    return body is not None and len(body) > _INLINE_LIMIT
-
-
-def _with_bound_body(
-    job: Job, values: list[str | None]
-) -> tuple[str, list[str | None], str | None]:
-    """Make the template use `$1` for the body, and take the body out of the quoted values."""
-    template = job.statement.inline
-    if job.body_slot is None or not _is_large(job):
-        return template, values, None
-    place = job.statement.slots.index(job.body_slot)
-    bound = template.replace(f"%{place + 1}$L", "$1")
-    return bound, [*values[:place], None, *values[place + 1 :]], values[place]
-
-
-async def _new_name(session: Session) -> str:
-    if len(session.statements) >= _STATEMENTS_KEPT:
-        _, oldest = session.statements.popitem(last=False)
-        session.unsure.discard(oldest)
-        with suppress(asyncpg.InvalidSQLStatementNameError):
-            await session.connection.execute(f"deallocate {oldest}")
-    session.named += 1
-    return f"undercroft_{session.named}"
-
-
-async def enter(connection: Connection, job: Job) -> list[str]:
-    """Set everything local to the transaction; in the same trip, quote values into statements."""
-    settings = [
-        *job.settings,
-        ("search_path", job.search_path),
-        ("request.jwt.claims", job.claims),
-        ("request.method", job.method),
-        ("request.path", job.path),
-        ("request.headers", job.headers),
-        ("request.cookies", job.cookies),
-        ("role", job.role),
-    ]
-    wanted = [job.statement, *([job.explain_count] if job.explain_count else [])]
-    arguments: list[Any] = [part for pair in settings for part in pair]
-    columns = [
-        f"pg_catalog.set_config(${number}, ${number + 1}, true)"
-        for number in range(1, len(arguments) + 1, 2)
-    ]
-    for statement in wanted:
-        arguments += [statement.inline, statement.values(job.values)]
-        number = len(arguments)
-        columns.append(f"pg_catalog.format(${number - 1}, variadic ${number}::text[])")
-    row = await connection.fetchrow(f"select {', '.join(columns)}", *arguments)
-    assert row is not None
-    return list(row.values())[len(settings) :]
-
-
-async def fetch(connection: Connection, job: Job, texts: Sequence[str]) -> Result:
-    if job.plan_options is not None:
-        rows = await connection.fetch(f"explain ({job.plan_options}) {texts[0]}")
-        plan = "".join(f"{row[0]}\n" for row in rows)
-        return Result(None, 1, plan.encode(), None, None, None, None)
-    row = await connection.fetchrow(texts[0])
-    assert row is not None
-    result = Result(*row)
-    if job.explain_count is None or not _wants_estimate(result.total, job.explain_above):
-        return result
-    explained = await connection.fetchval(f"explain (format json) {texts[1]}")
-    estimate = int(orjson.loads(explained)[0]["Plan"]["Plan Rows"])
-    return result._replace(total=max(result.total or 0, estimate))
-
-
-def _wants_estimate(counted: int | None, above: int | None) -> bool:
-    return counted is None or above is None or counted > above
 
 
 def check_bounds(rows: int, job: Job) -> None:
     too_few = job.least is not None and rows < job.least
     if too_few or (job.most is not None and rows > job.most):
         raise RowCountError(rows)
+
+
+def _read_result(answer: PGresult) -> Result:
+    value = answer.get_value
+    return Result(
+        _integer(value(0, 0)),
+        _integer(value(0, 1)) or 0,
+        value(0, 2),
+        value(0, 3),
+        value(0, 4),
+        value(0, 5),
+        _integer(value(0, 6)),
+    )
+
+
+def _integer(value: bytes | None) -> int | None:
+    return None if value is None else int.from_bytes(value, signed=True)
+
+
+def _read_plan(answer: PGresult) -> Result:
+    lines = (answer.get_value(row, 0) or b"" for row in range(answer.ntuples))
+    return Result(None, 1, b"".join(line + b"\n" for line in lines))
+
+
+def _wants_estimate(counted: int | None, above: int | None) -> bool:
+    return counted is None or above is None or counted > above

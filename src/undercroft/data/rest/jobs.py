@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from undercroft.data.rest.compile import Compiled, Intent
 from undercroft.data.rest.config import RestConfig
 from undercroft.data.rest.errors import RestError, not_singular, too_many_affected
-from undercroft.data.rest.execute import Foreign, Job
+from undercroft.data.rest.execute import Job
 from undercroft.data.rest.intent import Wanted
+from undercroft.data.rest.pool import Foreign
 from undercroft.data.rest.preferences import Preferences
 from undercroft.data.rest.query.sql import Statement, ident
 from undercroft.data.rest.request import HttpRequest
@@ -68,7 +69,6 @@ class Jobs:
         preferences = intent.preferences
         job = self.bare(request, caller, intent.target.schema, compiled.statement, catalog)
         job.values = wanted.values
-        job.body_slot = wanted.body_slot
         job.read_only = compiled.read_only
         if self._config.cleans_sessions and compiled.is_foreign:
             job.foreign = Foreign.DYNAMIC if catalog.has_dynamic_code else Foreign.FIXED

@@ -1,77 +1,136 @@
-"""A pool of connections for requests that leave (but for a time limit) no session state behind.
+"""A pool of connections for requests that leave no session state behind.
 
-asyncpg's own pool spends a quarter of a one-row read on bookkeeping (12,900 against 18,400 calls a
-second here), most of it to reset sessions. Ours have nothing to reset: every request is one
-transaction and its settings end with it.
+asyncpg's own pool spends a quarter of a one-row read on bookkeeping, most of it to reset sessions.
+Ours have nothing to reset: every request is one transaction and its settings end with it.
 """
 
 import asyncio
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from enum import Enum
+from typing import Any
 
-import asyncpg
+from psycopg.pq.abc import PGresult
 
 from undercroft.data.rest.errors import connection_failed, pool_timeout
+from undercroft.foundation.db import ConnectionLost, Pipeline, StatementFailed
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-Connect = Callable[[], Awaitable[Connection]]
+Connect = Callable[[], Awaitable[Pipeline]]
 
-_CLOSE_WITHIN = 5.0  # seconds for a farewell, before the connection is just dropped
 _CANCEL_WITHIN = 5.0  # seconds for the server to take notice of a cancelled query
+_CLEAN_WITHIN = 5.0
+_STATEMENTS_KEPT = 200
+# What code of others may have left in a session, beside statements that it prepared.
+CLEANING = (
+    "close all",
+    "unlisten *",
+    "select pg_catalog.pg_advisory_unlock_all()",
+    "discard temp",
+    "reset all",
+    "set role none",
+)
+# Ours are prepared by the protocol, which code cannot do.
+_PREPARED = (
+    "select pg_catalog.count(*) filter (where not from_sql),"
+    " pg_catalog.count(*) filter (where from_sql) from pg_catalog.pg_prepared_statements"
+)
 
 
-@dataclass(eq=False, slots=True)
+class Foreign(Enum):
+    """Whether code of others runs in a transaction, and could exchange our statements for its own.
+
+    Code can do that where it executes texts.
+    """
+
+    NONE = 0
+    FIXED = 1
+    DYNAMIC = 2
+
+
 class Session:
     """A connection with what has been prepared on it.
 
-    `statements` maps (role, SQL) to the name of a prepared statement, oldest use first; those in
-    `unsure` failed on their first run, and may be there or not. The time limit of a statement is
-    the one thing a session keeps: it counts only if set before. `rests` is how many visits of
-    `retire` it has not been used for.
+    With `prepared` off nothing is: a transaction-mode pooler gives each transaction another
+    connection.
     """
 
-    connection: Connection
-    execute: Any = None
-    statements: OrderedDict[tuple[str, str], str] = field(default_factory=OrderedDict)
-    unsure: set[str] = field(default_factory=set)
-    named: int = 0
-    timeout: str | None = None
-    opened: float = field(default_factory=time.monotonic)
-    rests: int = 0
+    def __init__(self, pipeline: Pipeline, *, prepared: bool = True) -> None:
+        self.pipeline = pipeline
+        self._prepared = prepared
+        # Names of statements by role, for which their plans are made, and SQL; oldest use first.
+        self._names: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._preparing: list[tuple[int, tuple[str, str]]] = []
+        self._count = 0
+        self.opened = time.monotonic()
+        self.rests = 0  # visits of `Pool.retire` since its last use
 
-    async def limit_time(self, timeout: str | None) -> None:
-        """Set the `statement_timeout` of the session; None is that of its login."""
-        if timeout == self.timeout:
+    def queue(self, sql: str, values: Sequence[bytes | None], *, role: str = "") -> None:
+        """Queue a statement that will come again."""
+        if not self._prepared:
+            self.pipeline.query(sql, values)
             return
-        if timeout is None:
-            await self.connection.execute("reset statement_timeout")
+        key = (role, sql)
+        name = self._names.get(key)
+        if name is None:
+            name = self._prepare(key)
         else:
-            await self.connection.fetch(
-                "select pg_catalog.set_config('statement_timeout', $1, false)", timeout
-            )
-        self.timeout = timeout
+            self._names.move_to_end(key)
+        self.pipeline.execute(name, values)
 
-    async def clean(self, *, statements: bool) -> None:
-        """Take back what survives a failed transaction: locks and prepared statements."""
-        await self.connection.execute("select pg_catalog.pg_advisory_unlock_all()")
-        if not statements:
+    async def sync(self) -> list[PGresult]:
+        """Send what is queued; one answer for each statement. Raises as `Pipeline.sync` does."""
+        try:
+            answers = await self.pipeline.sync()
+        except StatementFailed as error:
+            for position, key in self._preparing:
+                if position >= error.position:
+                    del self._names[key]
+            raise
+        finally:
+            self._preparing.clear()
+        return answers
+
+    async def clean(self, foreign: Foreign) -> None:
+        """Leave nothing of a transaction to the next one, or close. Raises as `sync` does."""
+        if not self.pipeline.at_rest:
+            self.pipeline.query("rollback")
+        for sql in CLEANING:
+            self.queue(sql, ())
+        if foreign is not Foreign.DYNAMIC:
+            await self.sync()
             return
-        await self.connection.execute("deallocate all")
-        await self.connection.reload_schema_state()  # what asyncpg prepared is gone as well
-        self.statements.clear()
-        self.unsure.clear()
-        self.execute = None
+        self.queue(_PREPARED, ())
+        found = (await self.sync())[-1]
+        ours, others = (int.from_bytes(found.get_value(0, column) or b"") for column in (0, 1))
+        if others or ours != len(self._names):
+            self.pipeline.close()
+
+    def _prepare(self, key: tuple[str, str]) -> str:
+        if len(self._names) >= _STATEMENTS_KEPT:
+            _, oldest = self._names.popitem(last=False)
+            self.pipeline.query(f"deallocate {oldest}")
+        self._count += 1
+        name = f"undercroft_{self._count}"
+        self._preparing.append((self.pipeline.queued, key))
+        self.pipeline.prepare(name, key[1])
+        self._names[key] = name
+        return name
 
 
 class Pool:
     """Hands out the most recently used session, so that few stay warm under light load."""
 
-    def __init__(self, connect: Connect, *, size: int = 10, acquire_timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        *,
+        size: int = 10,
+        acquire_timeout: float = 10.0,
+        prepared: bool = True,
+    ) -> None:
         self._connect = connect
+        self._prepared = prepared
         self._size = size
         self._timeout = acquire_timeout
         self._idle: list[Session] = []
@@ -99,7 +158,7 @@ class Pool:
         while True:
             while self._idle:
                 session = self._idle.pop()
-                if not session.connection.is_closed():
+                if not session.pipeline.closed:
                     session.rests = 0
                     return session
                 self._open -= 1
@@ -107,8 +166,20 @@ class Pool:
                 return await self._open_session()
             await self._wait()
 
-    def give(self, session: Session) -> None:
-        if session.connection.is_closed() or self._closed:
+    def give(self, session: Session, foreign: Foreign = Foreign.NONE) -> None:
+        """Take back a session; one that is not at rest, or ran code of others, is cleaned before.
+
+        Nobody has to wait for that.
+        """
+        if session.pipeline.busy:
+            self._follow_up(self._cancel(session))
+        elif foreign is not Foreign.NONE or not session.pipeline.at_rest:
+            self._follow_up(self._clean(session, foreign))
+        else:
+            self._take_back(session)
+
+    def _take_back(self, session: Session) -> None:
+        if session.pipeline.closed or self._closed:
             self.drop(session)
             return
         self._idle.append(session)
@@ -116,76 +187,63 @@ class Pool:
 
     def drop(self, session: Session) -> None:
         """Give up a session whose state is unknown."""
-        if not session.connection.is_closed():
-            session.connection.terminate()
+        session.pipeline.close()
         self._open -= 1
         self._wake()
 
     def cancel(self, session: Session) -> None:
-        """Give up a session whose query was cancelled, once the server has heard of that.
-
-        asyncpg asks the server over a connection of its own, which `drop` would cut short.
-        """
+        """Give up a session with a query under way, once the server has heard of that."""
         self._follow_up(self._cancel(session))
-
-    def give_cleaned(self, session: Session, *, statements: bool) -> None:
-        """Give back a session in which foreign code ran and failed; the answer need not wait."""
-        self._follow_up(self._clean(session, statements=statements))
 
     def _follow_up(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._following_up.add(task)
         task.add_done_callback(self._following_up.discard)
 
-    async def _clean(self, session: Session, *, statements: bool) -> None:
+    async def _clean(self, session: Session, foreign: Foreign) -> None:
         try:
-            async with asyncio.timeout(_CANCEL_WITHIN):
-                await session.clean(statements=statements)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            async with asyncio.timeout(_CLEAN_WITHIN):
+                await session.clean(foreign)
+        except (TimeoutError, StatementFailed, ConnectionLost):
             self.drop(session)
         else:
-            self.give(session)
+            self._take_back(session)
 
-    async def _cancel(self, session: Session) -> None:
-        with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-            await session.connection.close(timeout=_CANCEL_WITHIN)
-        self.drop(session)
-
-    @asynccontextmanager
-    async def acquire(self) -> AsyncGenerator[Connection]:
-        """Lend a bare connection, for work that is no request."""
-        session = await self.take()
-        try:
-            await session.limit_time(None)
-            yield session.connection
-        finally:
-            self.give(session)
-
-    async def retire(self, *, older_than: float, rested: int) -> None:
+    def retire(self, *, older_than: float, rested: int) -> None:
         """Close idle sessions of that age, and those unused at so many visits in a row."""
         now = time.monotonic()
         kept: list[Session] = []
-        retired: list[Session] = []
         for session in self._idle:
             session.rests += 1
-            old = now - session.opened >= older_than or session.rests > rested
-            (retired if old else kept).append(session)
+            if now - session.opened >= older_than or session.rests > rested:
+                session.pipeline.close()
+                self._open -= 1
+            else:
+                kept.append(session)
         self._idle = kept
-        self._open -= len(retired)
-        closing = (session.connection.close(timeout=_CLOSE_WITHIN) for session in retired)
-        await asyncio.gather(*closing, return_exceptions=True)
 
     async def close(self) -> None:
         self._closed = True
         idle, self._idle = self._idle, []
         self._open -= len(idle)
-        await asyncio.gather(*self._following_up, *(session.connection.close() for session in idle))
+        for session in idle:
+            session.pipeline.close()
+        await asyncio.gather(*self._following_up)
+
+    async def _cancel(self, session: Session) -> None:
+        try:
+            async with asyncio.timeout(_CANCEL_WITHIN):
+                await session.pipeline.cancel()
+        except TimeoutError:
+            pass
+        finally:
+            self.drop(session)
 
     async def _open_session(self) -> Session:
         self._open += 1
         try:
-            return Session(await self._connect())
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            return Session(await self._connect(), prepared=self._prepared)
+        except ConnectionLost as error:
             self._open -= 1
             self._wake()
             raise connection_failed(str(error)) from error

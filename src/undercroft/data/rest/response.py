@@ -25,7 +25,7 @@ _APPLIED = {
 }
 # What an answer depends on besides its address; `response.headers` may say otherwise.
 VARY = (b"vary", b"Accept, Prefer, Range")
-_LEADING_DIGITS = re.compile(r"[0-9]+", re.ASCII)
+_LEADING_DIGITS = re.compile(rb"[0-9]+")
 
 
 class Response(NamedTuple):
@@ -127,7 +127,7 @@ def _written_status(intent: Intent, result: Result, *, full: bool) -> int:
 def _created_at(intent: Intent, result: Result, around: Around) -> Headers:
     if not result.location:
         return []
-    pairs = (item.partition("=") for item in result.location)
+    pairs = (item.partition("=") for item in orjson.loads(result.location))
     query = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, _, value in pairs)
     return [(b"location", f"{around.prefix}/{intent.target.name}?{query}".encode())]
 
@@ -147,14 +147,14 @@ def overridden(response: Response, result: Result) -> Response:
     return Response(status, [*kept, *added], response.body)
 
 
-def _read_status(text: str) -> int:
+def _read_status(text: bytes) -> int:
     digits = _LEADING_DIGITS.match(text)
     if digits is None or int(digits.group()) not in ANSWERABLE:
         raise RestError(500, "PGRST112", "response.status guc must be a valid status code")
     return int(digits.group())
 
 
-def _read_headers(text: str) -> Headers:
+def _read_headers(text: bytes) -> Headers:
     try:
         items = orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -4,20 +4,32 @@ from undercroft.foundation.db.base import Base, Id, Timestamps, UtcDateTime
 from undercroft.foundation.db.database import ControlConnection, Database, connect_options
 from undercroft.foundation.db.listener import Listener, notify
 from undercroft.foundation.db.paging import Page, PageRequest, Sorts, containing, paginate
+from undercroft.foundation.db.pipeline import (
+    ConnectionLost,
+    PasswordRefused,
+    Pipeline,
+    StatementFailed,
+    encode,
+)
 
 __all__ = [
     "Base",
+    "ConnectionLost",
     "ControlConnection",
     "Database",
     "Id",
     "Listener",
     "Page",
     "PageRequest",
+    "PasswordRefused",
+    "Pipeline",
     "Sorts",
+    "StatementFailed",
     "Timestamps",
     "UtcDateTime",
     "connect_options",
     "containing",
+    "encode",
     "notify",
     "paginate",
 ]

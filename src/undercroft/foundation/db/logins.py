@@ -6,10 +6,10 @@ owns what customers make and may do nothing with ours: code that customers wrote
 as the control plane.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
@@ -19,9 +19,12 @@ from sqlalchemy.exc import DBAPIError
 
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db.database import Database
+from undercroft.foundation.db.pipeline import PasswordRefused
 from undercroft.foundation.db.scripts import run_script
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings
+
+Opened = TypeVar("Opened")
 
 log = structlog.get_logger()
 
@@ -42,8 +45,8 @@ UNMOVED = {
 # does what these may not.
 CLOSED_ROUTINES = """
     REVOKE EXECUTE ON ALL ROUTINES IN SCHEMA undercroft FROM PUBLIC;
-    GRANT EXECUTE ON ROUTINE undercroft.rest_execute, undercroft.judge_rows,
-        undercroft.find_answer, undercroft.keep_answer TO PUBLIC;
+    GRANT EXECUTE ON ROUTINE undercroft.judge_rows, undercroft.find_answer,
+        undercroft.keep_answer TO PUBLIC;
 """
 
 
@@ -56,16 +59,20 @@ class Login:
     password: str | None = None
 
     async def connect(self, database: Database, **options: Any) -> Any:
+        """Open a connection of asyncpg."""
+        return await self.reach(database, lambda: asyncpg.connect(self.url, **options))
+
+    async def reach(self, database: Database, open_one: Callable[[], Awaitable[Opened]]) -> Opened:
         """Open a connection; a password that the role changed, which it may, is taken back."""
         try:
-            return await asyncpg.connect(self.url, **options)
-        except asyncpg.InvalidPasswordError:
+            return await open_one()
+        except (asyncpg.InvalidPasswordError, PasswordRefused):
             if self.password is None:
                 raise
             log.warning("password_of_login_was_changed", role=self.role)
             statement = f"ALTER ROLE {quoted(self.role)} PASSWORD '{self.password}'"
             await change_roles(database, [statement])
-            return await asyncpg.connect(self.url, **options)
+            return await open_one()
 
 
 def authenticator(settings: Settings) -> Login:

@@ -11,10 +11,11 @@ import orjson
 
 from undercroft.data.rest.batch.errors import key_refused
 from undercroft.data.rest.jobs import Caller
-from undercroft.data.rest.pool import Connection
+from undercroft.data.rest.pool import Session
 
 LONGEST_KEY = 255
 SEAL = "idempotency"
+_TRUE = b"\1"  # as the server sends a boolean
 
 
 class Seals(Protocol):
@@ -29,24 +30,25 @@ class AnswerStore:
     def __init__(self, seals: Seals, schema: str) -> None:
         self._seals = seals
         self._find = f"SELECT * FROM {schema}.find_answer($1)"  # noqa: S608 - our own schema
-        self._keep = f"SELECT {schema}.keep_answer($1, $2, $3, $4)"
+        self._keep = f"SELECT {schema}.keep_answer($1, $2, 200, $3)"
 
-    async def find(self, connection: Connection, scope: bytes, fingerprint: bytes) -> bytes | None:
+    async def find(self, session: Session, scope: bytes, fingerprint: bytes) -> bytes | None:
         """The answer given before, None for a new key, which is ours until the transaction ends."""
-        row = await connection.fetchrow(self._find, scope)
-        if row is None or not row["locked"]:
+        session.pipeline.query(self._find, [scope], binary=True)
+        row = (await session.sync())[-1]
+        locked, known, sealed = (row.get_value(0, column) for column in range(3))
+        if locked != _TRUE:
             raise key_refused(409, "The first batch with this Idempotency-Key still runs")
-        if row["fingerprint"] is None:
+        if known is None or sealed is None:
             return None
-        if row["fingerprint"] != fingerprint:
+        if known != fingerprint:
             raise key_refused(422, "The Idempotency-Key came with another body before")
-        return self._seals.open(SEAL, row["sealed"])
+        return self._seals.open(SEAL, sealed)
 
-    async def keep(
-        self, connection: Connection, scope: bytes, fingerprint: bytes, answer: bytes
-    ) -> None:
+    def keep(self, session: Session, scope: bytes, fingerprint: bytes, answer: bytes) -> None:
+        """Queue the keeping of an answer."""
         sealed = self._seals.seal(SEAL, answer)
-        await connection.execute(self._keep, scope, fingerprint, 200, sealed)
+        session.pipeline.query(self._keep, [scope, fingerprint, sealed], binary=True)
 
 
 def scope_of(caller: Caller, key: str, query: bytes) -> bytes:

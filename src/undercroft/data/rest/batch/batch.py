@@ -2,12 +2,11 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qs
 
-import asyncpg
 import orjson
 
 from undercroft.data.rest import media
@@ -18,26 +17,14 @@ from undercroft.data.rest.batch.requests import write_request
 from undercroft.data.rest.batch.steps import REF, Step, read_steps
 from undercroft.data.rest.compile import Compiled, Compiler
 from undercroft.data.rest.config import RestConfig
-from undercroft.data.rest.errors import (
-    RestError,
-    client_failed,
-    from_postgres,
-    unacceptable_schema,
-)
-from undercroft.data.rest.execute import (
-    CLEAN,
-    Job,
-    Result,
-    RowCountError,
-    check_bounds,
-    enter,
-    fetch,
-)
+from undercroft.data.rest.errors import RestError, from_postgres, unacceptable_schema
+from undercroft.data.rest.execute import Executor, Job, Result, RowCountError, check_bounds
 from undercroft.data.rest.intent import Wanted, read_call_intent, read_table_intent
 from undercroft.data.rest.jobs import Caller, Jobs, row_count_refused
-from undercroft.data.rest.pool import Connection, Pool, Session
+from undercroft.data.rest.pool import Foreign, Session
 from undercroft.data.rest.request import HttpRequest
 from undercroft.data.rest.response import Response
+from undercroft.foundation.db import StatementFailed
 
 PATH = "/batch"
 # A connection is not lent for longer, whatever each statement may take.
@@ -61,15 +48,14 @@ class Batch:
     """Answers `POST /batch` with the engine's own parts."""
 
     def __init__(
-        self,
-        pool_of: Callable[[str], Pool],
-        config: RestConfig,
-        answers: AnswerStore | None = None,
+        self, executor: Executor, config: RestConfig, answers: AnswerStore | None = None
     ) -> None:
-        self._pool_of = pool_of
+        self._executor = executor
         self._config = config
         self._jobs = Jobs(config)
         self._answers = answers
+        # What its steps run need not be told apart: a batch is worth a round trip.
+        self._foreign = Foreign.DYNAMIC if config.cleans_sessions else Foreign.NONE
 
     async def answer(
         self, request: HttpRequest, caller: Caller, body: bytes, compiler: Compiler
@@ -77,37 +63,19 @@ class Batch:
         """Run the batch. Raises RestError, with the step it is about."""
         asked = self._read(request, caller, body, compiler)
         headers = [(b"content-type", media.MediaType(media.JSON).content_type)]
-        pool = self._pool_of(caller.role)
-        session = await pool.take()
         try:
-            async with asyncio.timeout(LONGEST_SECONDS):
-                answer, replayed = await self._transaction(session.connection, asked)
-        except RestError:
-            self._give(pool, session)
-            raise
+            async with (
+                self._executor.lend(caller.role, self._foreign) as session,
+                asyncio.timeout(LONGEST_SECONDS),
+            ):
+                answer, replayed = await self._transaction(session, asked)
         except TimeoutError as error:
-            pool.cancel(session)
             raise too_long(LONGEST_SECONDS) from error
-        except asyncpg.PostgresError as error:  # at the commit: a deferred constraint
-            self._give(pool, session)
+        except StatementFailed as error:  # at the commit: a deferred constraint
             raise self._refused(error, caller) from error
-        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-            pool.drop(session)
-            raise client_failed(str(error)) from error
-        except BaseException:
-            pool.cancel(session)
-            raise
-        self._give(pool, session)
         if replayed:
             headers.append((b"idempotency-replayed", b"true"))
         return Response(200, headers, answer)
-
-    def _give(self, pool: Pool, session: Session) -> None:
-        """What its steps ran need not be told apart: a batch is worth a round trip."""
-        if self._config.cleans_sessions and self._config.prepared_statements:
-            pool.give_cleaned(session, statements=True)
-        else:
-            pool.give(session)
 
     def _read(self, request: HttpRequest, caller: Caller, body: bytes, compiler: Compiler) -> Asked:
         options = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
@@ -120,42 +88,30 @@ class Batch:
         has_references = f'"{REF}"'.encode() in body
         return Asked(request, caller, compiler, read_steps(body), has_references, dry_run, key)
 
-    async def _transaction(self, connection: Connection, asked: Asked) -> tuple[bytes, bool]:
-        transaction = connection.transaction()
-        await transaction.start()
-        try:
-            answer, replayed = await self._once(connection, asked)
-            if asked.dry_run:
-                await connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        except (asyncpg.PostgresError, RestError):
-            await transaction.rollback()
-            raise
-        if asked.dry_run:
-            await transaction.rollback()
-            return answer, replayed
-        if self._config.cleans_sessions:
-            await connection.execute(CLEAN)
-        await transaction.commit()
+    async def _transaction(self, session: Session, asked: Asked) -> tuple[bytes, bool]:
+        session.pipeline.query("begin")
+        answer, replayed = await self._once(session, asked)
+        await self._executor.end(session, self._foreign, rolls_back=asked.dry_run)
         return answer, replayed
 
-    async def _once(self, connection: Connection, asked: Asked) -> tuple[bytes, bool]:
+    async def _once(self, session: Session, asked: Asked) -> tuple[bytes, bool]:
         """Answer and whether it was given before."""
         if asked.key is None or self._answers is None:
-            return await self._run(connection, asked), False
-        kept = await self._answers.find(connection, *asked.key)
+            return await self._run(session, asked), False
+        kept = await self._answers.find(session, *asked.key)
         if kept is not None:
             return kept, True
-        answer = await self._run(connection, asked)
-        await connection.execute("SET LOCAL ROLE NONE")
-        await self._answers.keep(connection, *asked.key, answer)
+        answer = await self._run(session, asked)
+        session.pipeline.query("set local role none")
+        self._answers.keep(session, *asked.key, answer)
         return answer, False
 
-    async def _run(self, connection: Connection, asked: Asked) -> bytes:
+    async def _run(self, session: Session, asked: Asked) -> bytes:
         results: dict[str, bytes] = {}
         answers = []
         for number, step in enumerate(asked.steps):
             try:
-                answered, rows = await self._step(connection, asked, step, results, number)
+                answered, rows = await self._step(session, asked, step, results, number)
             except RestError as error:
                 raise step_error(error, number, step.ref) from error
             if step.ref:
@@ -165,7 +121,7 @@ class Batch:
 
     async def _step(
         self,
-        connection: Connection,
+        session: Session,
         asked: Asked,
         step: Step,
         results: dict[str, bytes],
@@ -179,7 +135,7 @@ class Batch:
             step = step.model_copy(update=update)
         wanted, compiled = self._understand(asked, step)
         job = self._job(asked, wanted, compiled, first=number == 0)
-        result = await self._execute(connection, job, wanted, compiled, asked.caller)
+        result = await self._execute(session, job, wanted, compiled, asked.caller)
         answered: dict[str, Any] = {"op": step.op, "ref": step.ref, "count": result.page}
         rows = result.body or b"null"
         if result.body is not None:
@@ -208,20 +164,21 @@ class Batch:
 
     async def _execute(
         self,
-        connection: Connection,
+        session: Session,
         job: Job,
         wanted: Wanted,
         compiled: Compiled,
         caller: Caller,
     ) -> Result:
         try:
-            result = await fetch(connection, job, await enter(connection, job))
+            self._executor.enter(session, job)
+            result = await self._executor.fetch(session, job)
             check_bounds(result.page, job)
         except RowCountError as error:
             raise row_count_refused(wanted.intent, compiled, error.rows) from error
-        except asyncpg.PostgresError as error:
+        except StatementFailed as error:
             raise self._refused(error, caller) from error
         return result
 
-    def _refused(self, error: asyncpg.PostgresError, caller: Caller) -> RestError:
+    def _refused(self, error: StatementFailed, caller: Caller) -> RestError:
         return from_postgres(error, anonymous=caller.role == self._config.anon_role)

@@ -22,7 +22,7 @@ def visibility_query(schema: str) -> Statement:
     """Ask, as the caller, for what they may use. The answer is the body of a `Result`."""
     name = literal(schema)
     return statement(
-        "SELECT NULL::bigint, 1::bigint, convert_to(json_build_object("  # noqa: S608 - a literal
+        "SELECT NULL::bigint, 1::bigint, json_build_object("  # noqa: S608 - a literal
         "'tables', (SELECT coalesce(json_agg(class.relname), '[]') FROM pg_class AS class"
         f" JOIN pg_namespace AS space ON space.oid = class.relnamespace AND space.nspname = {name}"
         " WHERE class.relkind IN ('r', 'p', 'v', 'm', 'f') AND ("
@@ -36,7 +36,7 @@ def visibility_query(schema: str) -> Statement:
         " WHERE has_function_privilege(routine.oid, 'EXECUTE')),"
         "'description', (SELECT obj_description(space.oid, 'pg_namespace')"
         f" FROM pg_namespace AS space WHERE space.nspname = {name})"
-        ")::text, 'UTF8'), NULL::text[],"
+        ")::text, NULL,"
         " nullif(current_setting('response.headers', true), ''),"
         " nullif(current_setting('response.status', true), ''), NULL::bigint"
     )

@@ -40,7 +40,7 @@ def write_result(
     """Wrap a write; `query` reads its rows when they are asked for."""
     columns = _columns(
         body=write_body(answer, None),
-        location="NULL::text[]" if location_keys is None else _location(location_keys),
+        location="NULL" if location_keys is None else _location(location_keys),
         added=inserted() if counts_inserted else "NULL::bigint",
     )
     rows = query if query is not None else f"SELECT * FROM {SOURCE}"
@@ -74,7 +74,7 @@ def _columns(
     body: str,
     total: str = "NULL::bigint",
     page: str = f"count({_ROW})",
-    location: str = "NULL::text[]",
+    location: str = "NULL",
     added: str = "NULL::bigint",
 ) -> str:
     return comma(
@@ -94,16 +94,15 @@ def _total(count_query: str) -> str:
 
 
 def write_body(answer: Answer, function: Function | None) -> str:
-    """Write the body as bytes, the form in which it goes to the client untouched."""
+    """Write the body, as a text or as bytes: either goes to the client untouched."""
     if answer.writer is Writer.NOTHING:
-        return "NULL::bytea"
+        return "NULL"
     custom = answer.writer is Writer.CUSTOM
     value = _custom(answer, function) if custom else _text_body(answer.writer, function)
     if answer.media_type.is_plan:
         return value  # it is explained, not run, and is easier to read
-    if answer.handler is not None and answer.handler.binary:
-        return f"({value})::bytea"
-    return f"convert_to(({value})::text, 'UTF8')"
+    binary = answer.handler is not None and answer.handler.binary
+    return f"({value})::{'bytea' if binary else 'text'}"
 
 
 def _text_body(writer: Writer, function: Function | None) -> str:
@@ -157,7 +156,7 @@ def _location(keys: tuple[str, ...]) -> str:
     names = comma([literal(key) for key in keys]) or "NULL"
     return (
         f"CASE WHEN count({_ROW}) = 1 THEN ("
-        "SELECT array_agg(field.key || '=' || coalesce('eq.' || field.value, 'is.null'))"
+        "SELECT json_agg(field.key || '=' || coalesce('eq.' || field.value, 'is.null'))::text"
         f" FROM (SELECT row_to_json(_) AS fields FROM {SOURCE} AS _ LIMIT 1) AS one,"
         " json_each_text(one.fields) AS field"
         f" WHERE field.key IN ({names})) END"

@@ -1,8 +1,7 @@
 """The alphabet of our SQL: quoted names, quoted constants, and slots for values.
 
 A slot is a marker in the text, so that SQL can be put together with f-strings; `Statement` turns
-markers into `$1` for a prepared statement or `%1$L` for `format`. Names lose everything from a
-NUL on, so nobody can forge a marker.
+markers into `$1` and so on. Names lose everything from a NUL on, so nobody can forge a marker.
 """
 
 import re
@@ -38,15 +37,9 @@ def comma(parts: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """SQL with its placeholders; `slots` picks the values to pass, in order.
+    """SQL with `$1` for its first value and so on; `slots` picks the values, in order."""
 
-    `prepared` numbers the placeholders for PREPARE, `inline` is a template for `format`, which
-    quotes the values into the text, and `call` the template for EXECUTE of the prepared one.
-    """
-
-    prepared: str
-    inline: str
-    arguments: str
+    sql: str
     slots: tuple[int, ...]
 
     def values(self, values: Sequence[str | None]) -> list[str | None]:
@@ -58,9 +51,5 @@ def statement(sql: str) -> Statement:
     order: dict[int, int] = {}
     for marker in _MARKER.finditer(sql):
         order.setdefault(int(marker[1]), len(order) + 1)
-    return Statement(
-        prepared=_MARKER.sub(lambda marker: f"${order[int(marker[1])]}", sql),
-        inline=_MARKER.sub(lambda marker: f"%{order[int(marker[1])]}$L", sql.replace("%", "%%")),
-        arguments=f"({', '.join(['%L'] * len(order))})" if order else "",
-        slots=tuple(order),
-    )
+    numbered = _MARKER.sub(lambda marker: f"${order[int(marker[1])]}", sql)
+    return Statement(numbered, tuple(order))

@@ -3,21 +3,21 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from undercroft.data.rest.app import RestApp
 from undercroft.data.rest.errors import RestError
 from undercroft.data.rest.execute import Executor
-from undercroft.data.rest.pool import Connection, Pool
+from undercroft.data.rest.pool import Pool
 from undercroft.data.rest.query.sql import qualified
 from undercroft.data.rest.request import Receive, Scope, Send
 from undercroft.data.rest.standalone.access_log import access_log
-from undercroft.data.rest.standalone.connection_string import connect_arguments
+from undercroft.data.rest.standalone.connection_string import APPLICATION, connect_arguments
 from undercroft.data.rest.standalone.database_settings import read_database_settings
 from undercroft.data.rest.standalone.environment import read_settings
 from undercroft.data.rest.standalone.metrics import Counts
@@ -25,6 +25,9 @@ from undercroft.data.rest.standalone.settings import InvalidSettingError, Standa
 from undercroft.data.rest.standalone.tokens import TokenVerifier
 from undercroft.data.schema.cache import SchemaCache, reload_on_notify
 from undercroft.data.schema.introspect import MissingSchemaError
+from undercroft.foundation.db import Pipeline
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +57,10 @@ class StandaloneApp:
         self.counts = Counts()
         self.given_up = asyncio.Event()
         self.pool = Pool(
-            self._connect, size=settings.pool.size, acquire_timeout=settings.pool.acquire_timeout
+            self._open,
+            size=settings.pool.size,
+            acquire_timeout=settings.pool.acquire_timeout,
+            prepared=settings.rest.prepared_statements,
         )
         self.schemas = SchemaCache(settings.rest.schemas)
         self._retrying = False
@@ -100,7 +106,7 @@ class StandaloneApp:
     async def _read_schema(self, schemas: SchemaCache) -> None:
         start = time.monotonic()
         try:
-            await schemas.refresh(self.pool.acquire)
+            await schemas.refresh(self._lend)
         except _FAILURES:
             self.counts.schema_failures += 1
             raise
@@ -125,7 +131,7 @@ class StandaloneApp:
         settings = read_settings(sources.environ, config_file=sources.config_file)
         if not settings.reads_db_config:
             return settings
-        async with self.pool.acquire() as connection:
+        async with self._lend() as connection:
             found = await read_database_settings(connection, settings.pre_config)
         return read_settings(sources.environ, found, sources.config_file)
 
@@ -133,12 +139,26 @@ class StandaloneApp:
         settings, rest = self.settings, self.settings.rest
         executor = Executor(
             self.pool,
-            prepared=rest.prepared_statements,
+            explicit=not rest.prepared_statements,
             pre_request=qualified(rest.pre_request) if rest.pre_request else None,
         )
         verifier = TokenVerifier(settings.jwt, rest.anon_role, self.counts.tokens)
         hear = access_log(settings.log_level, verifier)
         return RestApp(executor, self.schemas, verifier, rest, hear=hear)
+
+    async def _open(self) -> Pipeline:
+        names = {"application_name": APPLICATION}
+        timeout = self.settings.pool.acquire_timeout
+        return await Pipeline.open(self.settings.db_uri, names, timeout=timeout)
+
+    @asynccontextmanager
+    async def _lend(self) -> AsyncGenerator[Connection]:
+        """Lend a connection for reading the schema or the settings."""
+        connection = await self._connect()
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     async def _connect(self, **more: Any) -> Connection:
         options = connect_arguments(self.settings.db_uri) | more
@@ -169,7 +189,7 @@ class StandaloneApp:
             await self.reload_config()
         except failures as error:
             log.error("Cannot read the database's schema: %s", error)  # noqa: TRY400 - no trace
-            if isinstance(error.__cause__, asyncpg.InvalidAuthorizationSpecificationError):
+            if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
                 self.given_up.set()
             return False
         self._retrying = False
@@ -189,7 +209,7 @@ class StandaloneApp:
         pool = self.settings.pool
         while True:
             await asyncio.sleep(max(0.5, min(pool.longest_rest, pool.longest_life) / _SWEEPS))
-            await self.pool.retire(older_than=pool.longest_life, rested=_SWEEPS)
+            self.pool.retire(older_than=pool.longest_life, rested=_SWEEPS)
 
     async def _listen(self) -> None:
         """Hear of schema changes; after a lost connection assume that there were some."""

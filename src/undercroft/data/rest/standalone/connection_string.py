@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 _PAIR = re.compile(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))")
 _LOGIN = re.compile(r"(?<=://)[^/@]*(?=@)")
 _ESCAPED = re.compile(r"\\(.)")
-_APPLICATION = "undercroft rest"
+APPLICATION = "undercroft rest"
 # What libpq makes of a connection by itself. asyncpg would ask the server for such settings.
 _OF_LIBPQ = frozenset(
     {
@@ -50,7 +50,7 @@ def connect_arguments(text: str) -> dict[str, Any]:
     kept = {name: value for name, value in settings.items() if name not in _OF_LIBPQ}
     arguments: dict[str, Any] = {
         "dsn": f"{address}?{urlencode(kept, quote_via=quote)}" if kept else address,
-        "server_settings": {"application_name": names[0] or names[1] or _APPLICATION},
+        "server_settings": {"application_name": names[0] or names[1] or APPLICATION},
     }
     if timeout.isdecimal() and int(timeout):
         arguments["timeout"] = int(timeout)

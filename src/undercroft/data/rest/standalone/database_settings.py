@@ -1,6 +1,7 @@
 """Settings kept in the database: `alter role authenticator set pgrst.db_schemas = …`."""
 
-from undercroft.data.rest.pool import Connection
+import asyncpg
+
 from undercroft.data.rest.query.sql import qualified
 from undercroft.data.schema.model import QualifiedName
 
@@ -52,7 +53,7 @@ order by name, database desc
 
 
 async def read_database_settings(
-    connection: Connection, pre_config: QualifiedName | None
+    connection: "asyncpg.Connection[asyncpg.Record]", pre_config: QualifiedName | None
 ) -> dict[str, str]:
     """Read the settings by name, without prefix. What `pre_config` sets, a role's overrules."""
     names = [f"{_PREFIX}{name}" for name in NAMES]

@@ -1,0 +1,247 @@
+"""A connection that sends several statements at once: the pipeline mode of libpq.
+
+What is queued up to a `sync` goes out together, is one transaction unless a BEGIN says otherwise,
+and is answered together. asyncpg waits for every statement, so that becoming somebody, doing one
+thing and leaving nothing behind is four round trips with it, and one here.
+"""
+
+import asyncio
+from asyncio import Future
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from psycopg import AsyncConnection, Error, OperationalError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
+
+_TEXT, _BINARY = 0, 1
+_NOT_TEXT = "22021"  # character_not_in_repertoire
+
+
+class StatementFailed(Exception):  # noqa: N818 - says what happened
+    """The server refused a statement or the commit, and kept nothing of the transaction.
+
+    The fields are those of the protocol (PostgreSQL's documentation, Error and Notice Message
+    Fields); `position` counts the statements sent together that had succeeded before.
+    """
+
+    def __init__(
+        self,
+        sqlstate: str,
+        message: str,
+        detail: str | None = None,
+        hint: str | None = None,
+        *,
+        position: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.message = message
+        self.detail = detail
+        self.hint = hint
+        self.position = position
+
+
+class ConnectionLost(Exception):  # noqa: N818 - says what happened
+    """There is no connection, or no longer. Whether what was sent has happened is unknown."""
+
+
+class PasswordRefused(ConnectionLost):
+    """The server heard our password and did not let us in."""
+
+
+def encode(values: Sequence[str | None]) -> list[bytes | None]:
+    """Encode texts. Raises StatementFailed for what no text of a server can be.
+
+    libpq would end a value at its first NUL.
+    """
+    try:
+        encoded = [None if value is None else value.encode() for value in values]
+    except UnicodeEncodeError as error:
+        raise StatementFailed(_NOT_TEXT, "A value is not valid Unicode") from error
+    for value in encoded:
+        if value is not None and b"\0" in value:
+            raise StatementFailed(_NOT_TEXT, 'invalid byte sequence for encoding "UTF8": 0x00')
+    return encoded
+
+
+class Pipeline:
+    """One connection. Queue statements, `sync`, and await the answers before queueing more.
+
+    Values go as text (see `encode`), which the server reads by the type it has inferred for their
+    place. Answers come in binary form, in which a text is its bytes in UTF-8.
+    """
+
+    def __init__(self, owner: "AsyncConnection[tuple[object, ...]]") -> None:
+        self._owner = owner  # closes the socket when it is forgotten
+        self._connection = owner.pgconn
+        self._socket = owner.pgconn.socket
+        self._loop = asyncio.get_running_loop()
+        self._answer: Future[list[PGresult]] | None = None
+        self._results: list[PGresult] = []
+        self.queued = 0  # statements that wait to be sent
+        self.closed = False
+        self._connection.enter_pipeline_mode()
+        self._loop.add_reader(self._socket, self._read)
+
+    @classmethod
+    async def open(
+        cls, conninfo: str, settings: Mapping[str, str], *, timeout: float
+    ) -> "Pipeline":
+        """Connect within `timeout` seconds, with `settings` for the session.
+
+        Raises ConnectionLost.
+        """
+        settings = dict(settings)
+        defaults: dict[str, Any] = {
+            "fallback_application_name": settings.pop("application_name", "undercroft"),
+            "connect_timeout": max(2, round(timeout)),
+        }
+        try:
+            parameters = defaults | conninfo_to_dict(conninfo)
+            parameters["client_encoding"] = "utf8"
+            if settings:
+                parameters["options"] = f"{parameters.get('options', '')} {_options(settings)}"
+            owner = await AsyncConnection.connect(make_conninfo(**parameters), autocommit=True)
+        except Error as error:
+            heard = error.pgconn is not None and error.pgconn.used_password
+            raise (PasswordRefused if heard else ConnectionLost)(str(error)) from error
+        return cls(owner)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is under way, though nobody may wait for it any more."""
+        return self._answer is not None
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no transaction is open and nothing waits to be sent."""
+        idle = self._connection.transaction_status == TransactionStatus.IDLE
+        return idle and self.queued == 0 and self._answer is None
+
+    def setting(self, name: str) -> str | None:
+        """What the server has reported of a setting; it reports few."""
+        value = self._connection.parameter_status(name.encode())
+        return None if value is None else value.decode()
+
+    def prepare(self, name: str, sql: str) -> None:
+        self._send(self._connection.send_prepare, name.encode(), sql.encode())
+
+    def execute(self, name: str, values: Sequence[bytes | None] = ()) -> None:
+        """Run a prepared statement."""
+        self._send(self._connection.send_query_prepared, name.encode(), values, None, _BINARY)
+
+    def query(self, sql: str, values: Sequence[bytes | None] = (), *, binary: bool = False) -> None:
+        """Run a statement that is not prepared; `binary` says that its values are no texts."""
+        formats = [_BINARY if binary else _TEXT] * len(values)
+        self._send(self._connection.send_query_params, sql.encode(), values, None, formats, _BINARY)
+
+    def sync(self) -> "Future[list[PGresult]]":
+        """Send what is queued. Answers come one for each statement, all of them successes.
+
+        The future raises StatementFailed or ConnectionLost. Whoever stops waiting for it has to
+        `cancel` or `close` the connection.
+        """
+        self._send(self._connection.pipeline_sync)
+        self.queued = 0
+        self._answer = self._loop.create_future()
+        self._write()
+        return self._answer
+
+    async def cancel(self) -> None:
+        """Have the server stop what it does for us, and close."""
+        with suppress(Error):
+            await asyncio.to_thread(self._connection.get_cancel().cancel)
+        self.close()
+
+    def close(self) -> None:
+        if self.closed:
+            return  # and its socket's number may be somebody else's
+        self.closed = True
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._connection.finish()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionLost("The connection was closed."))
+        self._answer = None
+
+    def _send(self, function: Callable[..., None], *arguments: object) -> None:
+        try:
+            function(*arguments)
+        except OperationalError as error:
+            self._lose(error)
+            raise ConnectionLost(str(error)) from error
+        self.queued += 1
+
+    def _write(self) -> None:
+        """Write as much as the socket takes; what is left when it takes more."""
+        try:
+            unsent = self._connection.flush()
+        except OperationalError as error:
+            self._lose(error)
+            return
+        if unsent:
+            self._loop.add_writer(self._socket, self._write)
+        else:
+            self._loop.remove_writer(self._socket)
+
+    def _read(self) -> None:
+        connection = self._connection
+        try:
+            connection.consume_input()
+            while self._answer is not None and not connection.is_busy():
+                result = connection.get_result()
+                if result is None:  # stands between two statements
+                    continue
+                if result.status == ExecStatus.PIPELINE_SYNC:
+                    self._finish()
+                    return
+                self._results.append(result)
+        except OperationalError as error:
+            self._lose(error)
+
+    def _finish(self) -> None:
+        answer, results = self._answer, self._results
+        self._answer, self._results = None, []
+        if answer is None or answer.done():
+            return
+        failure = _failure(results)
+        if failure is None:
+            answer.set_result(results)
+        else:
+            answer.set_exception(failure)
+
+    def _lose(self, error: Error) -> None:
+        """Close; a server that goes says why in its last answer."""
+        if self._answer is not None and not self._answer.done():
+            reason = _failure(self._results) or ConnectionLost(str(error))
+            self._answer.set_exception(reason)
+        self.close()
+
+
+def _options(settings: Mapping[str, str]) -> str:
+    """Write settings as libpq's `options`, where spaces part and backslashes escape."""
+    return " ".join(
+        f"-c {name}=" + value.replace("\\", "\\\\").replace(" ", "\\ ")
+        for name, value in settings.items()
+    )
+
+
+def _failure(results: Sequence[PGresult]) -> StatementFailed | None:
+    for position, result in enumerate(results):
+        if result.status == ExecStatus.FATAL_ERROR:
+            return StatementFailed(
+                _field(result, DiagnosticField.SQLSTATE) or "XX000",
+                _field(result, DiagnosticField.MESSAGE_PRIMARY) or "The server gave no reason.",
+                _field(result, DiagnosticField.MESSAGE_DETAIL),
+                _field(result, DiagnosticField.MESSAGE_HINT),
+                position=position,
+            )
+    return None
+
+
+def _field(result: PGresult, name: DiagnosticField) -> str | None:
+    value = result.error_field(name)
+    return None if value is None else value.decode(errors="replace")
