@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -85,6 +86,21 @@ class Undercroft:
         every = [parent, *parent.children(recursive=True)]
         infos = [process.memory_full_info() for process in every]
         return sum(i.pss for i in infos) / 1e6, sum(i.rss for i in infos) / 1e6
+
+    def cpu(self) -> tuple[float, float]:
+        """Seconds of CPU that the server's own processes and Postgres have used."""
+        parent = psutil.Process(self.process.pid)
+        python = postgres = 0.0
+        for process in [parent, *parent.children(recursive=True)]:
+            # A backend that ended is gone; Postgres counts what it used as its own.
+            with suppress(psutil.NoSuchProcess):
+                times, name = process.cpu_times(), process.name()
+                used = times.user + times.system
+                if "postgres" in name:
+                    postgres += used + times.children_user + times.children_system
+                elif "valkey" not in name:
+                    python += used
+        return python, postgres
 
     def read_one(self) -> Request:
         path = "/rest/v1/items?id=eq.{n}"

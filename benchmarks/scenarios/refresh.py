@@ -10,10 +10,8 @@ import secrets
 import subprocess
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
 from rich.console import Console
 
 from benchmarks import load
@@ -68,10 +66,10 @@ def _measure(console: Console, ours: Undercroft, seconds: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         _make_sessions(ours, tokens, Path(directory))
         _spend(ours, tokens[:WARM_UP], WARM_SECONDS, Path(directory))
-        before, started = _cpu(ours), time.monotonic()
+        before, started = ours.cpu(), time.monotonic()
         measured = _spend(ours, tokens[WARM_UP:], seconds, Path(directory))
         elapsed = time.monotonic() - started
-        after = _cpu(ours)
+        after = ours.cpu()
     done = measured.rate * elapsed
     python, postgres = (1e6 * (after[i] - before[i]) / done for i in range(2))
     console.print(
@@ -98,18 +96,3 @@ def _make_sessions(ours: Undercroft, tokens: list[str], directory: Path) -> None
     script = directory / "make.sql"
     script.write_text(MAKE.format(file=hashes, user_id=ours.user_id))
     ours.run_sql_file(script)
-
-
-def _cpu(ours: Undercroft) -> tuple[float, float]:
-    """Seconds of CPU that the server's own processes and Postgres have used."""
-    parent = psutil.Process(ours.process.pid)
-    python = postgres = 0.0
-    for process in [parent, *parent.children(recursive=True)]:
-        with suppress(psutil.NoSuchProcess):  # a backend that ended; Postgres counts it as its own
-            times, name = process.cpu_times(), process.name()
-            used = times.user + times.system
-            if "postgres" in name:
-                postgres += used + times.children_user + times.children_system
-            elif "valkey" not in name:
-                python += used
-    return python, postgres
