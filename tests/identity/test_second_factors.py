@@ -9,7 +9,7 @@ import pyotp
 import pytest
 from sqlalchemy import text
 
-from tests.fixtures.actors import Caller, sign_in
+from tests.fixtures.actors import Caller, make_group, promoted, sign_in, unique
 from tests.fixtures.app import PASSWORD
 from tests.identity.authenticator import Authenticator
 from undercroft.foundation.clock import utc_now
@@ -283,6 +283,19 @@ class TestHalfSignIn:
 
         assert await status(again) == (await client.get("/rest/v1/no_such_table")).status_code
 
+    async def test_keyed_requests_of_two_people_are_not_mixed_up(
+        self, client: httpx.AsyncClient, member: Caller, outsider: Caller
+    ):
+        """Half signed in they are nobody yet, and may share an address."""
+        headers = {"Idempotency-Key": unique("key")}
+        for person in (member, outsider):
+            secret, _, _ = await add_totp(person)
+            half = await sign_in(client, person.identifier)
+            body = {"code": code_of(secret)}
+            shown = await half.post(f"{AUTH}/second-factor", json=body, headers=headers)
+            assert shown.status_code == 200, shown.text
+            assert shown.json()["user"]["id"] == person.id
+
     async def test_may_log_out(self, client: httpx.AsyncClient, member: Caller):
         await add_totp(member)
         again = await sign_in(client, member.identifier)
@@ -326,6 +339,23 @@ class TestStepUp:
         await asyncio.sleep(0.1)
         # The session is the same one, so the old access token has stepped up too.
         assert (await member.post(f"{AUTH}/factors/totp", json={})).status_code == 201
+
+    async def test_old_session_makes_no_keys_and_deletes_no_account(
+        self, app, admin: Caller, member: Caller
+    ):
+        await promoted(admin, member, await make_group(admin, "api_keys:create"))
+        await grow_old(app, member)
+        body = {"name": "a thief's", "permissions": []}
+        path = "/api/v1/settings/delete-account?confirm=true"
+        for answer in (
+            await member.post("/api/v1/api-keys", json=body),
+            await member.post(path),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (403, "step_up_required")
+        assert (await member.post(f"{AUTH}/reauthenticate", json={"password": PASSWORD})).is_success
+        await asyncio.sleep(0.1)
+        assert (await member.post("/api/v1/api-keys", json=body)).status_code == 201
+        assert (await member.post(path)).status_code == 204
 
     async def test_anonymous_and_service_have_no_factors(
         self, client: httpx.AsyncClient, service: Caller

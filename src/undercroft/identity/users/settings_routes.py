@@ -7,7 +7,7 @@ from fastapi import Query
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import JSONResponse
 
-from undercroft.foundation.access import SignedIn
+from undercroft.foundation.access import SignedIn, SteppedUp, StepUpRequired
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.http import CurrentActor, Router, Session
 from undercroft.identity.parts import IdentityParts
@@ -139,9 +139,9 @@ async def deactivate_my_account(session: Session, actor: CurrentActor) -> None:
 
 @router.post(
     "/delete-account",
-    access=SignedIn(),
+    access=SteppedUp(),
     status_code=204,
-    problems=(ConfirmationNeeded, LastSuperuser, StillOwner),
+    problems=(ConfirmationNeeded, LastSuperuser, StillOwner, StepUpRequired),
 )
 async def delete_my_account(
     session: Session,
@@ -149,7 +149,10 @@ async def delete_my_account(
     identity: IdentityParts,
     confirm: Annotated[bool, Query(description="Must be true.")] = False,
 ) -> None:
-    """Delete your account at once. What is left of it is erased after a grace period."""
+    """Delete your account at once, shortly after signing in.
+
+    What is left of it is erased after a grace period.
+    """
     assert actor.user_id
     if not confirm:
         raise ConfirmationNeeded(identity.settings.erasure_grace.days)

@@ -2,7 +2,13 @@
 
 from typing import Annotated
 
-from undercroft.foundation.access import Authenticated, Needs, Permission, UsersOnly
+from undercroft.foundation.access import (
+    Authenticated,
+    Needs,
+    Permission,
+    StepUpRequired,
+    UsersOnly,
+)
 from undercroft.foundation.db import Page, PageRequest
 from undercroft.foundation.http import CurrentActor, Router, Session, searched_by, sorted_by
 from undercroft.identity.access import queries
@@ -51,6 +57,7 @@ async def list_api_keys(
         UnknownPermissions,
         CannotGrant,
         UsersOnly,
+        StepUpRequired,
         ExpiryInThePast,
         ApiKeyOrganizationUnknown,
     ),
@@ -58,7 +65,8 @@ async def list_api_keys(
 async def create_api_key(new: ApiKeyCreate, session: Session, actor: CurrentActor) -> ApiKeyCreated:
     """Make a key for a program. It is shown once; send it as `apikey` or as a bearer token.
 
-    It may do what you allow here and hold yourself, at every moment of its life.
+    It takes a recent sign-in. The key may do what you allow here and hold yourself, at every
+    moment of its life.
     """
     permissions = sorted(await queries.resolve_permissions(session, new.permissions))
     key, token = await service.create_api_key(

@@ -36,9 +36,14 @@ async def create_api_key(
     expires_at: datetime | None,
     actor: Actor,
 ) -> tuple[ApiKey, str]:
-    """Return the key's row and the key, which is stored as its hash only."""
+    """Return the key's row and the key, which is stored as its hash only.
+
+    Raises `StepUpRequired` unless the person showed lately who they are: a key outlives the session
+    that it is made with, and must not be what a thief of one leaves with.
+    """
     if actor.user_id is None:
         raise UsersOnly
+    actor.require_fresh()
     if lacking := [name for name in permissions if not actor.has(name)]:
         raise CannotGrant(lacking)
     if expires_at and expires_at <= utc_now():
