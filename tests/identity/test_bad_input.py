@@ -74,3 +74,14 @@ async def test_who_may_not_is_told_so_before_the_kind_of_body(member: Caller):
     headers = {"Content-Type": "text/plain"}
     answer = await member.post(f"{API}/groups", content=b"x", headers=headers)
     assert answer.status_code == 403
+
+
+async def test_a_sign_in_with_too_little_is_told_what_is_missing(member: Caller):
+    for body in (
+        {"data": {"username": "", "password": ""}},
+        {"json": {"identifier": "", "password": ""}},
+    ):
+        answer = await member.client.post(f"{API}/auth/login", **body)
+        assert answer.status_code == 422, answer.text
+        details = {line["detail"] for line in answer.json()["errors"]}
+        assert details == {"Needs at least 1 characters."}

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from string import Formatter
 from typing import Any, ClassVar
 
 from pydantic_core import PydanticCustomError
@@ -23,6 +24,7 @@ class Phrase:
     def __init__(self, code: str, english: str) -> None:
         self.code = code
         self.english = english
+        self.takes = {name for _, name, _, _ in Formatter().parse(english) if name}
         self.declared[code] = self
 
     def __call__(self, language: str, **values: Any) -> str:

@@ -95,9 +95,10 @@ def _line(entry: Mapping[str, Any], language: str) -> dict[str, str]:
 
 def _detail(entry: Mapping[str, Any], language: str) -> str:
     phrase = BY_CODE.get(entry["type"]) or Phrase.declared.get(entry["type"])
-    if phrase is None:
-        return str(entry["msg"]).removeprefix("Value error, ")
     values = dict(entry.get("ctx") or {})
+    # A validator of somebody's own may use one of these codes without what the words ask for.
+    if phrase is None or not phrase.takes <= set(values):
+        return str(entry["msg"]).removeprefix("Value error, ")
     if language != ENGLISH and "expected" in values:
         values["expected"] = values["expected"].replace(" or ", ", ")
     return phrase(language, **values)

@@ -62,8 +62,10 @@ class Passwords:
         if len(password) > self._settings.max_length:
             password = ""
         # Made at the first sign-in of this process, whoever it is of.
-        dummy = self._dummy or await self._run(self._dummy_hash)
+        if self._dummy is None:
+            self._dummy = await self.hash("nobody has this password")
         if hashed is None:
+            dummy = self._dummy
             await self._run(lambda: self._hash.verify(password, dummy))
             return False, None
         return await self._run(lambda: self._hash.verify_and_update(password, hashed))
@@ -102,11 +104,6 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
-
-    def _dummy_hash(self) -> str:
-        if self._dummy is None:
-            self._dummy = self._hash.hash("nobody has this password")
-        return self._dummy
 
 
 def _be_nice() -> None:

@@ -64,7 +64,7 @@ async def _sign_in_request(request: Request) -> schemas.SignInRequest:
             async with request.form(max_files=0, max_fields=20) as form:
                 return schemas.SignInRequest.model_validate(dict(form))
     except ValidationError as error:
-        lines = error.errors(include_url=False, include_context=False, include_input=False)
+        lines = error.errors(include_url=False, include_input=False)
         raise RequestValidationError(
             [{**line, "loc": ("body", *line["loc"])} for line in lines]
         ) from error
