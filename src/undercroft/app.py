@@ -231,6 +231,7 @@ def _control_plane(
             stack.callback(app.state.end_telemetry)
             stack.callback(app.state.studio.close)
             stack.push_async_callback(parts.cache.close)
+            stack.push_async_callback(parts.limiter.close)
             stack.push_async_callback(parts.database.dispose)
             stack.callback(identity.passwords.close)
             stack.push_async_callback(files.close)

@@ -5,7 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 from valkey.asyncio import Sentinel, Valkey, ValkeyCluster
 from valkey.asyncio.cluster import ClusterNode
-from valkey.exceptions import ValkeyError
+from valkey.exceptions import ValkeyClusterException, ValkeyError
 
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import CacheSettings
@@ -18,7 +18,7 @@ class Cache:
     """Holds the client; connects at the first command and reconnects by itself."""
 
     # What callers catch to do without the cache.
-    ERRORS = (ValkeyError, OSError, TimeoutError)
+    ERRORS = (ValkeyError, ValkeyClusterException, OSError, TimeoutError)
 
     def __init__(self, settings: CacheSettings) -> None:
         if settings.url is None:
@@ -46,23 +46,22 @@ class Cache:
         return Valkey(
             host=host,
             port=port,
-            username=unquote(parts.username) if parts.username else None,
-            password=unquote(parts.password) if parts.password else None,
+            **credentials_of(self.url),
             socket_timeout=self.timeout,
             socket_connect_timeout=self.timeout,
         )
 
     async def close(self) -> None:
         await self.client.aclose()
+        manager = getattr(getattr(self.client, "connection_pool", None), "sentinel_manager", None)
+        for sentinel in manager.sentinels if manager else ():
+            await sentinel.aclose()
 
 
 def _connect(url: str, timeout: float) -> Any:
     parts = urlsplit(url)
     times: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
-    credentials: dict[str, Any] = {
-        "username": unquote(parts.username) if parts.username else None,
-        "password": unquote(parts.password) if parts.password else None,
-    }
+    credentials = credentials_of(url)
     match parts.scheme:
         case "redis" | "rediss" | "valkey" | "valkeys" | "unix":
             plain = url.replace("redis", "valkey", 1) if parts.scheme.startswith("redis") else url
@@ -78,6 +77,15 @@ def _connect(url: str, timeout: float) -> Any:
         "REDIS_URL must start with redis://, rediss://, unix://, redis+sentinel:// "
         "or redis+cluster://."
     )
+
+
+def credentials_of(url: str) -> dict[str, Any]:
+    """Name and password, as they are and not as they stand in a URL."""
+    parts = urlsplit(url)
+    return {
+        "username": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+    }
 
 
 def addresses(url: str, default_port: int) -> list[tuple[str, int]]:

@@ -14,13 +14,12 @@ from limits import RateLimitItem, parse
 from limits.aio.storage import (
     MemoryStorage,
     RedisClusterStorage,
-    RedisSentinelStorage,
     RedisStorage,
     Storage,
 )
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from undercroft.foundation.cache.client import Cache
+from undercroft.foundation.cache.client import Cache, credentials_of
 from undercroft.foundation.problems import TooManyRequests
 from undercroft.foundation.settings import RateLimitSettings
 
@@ -41,6 +40,13 @@ class RateLimiter:
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._retry_at = 0.0
         self._items: dict[str, RateLimitItem | None] = {}
+
+    async def close(self) -> None:
+        """The connections that are the library's own; the others are the cache's to close."""
+        storage = self._shared.storage
+        if isinstance(storage, RedisClusterStorage):
+            bridge: Any = storage.bridge
+            await bridge.get_connection().aclose()
 
     async def hit(self, line: str, caller: str) -> None:
         """Count one request. Raises `TooManyRequests` when the line's rate is used up."""
@@ -76,21 +82,19 @@ class RateLimiter:
 
 
 def _storage(cache: Cache) -> Storage:
-    parts = urlsplit(cache.url)
+    """On the connections that the cache has; of a cluster the library wants its own."""
     prefix = cache.key("limits")
+    if not urlsplit(cache.url).scheme.endswith("+cluster"):
+        pool = cast("Literal[True]", cache.client.connection_pool)
+        return RedisStorage(
+            "async+valkey://", implementation="valkey", key_prefix=prefix, connection_pool=pool
+        )
     options: dict[str, Any] = {
         "socket_timeout": cache.timeout,
         "socket_connect_timeout": cache.timeout,
+        # Handed over, because the library takes what stands in a URL as it stands there.
+        **{name: word for name, word in credentials_of(cache.url).items() if word},
     }
-    _, _, kind = parts.scheme.partition("+")
-    rest = cache.url.partition("://")[2]
-    if kind == "sentinel":
-        uri = f"async+valkey+sentinel://{rest}"
-        return RedisSentinelStorage(uri, implementation="valkey", key_prefix=prefix, **options)
-    if kind == "cluster":
-        uri = f"async+valkey+cluster://{rest}"
-        return RedisClusterStorage(uri, implementation="valkey", key_prefix=prefix, **options)
-    pool = cast("Literal[True]", cache.client.connection_pool)
-    return RedisStorage(
-        "async+valkey://", implementation="valkey", key_prefix=prefix, connection_pool=pool
-    )
+    hosts = cache.url.partition("://")[2].rpartition("@")[2]
+    uri = f"async+valkey+cluster://{hosts}"
+    return RedisClusterStorage(uri, implementation="valkey", key_prefix=prefix, **options)
