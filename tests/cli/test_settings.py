@@ -1,15 +1,22 @@
 """`undercroft settings`, and the pages made of it."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.fixtures.served import command
-from undercroft.cli.reference import every_setting, pages
+from undercroft.cli.reference import Setting, every_setting, pages
+from undercroft.cli.settings import _value
+from undercroft.foundation.settings import load_settings
 from undercroft.foundation.settings.unread import unread_names
 
 REPOSITORY = Path(__file__).parents[2]
+
+
+def shown(setting: Setting) -> str | None:
+    return _value(load_settings(_env_file=None), setting.path)
 
 
 class TestReference:
@@ -17,6 +24,21 @@ class TestReference:
     def test_is_up_to_date(self, path: Path):
         """Run `make docs` when this fails."""
         assert (REPOSITORY / path).read_text() == pages()[path]
+
+    def test_every_default_can_be_set(self, monkeypatch: pytest.MonkeyPatch):
+        """A line of .env.example says what is in force already, so it changes nothing."""
+        plain = {setting: shown(setting) for setting in every_setting()}
+        for setting in plain:
+            if setting.default:
+                monkeypatch.setenv(setting.name, setting.default)
+        assert {setting: shown(setting) for setting in plain} == plain
+
+    @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("1.5", 1.5), ("PT2M", 120)])
+    def test_times_are_seconds_or_iso_8601(
+        self, text: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setenv("UNDERCROFT_CACHE__TIMEOUT", text)
+        assert load_settings(_env_file=None).cache.timeout == timedelta(seconds=seconds)
 
     def test_no_default_is_a_secret(self):
         assert not [s for s in every_setting() if s.kind == "Secret" and s.default]

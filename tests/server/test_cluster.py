@@ -40,6 +40,8 @@ def elsewhere(engines: EngineAddresses, database: str) -> dict[str, str]:
         "REDIS_URL": engines.cache_url,
         "SECRET_KEY": SECRET_KEY,
         "UNDERCROFT_CACHE__PREFIX": unique("cluster"),
+        # A busy machine answers late, and then each node would count for itself.
+        "UNDERCROFT_CACHE__TIMEOUT": "20",
     }
 
 
