@@ -99,7 +99,18 @@ async def place(own_settings: Settings) -> AsyncIterator[Place]:
         yield Place(app, client, await furnish(client), schema)
 
 
+# Making them up costs more than sending them: callers who are tested in one process share them.
+_made_up: dict[tuple[str, GenerationMode], list[Case]] = {}
+
+
 def made_up(operation: Any, mode: GenerationMode, count: int) -> list[Case]:
+    key = (operation.label, mode)
+    if key not in _made_up:
+        _made_up[key] = generated(operation, mode, max(CASES.values()))
+    return _made_up[key][:count]
+
+
+def generated(operation: Any, mode: GenerationMode, count: int) -> list[Case]:
     found: list[Case] = []
 
     @hypothesis_settings(
