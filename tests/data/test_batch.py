@@ -9,6 +9,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.data.test_sql import run
 from tests.data.test_tables import TABLES, create
 from tests.fixtures.actors import Caller, unique
 
@@ -50,6 +51,64 @@ async def shop(admin: Caller) -> Shop:
 
 async def rows(caller: Caller, table: str, query: str = "") -> list[dict[str, Any]]:
     return list((await caller.get(f"/rest/v1/{table}?order=id&{query}")).json())
+
+
+class TestCalls:
+    async def test_give_results_that_later_steps_use(
+        self, shop: Shop, admin: Caller, member: Caller
+    ):
+        name = unique("twice")
+        await run(
+            admin,
+            f"create function {name}(n int) returns table (id int, doubled int)"
+            " language sql as 'select n, n * 2';"
+            f"create function {name}_one(n int) returns int language sql as 'select n * 2';"
+            f"grant execute on function {name}(int), {name}_one(int) to authenticated",
+        )
+        steps = [
+            {"op": "call", "function": name, "body": {"n": 4}, "ref": "twice"},
+            {"op": "call", "function": f"{name}_one", "body": {"n": {"$ref": "twice.doubled"}}},
+            {"op": "insert", "table": shop.orders, "body": {"note": {"$ref": "twice.doubled"}}},
+        ]
+        answer = await member.post(BATCH, json=steps)
+        assert answer.status_code == 200, answer.text
+        first, second, third = answer.json()["steps"]
+        assert first["result"] == [{"id": 4, "doubled": 8}]
+        assert second["result"] == 16
+        assert third["rows"][0]["note"] == "8"
+
+    @pytest.mark.parametrize(
+        ("call", "status"),
+        [
+            ({"function": "nowhere", "body": {}}, 404),
+            ({"table": "orders"}, 400),
+            ({"function": "nowhere", "where": {}}, 400),
+        ],
+    )
+    async def test_of_nothing_are_refused_with_their_step(
+        self, shop: Shop, member: Caller, call: dict[str, Any], status: int
+    ):
+        steps = [{"op": "insert", "table": shop.orders, "body": {}}, {"op": "call", **call}]
+        refused = await member.post(BATCH, json=steps)
+        assert refused.status_code == status, refused.text
+        assert refused.json()["step"] == 1
+        assert await rows(member, shop.orders) == []
+
+
+async def test_a_table_of_that_name_has_all_other_methods(admin: Caller, service: Caller):
+    """POST is the batch's; a step of one inserts into such a table."""
+    await run(admin, "create table if not exists batch (id int primary key, word text)")
+    try:
+        step = {"op": "insert", "table": "batch", "body": {"id": 1, "word": "a"}}
+        assert (await service.post(BATCH, json=[step])).status_code == 200
+        changed = await service.patch(f"{BATCH}?id=eq.1", json={"word": "b"})
+        assert changed.status_code == 204, changed.text
+        assert (await service.get(BATCH)).json() == [{"id": 1, "word": "b"}]
+        put = await service.put(f"{BATCH}?id=eq.2", json={"id": 2, "word": "c"})
+        assert put.status_code in (200, 201, 204), put.text
+        assert (await service.delete(f"{BATCH}?id=eq.1")).status_code == 204
+    finally:
+        await run(admin, "drop table batch")
 
 
 class TestSteps:
