@@ -8,6 +8,7 @@ import pytest
 
 from tests.data.test_sql import run, value
 from tests.fixtures.actors import Caller, unique
+from tests.fixtures.lists import check_orders
 
 FUNCTIONS = "/api/v1/functions"
 TRIGGERS = "/api/v1/triggers"
@@ -234,3 +235,17 @@ class TestTriggers:
             )
             answer = await admin.post(TRIGGERS, json={"definition": definition})
             assert answer.status_code == 404, answer.text
+
+
+async def test_lists_sort_and_search(admin: Caller):
+    word = unique("sorted")
+    for letter in "bca":
+        source = f"create function {word}_{letter}() returns int language sql as 'select 1'"
+        body = {"definition": source}
+        assert (await admin.post("/api/v1/functions", json=body)).status_code == 201
+    await check_orders(
+        admin, "/api/v1/functions", ("created_at", "updated_at", "name"), search=word
+    )
+    found = await admin.get("/api/v1/functions", params={"search": word, "sort": "name"})
+    assert [item["name"][-1] for item in found.json()["items"]] == ["a", "b", "c"]
+    assert (await admin.get("/api/v1/triggers", params={"sort": "-name"})).status_code == 200

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.fixtures.actors import Caller, make_group, promoted, register, unique
+from tests.fixtures.lists import check_orders
 
 SQL = "/api/v1/sql"
 
@@ -454,3 +455,14 @@ class TestConcurrency:
             *(run(admin, f"update {name} set n = n + 1 where true") for _ in range(30))
         )
         assert await value(admin, f"select n from {name}") == 30
+
+
+async def test_history_and_snippets_sort_and_search(admin: Caller):
+    word = unique("sorted")
+    for letter in "bca":
+        body = {"name": f"{word} {letter}", "sql_code": "select 1"}
+        assert (await admin.post(f"{SQL}/snippets", json=body)).status_code == 201
+        await run(admin, f"select '{word}'")
+    names = ("created_at", "updated_at", "name")
+    await check_orders(admin, f"{SQL}/snippets", names, search=word)
+    await check_orders(admin, f"{SQL}/history", ("created_at", "caller"), search=word)

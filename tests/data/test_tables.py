@@ -352,3 +352,24 @@ class TestConstraints:
         name = await create(admin, {"name": "a", "type": "int"})
         response = await admin.post(f"{TABLES}/{name}/constraints", json=body)
         assert response.status_code == status, response.text
+
+
+class TestLists:
+    async def test_go_both_ways_and_refuse_made_up_cursors(self, admin: Caller):
+        word = unique("listed")
+        names = [await create(admin, name=f"{word}_{letter}") for letter in "abc"]
+        for sort, expected in (("", names), ("name", names), ("-name", names[::-1])):
+            found: list[str] = []
+            page: dict[str, Any] = {"search": word, "sort": sort, "limit": 2, "count": "exact"}
+            while True:
+                answer = (await admin.get(TABLES, params=page)).json()
+                found += [item["name"] for item in answer["items"]]
+                assert answer["total"] == 3
+                if answer["next_cursor"] is None:
+                    break
+                page["cursor"] = answer["next_cursor"]
+            assert found == expected
+        for cursor in (names[0], "x", "WyIiLDFd", "WyIiLCJcdTAwMDAiXQ", "W10", "bnVsbA"):
+            refused = await admin.get(TABLES, params={"cursor": cursor})
+            assert refused.status_code == 422, (cursor, refused.text)
+        assert (await admin.get(TABLES, params={"sort": "rows"})).status_code == 422

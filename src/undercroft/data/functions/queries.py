@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from undercroft.data.functions.errors import DefinitionNotFound
 from undercroft.data.functions.models import Definition, DefinitionVersion
 from undercroft.data.functions.text import Described, Kind
-from undercroft.foundation.db import PageRequest, paginate
+from undercroft.foundation.db import PageRequest, Sorts, containing, paginate
 
 FUNCTIONS = text("""
     SELECT p.oid, p.ctid::text AS row, p.oid::regprocedure::text AS signature,
@@ -42,6 +42,13 @@ DEPENDENTS = text("""
 """)
 
 
+SORTS: Sorts = {
+    "created_at": Definition.created_at,
+    "updated_at": Definition.updated_at,
+    "name": Definition.name,
+}
+
+
 async def get_definition(
     session: AsyncSession, definition_id: UUID, kind: Kind, *, lock: bool = False
 ) -> Definition:
@@ -55,11 +62,13 @@ async def get_definition(
 
 
 async def list_definitions(
-    session: AsyncSession, kind: Kind, page: PageRequest
+    session: AsyncSession, kind: Kind, page: PageRequest, *, search: str | None
 ) -> tuple[list[Definition], str | None, int | None]:
     statement = select(Definition).where(Definition.kind == kind)
+    if search:
+        statement = statement.where(containing(search, Definition.name))
     keys = (Definition.created_at, Definition.id)
-    return await paginate(session, statement, page, keys=keys)
+    return await paginate(session, statement, page, keys=keys, sorts=SORTS)
 
 
 async def list_versions(

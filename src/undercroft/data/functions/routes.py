@@ -1,5 +1,7 @@
 """`/functions` and `/triggers`: HTTP in and out."""
 
+from typing import Annotated
+
 from undercroft.data.functions import queries, service
 from undercroft.data.functions.access import (
     ExistingFunction,
@@ -25,13 +27,22 @@ from undercroft.data.functions.schemas import (
 )
 from undercroft.data.tables.errors import SchemaNotFound, StatementRefused, TableBusy
 from undercroft.foundation.access import Needs, Permission
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import (
+    CurrentActor,
+    PageQuery,
+    Router,
+    Session,
+    searched_by,
+    sorted_by,
+)
 
 PERMISSIONS = (
     Permission("functions:read", "See functions and triggers with their versions."),
     Permission("functions:manage", "Make, change and drop functions and triggers."),
 )
+Sorted = Annotated[PageRequest, sorted_by("created_at", "updated_at", "name")]
+Searched = Annotated[str | None, searched_by("Part of the name.")]
 READ, MANAGE = Needs("functions:read"), Needs("functions:manage")
 MAKE_PROBLEMS = (
     DefinitionInvalid,
@@ -47,9 +58,13 @@ trigger_router = Router("/triggers", tag="data")
 
 
 @router.get("", access=READ)
-async def list_functions(session: Session, page: PageQuery) -> Page[DefinitionRead]:
+async def list_functions(
+    session: Session,
+    page: Sorted,
+    search: Searched = None,
+) -> Page[DefinitionRead]:
     """Functions that are kept in versions here, the newest first."""
-    rows, cursor, total = await queries.list_definitions(session, "function", page)
+    rows, cursor, total = await queries.list_definitions(session, "function", page, search=search)
     items = [await service.read(session, row) for row in rows]
     return Page[DefinitionRead](items=items, next_cursor=cursor, total=total)
 
@@ -133,9 +148,13 @@ async def restore_function(
 
 
 @trigger_router.get("", access=READ)
-async def list_triggers(session: Session, page: PageQuery) -> Page[DefinitionRead]:
+async def list_triggers(
+    session: Session,
+    page: Sorted,
+    search: Searched = None,
+) -> Page[DefinitionRead]:
     """Triggers that are kept in versions here, the newest first."""
-    rows, cursor, total = await queries.list_definitions(session, "trigger", page)
+    rows, cursor, total = await queries.list_definitions(session, "trigger", page, search=search)
     items = [await service.read(session, row) for row in rows]
     return Page[DefinitionRead](items=items, next_cursor=cursor, total=total)
 

@@ -8,8 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from undercroft.data.sql.errors import SnippetNotFound
 from undercroft.data.sql.models import SqlRun, SqlSnippet
 from undercroft.foundation.access import Actor
-from undercroft.foundation.db import PageRequest, paginate
+from undercroft.foundation.db import PageRequest, Sorts, containing, paginate
 
+RUN_SORTS: Sorts = {"created_at": SqlRun.created_at, "caller": SqlRun.caller}
+SNIPPET_SORTS: Sorts = {
+    "created_at": SqlSnippet.created_at,
+    "updated_at": SqlSnippet.updated_at,
+    "name": SqlSnippet.name,
+}
 Found = tuple[list[SqlRun], str | None, int | None]
 
 
@@ -22,14 +28,19 @@ async def list_runs(
         statement = statement.where(SqlRun.caller == actor.name)
     if search:
         statement = statement.where(SqlRun.query.icontains(search, autoescape=True))
-    return await paginate(session, statement, page, keys=(SqlRun.created_at, SqlRun.id))
+    keys = (SqlRun.created_at, SqlRun.id)
+    return await paginate(session, statement, page, keys=keys, sorts=RUN_SORTS)
 
 
 async def list_snippets(
-    session: AsyncSession, page: PageRequest, *, actor: Actor
+    session: AsyncSession, page: PageRequest, *, actor: Actor, search: str | None
 ) -> tuple[list[SqlSnippet], str | None, int | None]:
     """The newest first: own and shared ones."""
-    return await paginate(session, _seen(actor), page, keys=(SqlSnippet.created_at, SqlSnippet.id))
+    statement = _seen(actor)
+    if search:
+        statement = statement.where(containing(search, SqlSnippet.name, SqlSnippet.sql_code))
+    keys = (SqlSnippet.created_at, SqlSnippet.id)
+    return await paginate(session, statement, page, keys=keys, sorts=SNIPPET_SORTS)
 
 
 async def get_snippet(session: AsyncSession, snippet_id: UUID, *, actor: Actor) -> SqlSnippet:

@@ -29,8 +29,8 @@ from undercroft.data.sql.schemas import (
     SqlRunRead,
 )
 from undercroft.foundation.access import Needs, Permission, UsersOnly
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import CurrentActor, PageQuery, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import CurrentActor, Router, Session, searched_by, sorted_by
 
 PERMISSIONS = (
     Permission(
@@ -81,7 +81,7 @@ async def explain_sql(
 @router.get("/history", access=EXECUTE)
 async def list_sql_history(
     session: Session,
-    page: PageQuery,
+    page: Annotated[PageRequest, sorted_by("created_at", "caller")],
     actor: CurrentActor,
     everybody: Annotated[
         bool, Query(description="All callers' runs; superusers and the service key only.")
@@ -98,10 +98,13 @@ async def list_sql_history(
 
 @router.get("/snippets", access=EXECUTE)
 async def list_snippets(
-    session: Session, page: PageQuery, actor: CurrentActor
+    session: Session,
+    page: Annotated[PageRequest, sorted_by("created_at", "updated_at", "name")],
+    actor: CurrentActor,
+    search: Annotated[str | None, searched_by("Part of name or SQL.")] = None,
 ) -> Page[SnippetRead]:
     """Your snippets and those that others share, the newest first."""
-    rows, cursor, total = await queries.list_snippets(session, page, actor=actor)
+    rows, cursor, total = await queries.list_snippets(session, page, actor=actor, search=search)
     items = [SnippetRead.model_validate(row) for row in rows]
     return Page[SnippetRead](items=items, next_cursor=cursor, total=total)
 

@@ -1,6 +1,5 @@
 """What the catalogue says about customers' tables. System schemas do not exist here."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.data.sql_text import quote
 from undercroft.data.tables.errors import SchemaNotFound, TableNotFound
+from undercroft.foundation.db import PageRequest
+from undercroft.foundation.db.paging import CursorInvalid, read_cursor, write_cursor
 
 # Asking for the size of a relation waits for whoever holds it alone, so that one migration would
 # hang every list of tables: those show the size at the last ANALYZE.
@@ -110,16 +111,28 @@ async def get_summary(session: AsyncSession, table: Table) -> dict[str, Any]:
 
 
 async def list_tables(
-    session: AsyncSession, schema: str, *, after: str, limit: int, search: str
-) -> Sequence[dict[str, Any]]:
-    """By name; `after` is the last name of the page before."""
+    session: AsyncSession, schema: str, page: PageRequest, *, search: str
+) -> tuple[list[dict[str, Any]], str | None]:
+    """By name, with the cursor of the next page."""
+    beyond, order = ("<", "DESC") if page.sort.startswith("-") else (">", "ASC")
     statement = text(
         SUMMARY
-        + " AND n.nspname = :schema AND c.relname > :after AND position(:search in c.relname) > 0"
-        " ORDER BY c.relname LIMIT :limit"
+        + " AND n.nspname = :schema AND position(:search in c.relname) > 0"
+        + f" AND (CAST(:after AS text) IS NULL OR c.relname {beyond} :after)"
+        + f" ORDER BY c.relname {order} LIMIT :limit"
     )
-    values = {"schema": schema, "after": after, "limit": limit, "search": search}
-    return [row._asdict() for row in await session.execute(statement, values)]
+    after = _name_of(page) if page.cursor else None
+    values = {"schema": schema, "after": after, "limit": page.limit + 1, "search": search}
+    found = [row._asdict() for row in await session.execute(statement, values)]
+    rows = found[: page.limit]
+    return rows, write_cursor(page.sort, [rows[-1]["name"]]) if len(found) > page.limit else None
+
+
+def _name_of(page: PageRequest) -> str:
+    match read_cursor(page.cursor or "", page.sort):
+        case [str(name)] if "\x00" not in name:
+            return name
+    raise CursorInvalid
 
 
 async def count_tables(session: AsyncSession, schema: str, *, search: str) -> int:

@@ -28,8 +28,8 @@ from undercroft.data.tables.schemas import (
 )
 from undercroft.data.tables.script import write_script
 from undercroft.foundation.access import Needs, Permission
-from undercroft.foundation.db import Page
-from undercroft.foundation.http import Counted, CurrentActor, Router, Session
+from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.http import CurrentActor, Router, Session, searched_by, sorted_by
 
 PERMISSIONS = (
     Permission("tables:read", "See the definitions of all tables."),
@@ -44,19 +44,16 @@ router = Router("/tables", tag="data")
 @router.get("", access=Needs("tables:read"), problems=(SchemaNotFound,))
 async def list_tables(
     session: Session,
+    page: Annotated[PageRequest, sorted_by("name")],
     schema: SchemaName = "public",
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str, Query(max_length=63)] = "",
-    search: Annotated[str, Query(max_length=63, description="Part of the name.")] = "",
-    count: Counted = None,
+    search: Annotated[str, searched_by("Part of the name.")] = "",
 ) -> Page[TableSummary]:
     """Tables of a schema by name."""
     await queries.check_schema(session, schema)
-    rows = await queries.list_tables(session, schema, after=cursor, limit=limit + 1, search=search)
-    items = [TableSummary.model_validate(row) for row in rows[:limit]]
-    more = items[-1].name if len(rows) > limit else None
-    total = await queries.count_tables(session, schema, search=search) if count else None
-    return Page[TableSummary](items=items, next_cursor=more, total=total)
+    rows, cursor = await queries.list_tables(session, schema, page, search=search)
+    items = [TableSummary.model_validate(row) for row in rows]
+    total = await queries.count_tables(session, schema, search=search) if page.count else None
+    return Page[TableSummary](items=items, next_cursor=cursor, total=total)
 
 
 CREATE_PROBLEMS = (
@@ -132,12 +129,10 @@ async def drop_table(
     status_code=201,
     problems=(TableNotFound, *CREATE_PROBLEMS),
 )
-async def add_column(
-    column: ColumnCreate, table: ExistingTable, session: Session
-) -> list[ColumnRead]:
-    """Add a column; answers all columns."""
+async def add_column(column: ColumnCreate, table: ExistingTable, session: Session) -> ColumnRead:
+    """Add a column."""
     await columns.add_column(session, table, column)
-    return [ColumnRead.model_validate(row) for row in await queries.list_columns(session, table)]
+    return await _read_column(session, table, column.name)
 
 
 @router.patch(
@@ -150,9 +145,7 @@ async def change_column(
 ) -> ColumnRead:
     """Rename a column; change its type, default, nullability or description."""
     await columns.change_column(session, table, column, change)
-    rows = await queries.list_columns(session, table)
-    name = change.name or column
-    return ColumnRead.model_validate(next(row for row in rows if row["name"] == name))
+    return await _read_column(session, table, change.name or column)
 
 
 @router.delete(
@@ -164,3 +157,8 @@ async def change_column(
 async def drop_column(column: str, table: ExistingTable, session: Session) -> None:
     """Drop a column with its values."""
     await columns.drop_column(session, table, column)
+
+
+async def _read_column(session: Session, table: ExistingTable, name: str) -> ColumnRead:
+    rows = await queries.list_columns(session, table)
+    return ColumnRead.model_validate(next(row for row in rows if row["name"] == name))

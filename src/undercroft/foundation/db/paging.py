@@ -71,7 +71,7 @@ async def paginate(
     found = (await session.execute(ordered)).all()
     rows = [row[0] for row in found[: page.limit]]
     more = len(found) > page.limit
-    cursor = _encode(page.sort, found[page.limit - 1][-len(keys) :]) if more else None
+    cursor = write_cursor(page.sort, found[page.limit - 1][-len(keys) :]) if more else None
     if found:
         return rows, cursor, found[0][-len(keys) - 1]
     return rows, cursor, await session.scalar(counted) if page.count else None
@@ -82,16 +82,25 @@ def containing(part: str, *columns: Any) -> ColumnElement[bool]:
     return or_(*(column.icontains(part, autoescape=True) for column in columns))
 
 
-def _encode(sort: str, values: Sequence[Any]) -> str:
+def write_cursor(sort: str, values: Sequence[Any]) -> str:
     packed = orjson.dumps([sort, *(None if value is None else str(value) for value in values)])
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
-def _decode(cursor: str, sort: str, keys: Sequence[Any]) -> list[Any]:
+def read_cursor(cursor: str, sort: str) -> list[Any]:
+    """What `write_cursor` was given. Raises `CursorInvalid`, for one of another order too."""
     try:
         of, *values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if of != sort:
-            raise CursorInvalid
+    except (binascii.Error, ValueError, TypeError) as error:
+        raise CursorInvalid from error
+    if of != sort:
+        raise CursorInvalid
+    return list(values)
+
+
+def _decode(cursor: str, sort: str, keys: Sequence[Any]) -> list[Any]:
+    try:
+        values = read_cursor(cursor, sort)
         pairs = zip(values, keys, strict=True)
         return [_parse(value, key) for value, key in pairs]
     except (binascii.Error, ValueError, TypeError) as error:
