@@ -249,3 +249,78 @@ async def test_lists_sort_and_search(admin: Caller):
     found = await admin.get("/api/v1/functions", params={"search": word, "sort": "name"})
     assert [item["name"][-1] for item in found.json()["items"]] == ["a", "b", "c"]
     assert (await admin.get("/api/v1/triggers", params={"sort": "-name"})).status_code == 200
+
+
+class TestBodies:
+    async def hints(self, admin: Caller, source: str) -> list[str]:
+        answer = await admin.post("/api/v1/functions/validate", json={"definition": source})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["valid"] is True, answer.text
+        return list(answer.json()["hints"])
+
+    async def test_unknown_tables_and_columns_are_named_by_line(self, admin: Caller):
+        name = unique("books")
+        await run(admin, f"create table {name} (id int, title text)")
+        found = await self.hints(
+            admin,
+            f"create function {name}_f(n int) returns int language plpgsql as $$\n"
+            "declare total int;\nbegin\n"
+            f"select count(*) into total from {name}_nowhere where id = n;\n"
+            f"update {name} set titel = 'x' where id = n;\n"
+            f"if exists (select from {name} b where b.pages > total) then return 1; end if;\n"
+            "return total;\nend $$",
+        )
+        assert len(found) == 3
+        assert found[0].startswith("Line 4:")
+        assert "nowhere" in found[0]
+        assert "titel" in found[1]
+        assert found[1].startswith("Line 5:")
+        assert "pages" in found[2]
+
+    async def test_what_is_there_or_comes_later_is_no_news(self, admin: Caller):
+        name = unique("books")
+        await run(admin, f"create table {name} (id int, title text)")
+        whole = (
+            f"create function {name}_f(n int, inout word text) language plpgsql as $$"
+            " <<whole>> declare r record; total int := 0; begin"
+            f" for r in select * from {name} b where b.title = word and b.id = {name}_f.n loop"
+            f" insert into {name} (id, title) values (r.id + whole.total, upper(r.title));"
+            " total := total + 1; exit whole when not found;"
+            " end loop; perform pg_sleep(0); execute format('select 1 from %I', word);"
+            " get diagnostics total = row_count;"
+            f" with w as (select id from {name}) select count(*) into total from w;"
+            " exception when others then word := sqlerrm; end $$"
+        )
+        assert await self.hints(admin, whole) == []
+        makes = (
+            f"create function {name}_g() returns int language plpgsql as $$ begin"
+            " create temp table mine (n int) on commit drop; insert into mine values (1);"
+            " return (select n from mine); end $$"
+        )
+        assert await self.hints(admin, makes) == []
+        trigger = (
+            f"create function {name}_t() returns trigger language plpgsql as $$ begin"
+            f" insert into {name} (id, title) values (new.id, tg_op); return old; end $$"
+        )
+        assert await self.hints(admin, trigger) == []
+        own_path = (
+            f"create function {name}_o() returns bigint language plpgsql set search_path = public"
+            f" as $$ begin return (select count(*) from {name}); end $$"
+        )
+        assert await self.hints(admin, own_path) == []
+
+    async def test_reading_a_body_runs_nothing_of_it(self, admin: Caller):
+        name = unique("ran")
+        await run(
+            admin,
+            f"create table {name} (who text);"
+            f"create function {name}_f() returns int language plpgsql as"
+            f" $$ begin insert into {name} values (current_user); return 1; end $$",
+        )
+        source = (
+            f"create function {name}_g() returns int language plpgsql as $$ declare n int ="
+            f" {name}_f(); begin perform {name}_f(); delete from {name}; return {name}_f(); end $$"
+        )
+        assert await self.hints(admin, source) == []
+        count = await run(admin, f"select count(*) from {name}")
+        assert count["results"][-1]["rows"] == [["0"]]

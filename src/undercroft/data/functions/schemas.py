@@ -74,5 +74,9 @@ class Validation(BaseModel):
     signature: str | None = None
     sqlstate: str | None = None
     message: str | None = None
-    hints: list[str] = []
+    hints: list[str] = Field(
+        [],
+        description="What a plpgsql body names that is not there yet, by lines of the body.",
+        examples=[['Line 4: relation "nowhere" does not exist']],
+    )
     dependents: list[str] = Field([], description="What uses the function that it replaces.")

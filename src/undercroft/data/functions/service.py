@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.data.functions import queries
+from undercroft.data.functions.body import unknown_names
 from undercroft.data.functions.errors import (
     DefinitionExists,
     DefinitionInUse,
@@ -109,7 +110,10 @@ async def validate(session: AsyncSession, kind: Kind, source: str) -> Validation
         described = await _described(session, source, kind)
         await _make(session, probe, described, _replacing(source), ())
         dependents = await queries.list_dependents(session, probe)
-        return Validation(valid=True, signature=probe.signature, dependents=dependents)
+        hints: list[str] = []
+        if kind == "function":
+            hints = await unknown_names(session, probe.object_id, source, described)
+        return Validation(valid=True, signature=probe.signature, hints=hints, dependents=dependents)
     except Problem as problem:
         if problem.status >= 500:
             raise
