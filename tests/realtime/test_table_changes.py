@@ -1,5 +1,7 @@
 """Table changes by socket: who hears of which row, in which shape, and who never does."""
 
+import random
+import string
 from typing import Any
 
 import asyncpg
@@ -459,3 +461,56 @@ async def test_many_subscribers_cost_one_question(line, notes, owner, client, ap
     for number, socket in enumerate(lines):
         assert (await socket.change())["record"]["id"] == number
         assert await socket.silent("postgres_changes")
+
+
+async def test_large_values_that_did_not_change_are_told_all_the_same(
+    line, notes, owner, member, token
+):
+    """Postgres keeps them elsewhere and leaves them out of its log of the new row."""
+    socket = await line()
+    await socket.follow("notes", changes(notes), token=token)
+    text = "".join(random.Random(1).choices(string.ascii_letters, k=200_000))
+    await insert(owner, notes, 1, member.id, title=text)
+    assert (await socket.change())["record"]["title"] == text
+    await owner.execute(f"UPDATE {notes} SET price = 2")
+    updated = await socket.change()
+    assert (updated["record"]["title"], updated["record"]["price"]) == (text, 2)
+
+
+async def test_a_row_of_megabytes_arrives_and_the_next_one_too(line, notes, owner, member, token):
+    socket = await line()
+    await socket.follow("notes", changes(notes), token=token)
+    for number in range(3):
+        await insert(owner, notes, number, member.id, title=str(number) * 3_000_000)
+    heard = [(await socket.change())["record"] for _ in range(3)]
+    assert [len(record["title"]) for record in heard] == [3_000_000] * 3
+    await insert(owner, notes, 9, member.id, title="small")
+    assert (await socket.change())["record"]["id"] == 9
+
+
+async def test_old_rows_end_to_be_logged_while_somebody_follows(
+    line, notes, owner, member, token, outsider
+):
+    mine, theirs = await line(), await line()
+    await mine.follow("notes", changes(notes), token=token)
+    await theirs.follow("notes", changes(notes), token=outsider.tokens["access_token"])
+    await insert(owner, notes, 1, member.id, title="a")
+    await mine.change()
+    await owner.execute(f"ALTER TABLE {notes} REPLICA IDENTITY DEFAULT")
+    await owner.execute(f"UPDATE {notes} SET title = 'b'")
+    updated = await mine.change()
+    assert (updated["type"], updated["record"]["title"]) == ("UPDATE", "b")
+    assert updated["old_record"] == {}
+    await owner.execute(f"DELETE FROM {notes}")
+    await insert(owner, notes, 2, member.id, title="c")
+    assert (await mine.change())["record"]["id"] == 2
+    assert await theirs.silent("postgres_changes")
+
+
+@pytest.mark.parametrize("wanted", ["secret=eq.s3cret", "secret=neq.x", "title=eq.a,secret=gt.a"])
+async def test_no_filter_on_what_may_not_be_read(line, notes, owner, member, token, wanted):
+    socket = await line()
+    await socket.join("notes", token=token, postgres_changes=[changes(notes, filter=wanted)])
+    refused = (await socket.hear("system"))["payload"]
+    assert refused["status"] == "error"
+    assert "s3cret" not in refused["message"]

@@ -167,6 +167,7 @@ class RealtimePlane:
             address=address,
             origin=headers.get("origin"),
             most_bytes=int(self._settings.send_queue_size),
+            frames="undercroft.frames" in scope.get("extensions", {}),
         )
 
     async def _identify(

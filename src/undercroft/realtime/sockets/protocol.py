@@ -153,6 +153,25 @@ def channel_message(
     return _text(_object(join_ref, topic, event, encoded))
 
 
+def framed(message: AsgiMessage) -> bytes:
+    """A message as a server sends it (RFC 6455, section 5.2), made once for all its readers."""
+    frame: bytes | None = message.get("frame")
+    if frame is None:
+        text = message.get("text")
+        content = message["bytes"] if text is None else text.encode()
+        frame = message["frame"] = _frame_head(len(content), text=text is not None) + content
+    return frame
+
+
+def _frame_head(length: int, *, text: bool) -> bytes:
+    kind = b"\x81" if text else b"\x82"
+    if length < 126:
+        return kind + length.to_bytes()
+    if length < 1 << 16:
+        return kind + b"\x7e" + length.to_bytes(2)
+    return kind + b"\x7f" + length.to_bytes(8)
+
+
 def _text(content: bytes) -> AsgiMessage:
     return {"type": "websocket.send", "text": content.decode()}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from undercroft.foundation.access import Actor
 from undercroft.realtime import metrics
-from undercroft.realtime.sockets.protocol import AsgiMessage, Outgoing, Version
+from undercroft.realtime.sockets.protocol import AsgiMessage, Outgoing, Version, framed
 
 if TYPE_CHECKING:
     from undercroft.realtime.sockets.channel import Channel
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 TOO_SLOW, POLICY, TRY_AGAIN = 4008, 1008, 1013
 # What a message costs beside its text.
 OVERHEAD_BYTES = 200
+SEND = "websocket.send"
+WRITE_BYTES = 64 * 1024
 
 
 class Socket:
@@ -23,6 +25,7 @@ class Socket:
 
     __slots__ = (
         "_draining",
+        "_frames",
         "_most_bytes",
         "_queue",
         "_queued_bytes",
@@ -47,6 +50,7 @@ class Socket:
         address: str,
         origin: str | None,
         most_bytes: int,
+        frames: bool,
     ) -> None:
         self.version: Version = version
         self.actor = actor
@@ -58,6 +62,7 @@ class Socket:
         self.heard_at = time.monotonic()
         self._send = send
         self._most_bytes = most_bytes
+        self._frames = frames
         self._queue: deque[AsgiMessage] = deque()
         self._queued_bytes = 0
         self._draining: asyncio.Task[None] | None = None
@@ -98,13 +103,25 @@ class Socket:
     async def _drain(self) -> None:
         try:
             while self._queue:
-                message = self._queue.popleft()
-                self._queued_bytes -= _size(message)
-                await self._send(message)
+                await self._send(self._next())
         except (OSError, RuntimeError):
             self.closing = True  # the connection ended under our hands; its reader cleans up
         finally:
             self._draining = None
+
+    def _next(self) -> AsgiMessage:
+        """A message, or as many as one write may carry."""
+        message = self._queue.popleft()
+        self._queued_bytes -= _size(message)
+        if not self._frames or message["type"] != SEND:
+            return message
+        frames, size = [framed(message)], 0
+        while self._queue and size < WRITE_BYTES and self._queue[0]["type"] == SEND:
+            message = self._queue.popleft()
+            self._queued_bytes -= _size(message)
+            frames.append(framed(message))
+            size += len(frames[-1])
+        return {"type": SEND, "frames": b"".join(frames)}
 
 
 def _size(message: AsgiMessage) -> int:
