@@ -514,3 +514,22 @@ async def test_no_filter_on_what_may_not_be_read(line, notes, owner, member, tok
     refused = (await socket.hear("system"))["payload"]
     assert refused["status"] == "error"
     assert "s3cret" not in refused["message"]
+
+
+@pytest.mark.parametrize("wanted", [r"title=match.^(a+)(a+)(a+)(a+)b\1\2\3\4$", "title=match.("])
+async def test_a_filter_that_never_ends_or_fails_is_its_authors_business(
+    line, notes, owner, member, token, outsider, wanted
+):
+    mine, rude = await line(), await line()
+    await mine.follow("notes", changes(notes, filter="title=like.aaa"), token=token)
+    theirs = str(outsider.tokens["access_token"])
+    asked = [changes(notes, filter=wanted)]
+    await rude.join("notes", token=theirs, postgres_changes=asked)
+    told = (await rude.hear("system"))["payload"]
+    await insert(owner, notes, 1, member.id, title="a" * 1500 + "b" + "a" * 1499)
+    await insert(owner, notes, 2, member.id, title="aaa")
+    assert (await mine.change())["record"]["id"] == 2
+    if told["status"] == "ok":
+        told = (await rude.hear("system"))["payload"]
+    assert (told["status"], told["message"][:13]) == ("error", "InvalidFilter")
+    assert await mine.silent("system")

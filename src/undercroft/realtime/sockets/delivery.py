@@ -1,5 +1,6 @@
 """Which changes reach whom: judged once per rule and caller, encoded once per kind of message."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ log = structlog.get_logger()
 
 Table = tuple[str, str]
 QUERY_CANCELED = "57014"
+# What a filter may take by itself, and all of them together, while everybody else waits.
+FILTER_SECONDS, FILTERS_SECONDS = 0.25, 1.0
 
 
 @dataclass(eq=False, slots=True)
@@ -47,7 +50,16 @@ class Verdicts:
     seen: dict[Caller, frozenset[int]] = field(default_factory=dict)
     matched: dict[Filter, set[int]] = field(default_factory=dict)
     undecided: set[Caller] = field(default_factory=set)
-    unmatched: bool = False
+    unmatched: set[Filter] = field(default_factory=set)
+    spoiled: set[Filter] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Audiences of which it is not known what they may hear, and whose filter cannot be run."""
+
+    undecided: list[Audience]
+    spoiled: list[Audience]
 
 
 class Delivery:
@@ -57,9 +69,7 @@ class Delivery:
         self._catalog = catalog
         self._judge = judge
 
-    async def deliver(
-        self, changes: Sequence[Change], audiences: Iterable[Audience]
-    ) -> list[Audience]:
+    async def deliver(self, changes: Sequence[Change], audiences: Iterable[Audience]) -> Unsent:
         """Send what each may hear; returned are those for whom it could not be found out.
 
         Raises one of `Judge.ERRORS`, before anything was sent, when Postgres is not there.
@@ -78,13 +88,15 @@ class Delivery:
             if (plan := plans.get((change.schema, change.table))) is not None:
                 verdicts, asking = plan
                 _Telling(number, change, verdicts).tell(asking)
-        return [
-            audience
+        asked = [
+            (verdicts, audience, {binding.filter for binding in bindings if binding.filter})
             for verdicts, asking in plans.values()
             for audience, bindings in asking
-            if audience.caller in verdicts.undecided
-            or (verdicts.unmatched and any(binding.filter for binding in bindings))
         ]
+        return Unsent(
+            [one for v, one, own in asked if one.caller in v.undecided or own & v.unmatched],
+            [one for v, one, own in asked if own & v.spoiled],
+        )
 
     async def _judged(
         self,
@@ -111,15 +123,43 @@ class Delivery:
         verdicts.matched = {one: set() for one in filters}
         if not usable or not verdicts.known:
             return
-        statement = matching_statement(verdicts.info, usable)
-        try:
-            found = await self._judge.matching(statement, document)
-        except asyncpg.PostgresError as error:
-            _raise_if_gone(error)
-            verdicts.unmatched = True
-            return
-        for place, number in found:
-            verdicts.matched[usable[number]].add(place)
+        for patterns in (False, True):
+            some = [one for one in usable if one.has_pattern is patterns]
+            try:
+                async with asyncio.timeout(FILTER_SECONDS if patterns else None):
+                    await self._match_together(verdicts, some, document)
+            except asyncpg.PostgresError as error:
+                _raise_if_gone(error)
+                await self._match_alone(verdicts, some, document)
+            except TimeoutError:
+                await self._match_alone(verdicts, some, document)
+
+    async def _match_together(
+        self, verdicts: Verdicts, filters: Sequence[Filter], document: bytes
+    ) -> None:
+        if filters:
+            statement = matching_statement(verdicts.info, filters)
+            for place, number in await self._judge.matching(statement, document):
+                verdicts.matched[filters[number]].add(place)
+
+    async def _match_alone(
+        self, verdicts: Verdicts, filters: Sequence[Filter], document: bytes
+    ) -> None:
+        """One by one, so that what fails or never ends is known, and is nobody else's business."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + FILTERS_SECONDS
+        for one in filters:
+            if loop.time() > end:
+                verdicts.unmatched.add(one)
+                continue
+            try:
+                async with asyncio.timeout(FILTER_SECONDS):
+                    await self._match_together(verdicts, [one], document)
+            except asyncpg.PostgresError as error:
+                _raise_if_gone(error)
+                verdicts.spoiled.add(one)
+            except TimeoutError:
+                verdicts.spoiled.add(one)
 
     async def _see(self, verdicts: Verdicts, callers: set[Caller], document: bytes) -> None:
         info = verdicts.info

@@ -215,10 +215,14 @@ class Feed:
     async def _deliver(self, changes: Sequence[Change], audiences: list[Audience]) -> None:
         if not (changes and audiences):
             return
-        undecided = await self._delivery.deliver(changes, audiences)
+        unsent = await self._delivery.deliver(changes, audiences)
         end = changes[-1].cursor
-        if undecided:
-            self._resynchronise(undecided, end, "a policy or filter could not be evaluated")
+        self._resynchronise(unsent.undecided, end, "a policy or filter could not be evaluated")
+        for audience in unsent.spoiled:
+            for channel in [*audience.channels]:
+                reason = "InvalidFilter: it fails or takes too long; subscribe with another"
+                channel.system("error", "postgres_changes", reason)
+                self.leave(channel.follows if isinstance(channel, _Alone) else channel)
         for change in changes:
             if change.type is ChangeType.TRUNCATE:
                 table = (change.schema, change.table)
@@ -281,13 +285,13 @@ class _Alone:
     """A channel as the delivery sees it while it catches up: nothing is held back from it."""
 
     def __init__(self, channel: Channel) -> None:
-        self._channel = channel
+        self.follows = channel
         self.socket = channel.socket
         self.held = None
         self.live_after = None
 
     def system(self, *parts: Any, **more: Any) -> None:
-        self._channel.system(*parts, **more)
+        self.follows.system(*parts, **more)
 
 
 def _tell_resync(channel: Any, at: Cursor, reason: str) -> None:

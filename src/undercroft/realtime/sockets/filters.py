@@ -74,6 +74,11 @@ class Filter:
     def columns(self) -> frozenset[str]:
         return frozenset(condition.column for condition in self.conditions)
 
+    @property
+    def has_pattern(self) -> bool:
+        """Patterns are programs: they may fail on some values, and take as long as they like."""
+        return any(condition.operator in _ON_TEXT for condition in self.conditions)
+
     def fits(self, table: TableInfo) -> bool:
         """Whether the table still has what the filter names."""
         return self.columns <= table.types.keys()
