@@ -24,6 +24,7 @@ from undercroft.data.rest.errors import (
     unacceptable_schema,
 )
 from undercroft.data.rest.execute import Executor, Job, Result, RowCountError
+from undercroft.data.rest.familiar import Familiar, take_apart
 from undercroft.data.rest.intent import Wanted, read_call_intent, read_table_intent
 from undercroft.data.rest.jobs import Caller, Jobs, row_count_refused
 from undercroft.data.rest.media import parse_accept
@@ -81,6 +82,7 @@ class RestApp:
         self._jobs = Jobs(config)
         self._watches = Watches()
         self._compiler: Compiler | None = None
+        self._familiar = Familiar()
         self._generation = -1
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -178,12 +180,19 @@ class RestApp:
         watch: Stopwatch,
     ) -> tuple[Wanted, Compiled]:
         compiler = self._current_compiler()
+        asked = take_apart(request) if resource.action == "read" else None
+        if asked is not None and (known := self._familiar.find(asked)) is not None:
+            watch.lap("parse")
+            return known
         read_intent = read_call_intent if resource.kind == "function" else read_table_intent
         wanted = read_intent(
             request, resource, schema, body, config=self._config, catalog=compiler.catalog
         )
         watch.lap("parse")
-        return wanted, compiler.compile(wanted.intent)
+        compiled = compiler.compile(wanted.intent)
+        if asked is not None:
+            self._familiar.remember(asked, wanted, compiled)
+        return wanted, compiled
 
     def _find_resource(self, request: HttpRequest) -> Resource:
         root = self._config.openapi_mode is not OpenApiMode.DISABLED
@@ -209,6 +218,7 @@ class RestApp:
                 raise schema_cache_missing() from error
             self._generation = self._schema_cache.generation
             self._compiler = Compiler(catalog, self._config)
+            self._familiar = Familiar()
         return self._compiler
 
     async def _run(self, job: Job, receive: Receive) -> Result:

@@ -23,6 +23,7 @@ Pairs = list[tuple[str, str]]
 _RESERVED = ("select", "columns", "on_conflict")
 _WINDOWS = ("limit", "offset")
 _PLAIN = re.compile(r"[\w.~-]*", re.ASCII)
+_SETTLED = re.compile(rb"(?:[\w.~-]*=[\w.~-]*)?")  # one parameter at most, and nothing to quote
 
 
 class FilterShape(NamedTuple):
@@ -73,18 +74,18 @@ def split_pairs(raw: bytes) -> Pairs:
     for part in raw.decode("latin-1").split("&"):
         name, equals, value = part.partition("=")
         if equals:
-            pairs.append((_unquote(name), _unquote(value)))
+            pairs.append((unquote(name), unquote(value)))
     return pairs
 
 
-def _unquote(text: str) -> str:
+def unquote(text: str) -> str:
     return unquote_plus(text) if "%" in text or "+" in text else text
 
 
 def canonical(raw: bytes) -> str:
     """Write the parameters sorted by name, the values of one name joined, for Content-Location."""
-    if not raw:
-        return ""
+    if _SETTLED.fullmatch(raw):
+        return raw.decode()
     joined: dict[str, str] = {}
     for part in sorted(raw.decode("latin-1").split("&"), key=_name_of):
         name, _, value = part.partition("=")
@@ -99,7 +100,7 @@ def _name_of(parameter: str) -> str:
 
 def _requoted(text: str) -> str:
     # Most need nothing, and `quote` is slow for what runs on every request.
-    return text if _PLAIN.fullmatch(text) else quote(_unquote(text), safe="")
+    return text if _PLAIN.fullmatch(text) else quote(unquote(text), safe="")
 
 
 def quoted_name(name: str) -> str:

@@ -1,0 +1,69 @@
+"""Reads that differ in values alone are read once, and answered as if they were read anew."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fixtures.rows import MakeRows
+from undercroft.data.rest.familiar import take_apart
+from undercroft.data.rest.query_string import read_query, split_pairs
+from undercroft.data.rest.request import Head, HttpRequest
+
+NAMES = st.sampled_from(["id", "name", "a.b", "data->>x", "café", "a%20b", ""])
+OPERATORS = st.sampled_from(["eq", "neq", "gt", "gte", "lt", "lte"])
+VALUES = st.one_of(
+    st.text(max_size=12).map(lambda text: quote(text.encode("utf-8", "replace"), safe="")),
+    st.sampled_from(["", "eq.5", "=", "a=eq.b", "(1,2)", "{1}", "null", "*", '"', "+", "%00", "%"]),
+)
+FILTERS = st.lists(st.tuples(NAMES, OPERATORS, VALUES), min_size=1, max_size=4)
+
+
+@given(FILTERS)
+def test_values_of_plain_filters_are_what_reading_them_finds(filters: list[tuple[str, str, str]]):
+    query = "&".join(f"{name}={operator}.{value}" for name, operator, value in filters)
+    raw = query.encode("utf-8", "surrogateescape")
+    asked = take_apart(HttpRequest("GET", "/books", raw, Head({}, "{}", "{}")))
+    assert asked.values == read_query(split_pairs(raw)).values
+
+
+@pytest.fixture(
+    params=[
+        "/readers?id=eq.{}",
+        "/readers?name=neq.Ada&id=lte.{}&order=id.desc",
+        "/readers?select=name&id=gt.{}&limit=1",
+        "/readers?or=(id.eq.1,name.eq.Ada)&id=gte.{}",
+        "/books?select=title,authors!inner(name)&authors.id=eq.{}&order=id",
+    ]
+)
+def path(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+async def test_answers_are_the_same_as_of_a_server_that_remembers_nothing(
+    make_rows: MakeRows, rows: httpx.AsyncClient, path: str
+):
+    for value in ("1", "2", "3", "1", "x", "%31", "1%00", "", "2"):
+        fresh = await make_rows(size=1)
+        expected = await fresh.get(path.format(value))
+        answer = await rows.get(path.format(value))
+        assert (answer.status_code, answer.content) == (expected.status_code, expected.content)
+        assert answer.headers.get("content-range") == expected.headers.get("content-range")
+        assert answer.headers.get("content-location") == expected.headers.get("content-location")
+
+
+async def test_what_else_a_read_depends_on(rows: httpx.AsyncClient):
+    path = "/readers?id=gte.1&order=id"
+    plain = await rows.get(path)
+    csv = await rows.get(path, headers={"Accept": "text/csv"})
+    counted = await rows.get(path, headers={"Prefer": "count=exact"})
+    one = await rows.get(path, headers={"Range": "0-0"})
+    other = await rows.get(path, headers={"Accept-Profile": "annex"})
+    assert csv.text.startswith("id,name")
+    assert counted.headers["content-range"].endswith("/3")
+    assert one.json() == plain.json()[:1]
+    assert other.status_code == 404
+    assert (await rows.get(path)).json() == plain.json()
