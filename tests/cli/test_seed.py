@@ -38,6 +38,13 @@ async def test_fills_every_domain_and_does_nothing_twice(empty: Settings):
         assert (await client.get(f"{API}/movies?search=playtime")).json()["items"]
         tasks = (await grace.get("/rest/v1/demo_tasks?done=is.false")).json()
         assert len(tasks) == 2
+        file = await client.get("/storage/v1/object/public/demo-files/tasks/lighthouse.md")
+        assert file.text.startswith("# The lighthouse")
+        ada = await sign_in(client, "ada@demo.example", PASSWORD)
+        hooks = (await ada.get(f"{API}/webhooks")).json()["items"]
+        assert [hook["is_enabled"] for hook in hooks] == [False]
+        live = (await ada.get(f"{API}/realtime/tables")).json()["items"]
+        assert "demo_tasks" in {entry["name"] for entry in live}
         assert "live_map" in (await grace.get(f"{API}/features/me")).json()["items"]
 
 

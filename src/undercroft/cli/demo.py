@@ -57,6 +57,19 @@ TASKS = (
     ("Check the lighthouse", False, "2026-12-01"),
     ("Count the containers", False, None),
 )
+BUCKET = "demo-files"
+FILES: Mapping[str, tuple[str, bytes]] = {
+    "readme.txt": ("text/plain", b"Everybody may read what is in this bucket.\n"),
+    "tasks/lighthouse.md": ("text/markdown", b"# The lighthouse\n\nCheck the lamp twice a year.\n"),
+    "tasks/engine.csv": ("text/csv", b"part,oiled\ncrank,yes\nvalve,no\n"),
+}
+WEBHOOK: Mapping[str, Any] = {
+    "name": "Demo: a CRM that hears of new people",
+    "url": "https://crm.demo.example/hooks/undercroft",
+    "events": ["user.created", "organization.*"],
+    "changes": [{"table": "demo_tasks"}],
+    "is_enabled": False,
+}
 PIXEL = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
     "1f15c4890000000d49444154789c6360f8cf500f0003860180"
@@ -105,6 +118,9 @@ class Demo:
         await self._organizations()
         await self._features()
         await self._table()
+        await self._live()
+        await self._files()
+        await self._webhook()
         if "sites" in self._apps:
             await self._sites()
         if "catalog" in self._apps:
@@ -122,6 +138,8 @@ class Demo:
             title = ", ".join((*groups, standing))
             lines.append(f"  {_address(name):<24} {first} {last}: {title}")
         lines += ["", "Look at:", "  GET /rest/v1/demo_tasks?done=is.false   (with the anon key)"]
+        lines.append(f"  GET /storage/v1/object/public/{BUCKET}/tasks/lighthouse.md")
+        lines.append(f"  GET {self._prefix}/webhooks, {self._prefix}/dashboard/overview   (as ada)")
         if "catalog" in self._apps:
             lines.append(f"  GET {self._prefix}/movies?search=play")
         if "sites" in self._apps:
@@ -192,6 +210,34 @@ class Demo:
         answer = await self._client.post(f"/rest/v1/{TABLE['name']}", json=rows)
         _check(answer, "rows")
         self.made += len(rows)
+
+    async def _live(self) -> None:
+        """The tasks are a live table: subscribers hear of their changes."""
+        path = f"/realtime/tables/{TABLE['name']}"
+        live = {entry["name"] for entry in (await self._get("/realtime/tables"))["items"]}
+        if TABLE["name"] not in live:
+            await self._send("PUT", path)
+
+    async def _files(self) -> None:
+        known = await self._client.get(f"/storage/v1/bucket/{BUCKET}")
+        if known.is_success:
+            return
+        bucket = {"id": BUCKET, "name": BUCKET, "public": True, "file_size_limit": 1_000_000}
+        _check(await self._client.post("/storage/v1/bucket", json=bucket), "bucket")
+        for name, (kind, content) in FILES.items():
+            answer = await self._client.post(
+                f"/storage/v1/object/{BUCKET}/{name}",
+                content=content,
+                headers={"Content-Type": kind},
+            )
+            _check(answer, name)
+        self.made += 1 + len(FILES)
+
+    async def _webhook(self) -> None:
+        """Switched off: nobody answers at its address. What it missed can be looked at."""
+        known = {one["name"] for one in (await self._get("/webhooks", limit=100))["items"]}
+        if WEBHOOK["name"] not in known:
+            await self._send("POST", "/webhooks", WEBHOOK)
 
     async def _sites(self) -> None:
         for slug, names in SITES.items():
