@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from pydantic import Field, SecretStr, field_validator
 
+from undercroft.foundation.libpq import without_libpq_settings
 from undercroft.foundation.settings.group import SettingsGroup
 
 
@@ -61,7 +62,7 @@ class DatabaseSettings(SettingsGroup):
         if url and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
             message = "it must begin with postgresql://"
             raise ValueError(message)
-        return url
+        return SecretStr(without_libpq_settings(url.get_secret_value())) if url else url
 
 
 class CacheSettings(SettingsGroup):

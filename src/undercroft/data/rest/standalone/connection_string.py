@@ -4,34 +4,12 @@ import re
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
+from undercroft.foundation.libpq import OF_LIBPQ
+
 _PAIR = re.compile(r"\s*([a-z_]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))")
 _LOGIN = re.compile(r"(?<=://)[^/@]*(?=@)")
 _ESCAPED = re.compile(r"\\(.)")
 APPLICATION = "undercroft rest"
-# What libpq makes of a connection by itself. asyncpg would ask the server for such settings.
-_OF_LIBPQ = frozenset(
-    {
-        "channel_binding",
-        "gssdelegation",
-        "gssencmode",
-        "keepalives",
-        "keepalives_count",
-        "keepalives_idle",
-        "keepalives_interval",
-        "load_balance_hosts",
-        "max_protocol_version",
-        "min_protocol_version",
-        "require_auth",
-        "requirepeer",
-        "requiressl",
-        "sslcertmode",
-        "sslcompression",
-        "sslcrldir",
-        "sslkeylogfile",
-        "sslsni",
-        "tcp_user_timeout",
-    }
-)
 
 
 def connect_arguments(text: str) -> dict[str, Any]:
@@ -47,7 +25,7 @@ def connect_arguments(text: str) -> dict[str, Any]:
         settings["host"] = settings.pop("hostaddr")
     names = [settings.pop(name, "") for name in ("application_name", "fallback_application_name")]
     timeout = settings.pop("connect_timeout", "")
-    kept = {name: value for name, value in settings.items() if name not in _OF_LIBPQ}
+    kept = {name: value for name, value in settings.items() if name not in OF_LIBPQ}
     arguments: dict[str, Any] = {
         "dsn": f"{address}?{urlencode(kept, quote_via=quote)}" if kept else address,
         "server_settings": {"application_name": names[0] or names[1] or APPLICATION},
