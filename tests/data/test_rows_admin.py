@@ -125,14 +125,15 @@ class TestLog:
 
 class TestPool:
     async def test_connections_that_rest_are_closed(self, rows_database: RowsDatabase):
-        settings = {"DB_POOL_MAX_IDLETIME": "1", "DB_CHANNEL_ENABLED": "false"}
-        async with started(rows_database, **settings) as app:
-            await app.pool.retire(older_than=60, rested=1)
+        async with started(rows_database) as app:
+            rows = make_client(app)
+            assert (await rows.get("/readers")).status_code == 200
+            app.pool.retire(older_than=60, rested=1)
             assert len(app.pool._idle) == 1
-            await app.pool.retire(older_than=60, rested=1)
+            app.pool.retire(older_than=60, rested=1)
             assert (len(app.pool._idle), app.pool.available) == (0, app.pool.size)
-            assert (await make_client(app).get("/readers")).status_code == 200
-            await app.pool.retire(older_than=0, rested=1)
+            assert (await rows.get("/readers")).status_code == 200
+            app.pool.retire(older_than=0, rested=1)
             assert len(app.pool._idle) == 0
 
 

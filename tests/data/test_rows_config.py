@@ -128,6 +128,11 @@ class TestCommands:
         assert ["library", "books"] in [name for name, _ in document["dbTables"]]
         assert ["library", "add"] in [name for name, _ in document["dbRoutines"]]
 
+    def test_no_schema_without_a_database(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("PGRST_DB_URI", "postgresql://x@127.0.0.1:1/x")
+        result = CliRunner().invoke(cli, ["rest", "--dump-schema"])
+        assert isinstance(result.exception, SettingsInvalid)
+
     def test_example(self):
         assert '# db-schemas = "public"' in CliRunner().invoke(cli, ["rest", "-e"]).output
 

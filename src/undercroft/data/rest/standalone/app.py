@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 32.0  # seconds between attempts to reach a database
 _SWEEPS = 2  # looks at the pool in the time that a session may rest
-_FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, MissingSchemaError, RestError)
-_REFUSALS = (*_FAILURES, InvalidSettingError)
+FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, MissingSchemaError, RestError)
+_REFUSALS = (*FAILURES, InvalidSettingError)
 
 
 def create_standalone_app(
@@ -84,7 +84,7 @@ class StandaloneApp:
 
         Raises InvalidSettingError when the settings of the database are wrong.
         """
-        if not await self._try_to_load(_FAILURES) and not self.given_up.is_set():
+        if not await self._try_to_load(FAILURES) and not self.given_up.is_set():
             self._begin(self._load_eventually())
         if self.settings.channel_enabled:
             self._begin(self._listen())
@@ -107,7 +107,7 @@ class StandaloneApp:
         start = time.monotonic()
         try:
             await schemas.refresh(self._lend)
-        except _FAILURES:
+        except FAILURES:
             self.counts.schema_failures += 1
             raise
         self.counts.schema_loads += 1
@@ -215,7 +215,7 @@ class StandaloneApp:
         """Hear of schema changes; after a lost connection assume that there were some."""
         wait = 1.0
         while True:
-            with suppress(*_FAILURES):
+            with suppress(*FAILURES):
                 await self._hear_until_lost()
                 wait = 1.0
                 self._retrying = True

@@ -7,8 +7,7 @@ import asyncio
 import logging
 from http.client import HTTPConnection
 
-from undercroft.data.rest.errors import RestError
-from undercroft.data.rest.standalone.app import StandaloneApp
+from undercroft.data.rest.standalone.app import FAILURES, StandaloneApp
 from undercroft.data.rest.standalone.dump import dump_config
 from undercroft.data.rest.standalone.listening import connect_to
 from undercroft.data.rest.standalone.schema_dump import dump_schema
@@ -30,8 +29,8 @@ def show_config(app: StandaloneApp) -> str:
     async def read() -> None:
         try:
             app.settings = await app.read_config()
-        except RestError as error:
-            log.warning("The settings of the database are not among these: %s", error.details)
+        except FAILURES as error:
+            log.warning("The settings of the database are not among these: %s", error)
         finally:
             await app.stop()
 
@@ -50,8 +49,8 @@ def show_schema(app: StandaloneApp) -> str:
 
     try:
         asyncio.run(read())
-    except RestError as error:
-        raise InvalidSettingError(f"{error.message} {error.details}") from error
+    except FAILURES as error:
+        raise InvalidSettingError(f"Cannot read the database's schema: {error}") from error
     return dump_schema(app.schemas.current).decode() + "\n"
 
 
