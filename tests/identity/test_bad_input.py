@@ -84,4 +84,4 @@ async def test_a_sign_in_with_too_little_is_told_what_is_missing(member: Caller)
         answer = await member.client.post(f"{API}/auth/login", **body)
         assert answer.status_code == 422, answer.text
         details = {line["detail"] for line in answer.json()["errors"]}
-        assert details == {"Needs at least 1 characters."}
+        assert details == {"Needs 1 or more characters."}
