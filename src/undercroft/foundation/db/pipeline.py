@@ -121,11 +121,6 @@ class Pipeline:
         idle = self._connection.transaction_status == TransactionStatus.IDLE
         return idle and self.queued == 0 and self._answer is None
 
-    def setting(self, name: str) -> str | None:
-        """What the server has reported of a setting; it reports few."""
-        value = self._connection.parameter_status(name.encode())
-        return None if value is None else value.decode()
-
     def prepare(self, name: str, sql: str) -> None:
         self._send(self._connection.send_prepare, name.encode(), sql.encode())
 
@@ -146,9 +141,10 @@ class Pipeline:
         """
         self._send(self._connection.pipeline_sync)
         self.queued = 0
-        self._answer = self._loop.create_future()
-        self._write()
-        return self._answer
+        answer = self._answer = self._loop.create_future()
+        if self._flush():
+            self._loop.add_writer(self._socket, self._write)
+        return answer
 
     async def cancel(self) -> None:
         """Have the server stop what it does for us, and close."""
@@ -176,16 +172,17 @@ class Pipeline:
         self.queued += 1
 
     def _write(self) -> None:
-        """Write as much as the socket takes; what is left when it takes more."""
+        """Write what the socket did not take before."""
+        if not self._flush() and not self.closed:
+            self._loop.remove_writer(self._socket)
+
+    def _flush(self) -> bool:
+        """Write as much as the socket takes, and say whether something is left."""
         try:
-            unsent = self._connection.flush()
+            return bool(self._connection.flush())
         except OperationalError as error:
             self._lose(error)
-            return
-        if unsent:
-            self._loop.add_writer(self._socket, self._write)
-        else:
-            self._loop.remove_writer(self._socket)
+            return False
 
     def _read(self) -> None:
         connection = self._connection
