@@ -109,7 +109,8 @@ async def test_a_connection_that_the_server_ended_is_replaced(
     client = make_client(await make_rows_app(size=1))
     assert (await client.get("/readers?id=eq.1")).status_code == 200
     await rows_database.run(
-        "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'rows_login'"
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+        " where usename = 'rows_login' and datname = current_database()"
     )
     async with asyncio.timeout(5):
         while (await client.get("/readers?id=eq.1")).status_code != 200:
