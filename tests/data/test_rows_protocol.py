@@ -1,5 +1,6 @@
 """The protocol around rows: media types, preferences, schemas, errors, OPTIONS, OpenAPI, CORS."""
 
+import asyncio
 from dataclasses import replace
 
 import httpx
@@ -324,6 +325,36 @@ class TestErrors:
             await pool.take()
         pool.give(taken)
         assert (refused.value.status, refused.value.code) == (504, "PGRST003")
+        await pool.close()
+
+    async def test_who_waits_gets_a_connection_in_turn(self, rows_database: RowsDatabase):
+        pool = Pool(rows_database.open, size=1)
+        taken = await pool.take()
+        turns: list[int] = []
+
+        async def take(number: int) -> None:
+            session = await pool.take()
+            turns.append(number)
+            pool.give(session)
+
+        waiting = [asyncio.create_task(take(number)) for number in range(3)]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+        pool.give(taken)
+        newcomer = asyncio.create_task(take(3))
+        await asyncio.gather(*waiting, newcomer, return_exceptions=True)
+        assert turns == [0, 2, 3]
+        assert pool.available == 1
+        await pool.close()
+
+    async def test_a_lost_connection_lets_who_waits_open_another(self, rows_database: RowsDatabase):
+        pool = Pool(rows_database.open, size=1)
+        taken = await pool.take()
+        waiting = asyncio.create_task(pool.take())
+        await asyncio.sleep(0)
+        pool.drop(taken)
+        pool.give(await waiting)
+        assert pool.available == 1
         await pool.close()
 
     async def test_terse(self, make_rows: MakeRows):

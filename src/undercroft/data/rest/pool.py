@@ -119,7 +119,10 @@ class Session:
 
 
 class Pool:
-    """Hands out the most recently used session, so that few stay warm under light load."""
+    """Hands out the most recently used session, so that few stay warm under light load.
+
+    Who waits gets one in turn: what comes back goes to them before anybody can take it.
+    """
 
     def __init__(
         self,
@@ -135,7 +138,7 @@ class Pool:
         self._timeout = acquire_timeout
         self._idle: list[Session] = []
         self._open = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[Session | None]] = deque()
         self._following_up: set[asyncio.Task[None]] = set()
         self._closed = False
         self.timeouts = 0
@@ -155,16 +158,15 @@ class Pool:
 
     async def take(self) -> Session:
         """Take a session, opening one or waiting for one as needed. Give it back with `give`."""
-        while True:
-            while self._idle:
-                session = self._idle.pop()
-                if not session.pipeline.closed:
-                    session.rests = 0
-                    return session
-                self._open -= 1
-            if self._open < self._size:
-                return await self._open_session()
-            await self._wait()
+        while self._idle:
+            session = self._idle.pop()
+            if not session.pipeline.closed:
+                return session
+            self._open -= 1
+        if self._open < self._size:
+            self._open += 1
+            return await self._open_session()
+        return await self._wait() or await self._open_session()
 
     def give(self, session: Session, foreign: Foreign = Foreign.NONE) -> None:
         """Take back a session; one that is not at rest, or ran code of others, is cleaned before.
@@ -181,15 +183,29 @@ class Pool:
     def _take_back(self, session: Session) -> None:
         if session.pipeline.closed or self._closed:
             self.drop(session)
-            return
-        self._idle.append(session)
-        self._wake()
+        else:
+            session.rests = 0
+            if not self._pass_on(session):
+                self._idle.append(session)
 
     def drop(self, session: Session) -> None:
         """Give up a session whose state is unknown."""
         session.pipeline.close()
-        self._open -= 1
-        self._wake()
+        self._free_place()
+
+    def _free_place(self) -> None:
+        """Let somebody open another session."""
+        if not self._pass_on(None):
+            self._open -= 1
+
+    def _pass_on(self, session: Session | None) -> bool:
+        """Hand a session, or the right to open one, to who waits longest, if anybody does."""
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(session)
+                return True
+        return False
 
     def cancel(self, session: Session) -> None:
         """Give up a session with a query under way, once the server has heard of that."""
@@ -240,34 +256,27 @@ class Pool:
             self.drop(session)
 
     async def _open_session(self) -> Session:
-        self._open += 1
         try:
             return Session(await self._connect(), prepared=self._prepared)
         except ConnectionLost as error:
-            self._open -= 1
-            self._wake()
+            self._free_place()
             raise connection_failed(str(error)) from error
         except BaseException:
-            self._open -= 1
-            self._wake()
+            self._free_place()
             raise
 
-    async def _wait(self) -> None:
-        future = asyncio.get_running_loop().create_future()
+    async def _wait(self) -> Session | None:
+        future: asyncio.Future[Session | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
-            await asyncio.wait_for(future, self._timeout)
+            return await asyncio.wait_for(future, self._timeout)
         except TimeoutError as error:
             self.timeouts += 1
             raise pool_timeout() from error
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
-                self._wake()  # the turn was ours and goes to the next
+            if future.done() and not future.cancelled():  # the turn was ours and goes to the next
+                if (session := future.result()) is None:
+                    self._free_place()
+                else:
+                    self._take_back(session)
             raise
-
-    def _wake(self) -> None:
-        while self._waiting:
-            future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(None)
-                return

@@ -41,7 +41,7 @@ class EmbeddedEngines:
                 home,
                 secrets,
                 account,
-                connections=connections_for(settings, processes),
+                connections=connections_for(settings, max(processes, USUAL_PROCESSES)),
                 durable=durable,
             )
         if settings.cache.url is None:
@@ -120,5 +120,6 @@ def connections_for(settings: Settings, processes: int) -> int:
     database = settings.database
     data = settings.data
     pools = data.pool_size + data.service_pool_size + settings.storage.pool_size
+    pools += 2 * settings.realtime.pool_size  # one of each of the rows API's logins
     each = database.pool_size + database.pool_overflow + pools + 2
     return max(100, each * processes + SPARE_CONNECTIONS)

@@ -4,6 +4,7 @@ from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import FixedWindowRateLimiter
 
+from undercroft.foundation.addresses import home_of
 from undercroft.foundation.settings import RealtimeSettings
 
 # Averaged over this, so that a page that joins ten channels at once is no flood.
@@ -31,4 +32,4 @@ class Rates:
         return tenant is None or await self._limiter.hit(self._together, "tenant", tenant)
 
     async def may_join(self, address: str) -> bool:
-        return await self._limiter.hit(self._joins, "joins", address)
+        return await self._limiter.hit(self._joins, "joins", home_of(address))
