@@ -15,8 +15,9 @@ from undercroft.foundation.settings.unread import unread_names
 REPOSITORY = Path(__file__).parents[2]
 
 
-def shown(setting: Setting) -> str | None:
-    return _value(load_settings(_env_file=None), setting.path)
+def shown() -> dict[Setting, str | None]:
+    settings = load_settings(_env_file=None)
+    return {setting: _value(settings, setting.path) for setting in every_setting()}
 
 
 class TestReference:
@@ -27,11 +28,11 @@ class TestReference:
 
     def test_every_default_can_be_set(self, monkeypatch: pytest.MonkeyPatch):
         """A line of .env.example says what is in force already, so it changes nothing."""
-        plain = {setting: shown(setting) for setting in every_setting()}
+        plain = shown()
         for setting in plain:
             if setting.default:
                 monkeypatch.setenv(setting.name, setting.default)
-        assert {setting: shown(setting) for setting in plain} == plain
+        assert shown() == plain
 
     @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("1.5", 1.5), ("PT2M", 120)])
     def test_times_are_seconds_or_iso_8601(
