@@ -1,5 +1,6 @@
 """Doors to functions and triggers: found by id, or 404."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -8,23 +9,17 @@ from fastapi import Depends, Header
 from undercroft.data.functions import queries
 from undercroft.data.functions.errors import DefinitionInvalid
 from undercroft.data.functions.models import Definition
+from undercroft.data.functions.text import Kind
 from undercroft.foundation.http import Session
 
 
-async def _function(definition_id: UUID, session: Session) -> Definition:
-    return await queries.get_definition(session, definition_id, "function")
+def finder(kind: Kind, *, lock: bool = False) -> Callable[[UUID, Session], Awaitable[Definition]]:
+    """The door to one of a kind; `lock` for who changes it."""
 
+    async def find(definition_id: UUID, session: Session) -> Definition:
+        return await queries.get_definition(session, definition_id, kind, lock=lock)
 
-async def _trigger(definition_id: UUID, session: Session) -> Definition:
-    return await queries.get_definition(session, definition_id, "trigger")
-
-
-async def _function_to_change(definition_id: UUID, session: Session) -> Definition:
-    return await queries.get_definition(session, definition_id, "function", lock=True)
-
-
-async def _trigger_to_change(definition_id: UUID, session: Session) -> Definition:
-    return await queries.get_definition(session, definition_id, "trigger", lock=True)
+    return find
 
 
 async def _if_match(if_match: Annotated[str | None, Header(max_length=40)] = None) -> int | None:
@@ -36,8 +31,4 @@ async def _if_match(if_match: Annotated[str | None, Header(max_length=40)] = Non
     return int(number)
 
 
-ExistingFunction = Annotated[Definition, Depends(_function)]
-ExistingTrigger = Annotated[Definition, Depends(_trigger)]
-FunctionToChange = Annotated[Definition, Depends(_function_to_change)]
-TriggerToChange = Annotated[Definition, Depends(_trigger_to_change)]
 IfMatch = Annotated[int | None, Depends(_if_match)]
