@@ -5,6 +5,7 @@ from typing import Any
 
 import asyncpg
 
+from undercroft.data.failures import is_crossed
 from undercroft.data.sql.errors import SqlConflict, SqlFailed
 from undercroft.data.sql.script import Statement, place
 from undercroft.foundation.problems import Problem
@@ -14,8 +15,6 @@ LONGEST_TEXT = 4000
 CONFLICTS = ("23", "40", "55P03", "42P07", "42710", "42701", "42723", "42P06", "42P04")
 # The server is going, full or broken: not the script's doing, and a 503 by `problem_for`.
 AWAY = ("08", "53", "57P02", "57P03", "57P05", "58", "XX")
-# How Postgres says that two transactions changed one object's catalogue row.
-CROSSED = "concurrently"
 FIELDS = {
     "details": "detail",
     "hint": "hint",
@@ -35,7 +34,7 @@ def failed(
     None for what is not the script's doing.
     """
     state = error.sqlstate or "XX000"
-    crossed = state == "XX000" and CROSSED in str(error.args[0])
+    crossed = is_crossed(error)
     if state.startswith(AWAY) and not crossed:
         return None
     members: dict[str, Any] = {"sqlstate": state, "message": _cut(str(error.args[0]))}

@@ -12,9 +12,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.data.developer import run_as_developer
+from undercroft.data.failures import is_busy
 from undercroft.data.sql_text import quote
 from undercroft.data.tables.errors import NameTaken, StatementRefused, TableBusy, TableExists
 from undercroft.foundation.db import notify
+from undercroft.foundation.problems import Problem
 
 RELOAD_CHANNEL = "pgrst"
 RELOAD = "reload schema"
@@ -26,8 +28,6 @@ COMMON_SCHEMAS = ("public", "extensions")
 OUR_POLICIES = text("SELECT undercroft.change_our_policies(:statement, :wait)")
 
 TAKEN = frozenset({"42P07", "42710", "42701"})
-# Lock timeout, deadlock, and what two changes of one catalogue row come to.
-BUSY = frozenset({"55P03", "40P01", "40001"})
 # Not the statement's fault: connection, resources, cancelled, system, internal, broken files.
 NOT_THEIRS = frozenset({"08", "53", "57", "58", "XX", "F0", "25"})
 
@@ -59,16 +59,20 @@ async def run_ddl(
         state = cause.sqlstate or ""
         if state in TAKEN and taken:
             raise (TableExists if taken_table else NameTaken)(taken) from error
-        if is_busy(cause):
-            raise TableBusy from error
-        if state[:2] in NOT_THEIRS:
-            raise
-        raise StatementRefused(state, str(cause.args[0])) from error
+        if problem := refusal(cause):
+            raise problem from error
+        raise
     await notify(session, RELOAD_CHANNEL, RELOAD)
 
 
-def is_busy(error: asyncpg.PostgresError) -> bool:
-    return error.sqlstate in BUSY or "concurrently updated" in str(error)
+def refusal(error: asyncpg.PostgresError) -> Problem | None:
+    """What the caller is told of a refused statement; None for what is not its fault."""
+    if is_busy(error):
+        return TableBusy()
+    state = error.sqlstate or ""
+    if state[:2] in NOT_THEIRS:
+        return None
+    return StatementRefused(state, str(error.args[0]))
 
 
 def search_path(schema: str) -> str:

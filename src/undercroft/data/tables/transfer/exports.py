@@ -13,11 +13,10 @@ from typing import Any, Literal
 import asyncpg
 
 from undercroft.data.sql_text import quote
-from undercroft.data.tables.ddl import is_busy
-from undercroft.data.tables.errors import ExportsBusy, StatementRefused, TableBusy
+from undercroft.data.tables.ddl import refusal
+from undercroft.data.tables.errors import ExportsBusy
 from undercroft.data.tables.queries import Table
 from undercroft.foundation.access import Actor
-from undercroft.foundation.problems import Problem, Unavailable
 
 Format = Literal["csv", "ndjson"]
 Connect = Callable[[], Awaitable["asyncpg.Connection[Any]"]]
@@ -118,7 +117,9 @@ async def _copy(connect: Connect, export: Export, queue: "asyncio.Queue[bytes | 
             options = CSV if export.kind == "csv" else AS_IT_IS
             await connection.copy_from_query(_query(export), output=write, **options)
     except asyncpg.PostgresError as error:
-        raise _problem(error) from error
+        if problem := refusal(error):
+            raise problem from error
+        raise
     finally:
         # Cancelled in the middle of a copy, a polite farewell would wait for the rest of it.
         connection.terminate()
@@ -145,12 +146,3 @@ def _query(export: Export) -> str:
         return rows
     line = "translate(row_to_json(exported)::text, E'\\n\\r', '  ')"
     return f"SELECT {line} FROM ({rows}) AS exported"  # noqa: S608 - made above
-
-
-def _problem(error: asyncpg.PostgresError) -> Problem:
-    state = error.sqlstate or ""
-    if is_busy(error):
-        return TableBusy()
-    if state[:2] in {"08", "53", "57", "58"}:
-        return Unavailable()
-    return StatementRefused(state, str(error.args[0]))
