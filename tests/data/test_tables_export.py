@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.data.test_tables import TABLES, create
-from tests.fixtures.actors import Caller, make_group, promoted
+from tests.fixtures.actors import Caller, make_group, promoted, unique
 
 ODD = 'Odd "name", é'
 
@@ -112,6 +112,25 @@ class TestRights:
         assert (await member.get(f"{path}&as_caller=true")).text == "id\n9\n"
         assert (await member.get(path)).text == "id\n1\n2\n3\n9\n"
 
+    async def test_a_policy_that_writes_is_refused(
+        self, admin: Caller, service: Caller, member: Caller
+    ):
+        table, function = await filled(admin, service), unique("writes")
+        await promoted(admin, member, await make_group(admin, "tables:export"))
+        body = {"name": "own", "template": {"kind": "owner", "column": "owner"}}
+        await admin.post(f"{TABLES}/{table}/policies", json=body)
+        script = (
+            f"CREATE FUNCTION public.{function}() RETURNS bool LANGUAGE plpgsql SECURITY DEFINER"
+            f" SET search_path = '' AS $$BEGIN DELETE FROM public.{table}; RETURN true; END$$;"
+            f"GRANT EXECUTE ON FUNCTION public.{function}() TO authenticated;"
+            f"CREATE POLICY writes ON public.{table} FOR SELECT TO authenticated"
+            f" USING (public.{function}())"
+        )
+        made = await admin.post("/api/v1/sql/query", json={"query": script})
+        assert made.status_code == 200, made.text
+        response = await member.get(f"{TABLES}/{table}/export?as_caller=true")
+        assert (response.status_code, response.json()["sqlstate"]) == (422, "25006")
+
     @pytest.mark.parametrize(
         ("query", "status"),
         [
@@ -128,3 +147,133 @@ class TestRights:
         table = await filled(admin, service)
         response = await admin.get(f"{TABLES}/{table}/export?{query}")
         assert response.status_code == status, response.text
+
+
+HOSTILE = (
+    "' OR true --",
+    "\\' OR true --",
+    "$1",
+    "$2 ' || $1",
+    '"; DROP TABLE public.x; --',
+    "') TO STDOUT; SELECT pg_sleep(9); --",
+    "E'\\\\'",
+    "%L {0} \x01",
+)
+
+
+async def exported(caller: Caller, table: str, **filters: str) -> list[str]:
+    """The ids of the rows that were exported."""
+    query = {"columns": "id"} | filters
+    response = await caller.get(f"{TABLES}/{table}/export", params=query)
+    assert response.status_code == 200, response.text
+    return response.text.split()[1:]
+
+
+class TestFilters:
+    @pytest.mark.parametrize(
+        ("filters", "ids"),
+        [
+            ({"id": "gt.1"}, ["2", "3"]),
+            ({"id": "in.(1,3)"}, ["1", "3"]),
+            (
+                {
+                    "id": "not.eq.2",
+                    "or": f'("{ODD.replace(chr(34), chr(92) + chr(34))}".eq.,id.eq.2)',
+                },
+                ["3"],
+            ),
+            ({"raw->>n": "eq.1"}, ["2"]),
+            ({"raw": "is.null"}, ["1"]),
+            ({"amount": "eq.12345678901234567890.1"}, ["1", "2", "3"]),
+            ({"tags": 'cs.{"a \\"b\\", \\\\"}'}, ["1", "2", "3"]),
+            ({"filter_column": ODD, "filter_value": 'QUOTED", \\ '}, ["1"]),
+            ({"filter_column": "id", "filter_value": "2"}, ["2"]),
+            ({"id": "gt.1", "page": "2", "page_size": "1", "order_by": "id:desc"}, ["2", "3"]),
+            ({"id": "in.()"}, []),
+        ],
+    )
+    async def test_are_those_of_the_grid(
+        self, admin: Caller, service: Caller, filters: dict[str, str], ids: list[str]
+    ):
+        assert await exported(admin, await filled(admin, service), **filters) == ids
+
+    async def test_a_column_called_like_a_parameter_is_quoted(self, admin: Caller, service: Caller):
+        table = await create(
+            admin, {"name": "id", "type": "int"}, {"name": "format", "type": "int"}
+        )
+        await service.post(f"/rest/v1/{table}", json=[{"id": n, "format": n} for n in (1, 2)])
+        assert await exported(admin, table, **{"format": "csv", '"format"': "eq.2"}) == ["2"]
+
+    async def test_ndjson_is_filtered_too(self, admin: Caller, service: Caller):
+        table = await filled(admin, service)
+        response = await admin.get(f"{TABLES}/{table}/export?format=ndjson&columns=id&id=lt.2")
+        assert response.text == '{"id":1}\n'
+
+    async def test_values_stay_values(self, admin: Caller, service: Caller):
+        table = await create(
+            admin,
+            {"name": "id", "type": "int"},
+            {"name": "body", "type": "text"},
+            {"name": "raw", "type": "jsonb"},
+            {"name": "a $1", "type": "text"},
+        )
+        rows = [
+            {"id": n, "body": text, "a $1": text, "raw": {"$1": text, text: text}}
+            for n, text in enumerate(HOSTILE)
+        ]
+        made = await service.post(f"/rest/v1/{table}", json=rows)
+        assert made.status_code == 201, made.text
+        for n, text in enumerate(HOSTILE):
+            found = await exported(admin, table, body=f"eq.{text}", id="gte.0")
+            assert found == [str(n)]
+            assert await exported(admin, table, **{"a $1": f"eq.{text}"}) == [str(n)]
+            # The driver would have written the value into the key as well.
+            assert await exported(admin, table, **{"raw->>$1": f"eq.{text}"}) == [str(n)]
+
+    async def test_as_the_caller_nothing_else_comes_into_sight(
+        self, admin: Caller, service: Caller, member: Caller
+    ):
+        table = await filled(admin, service)
+        await promoted(admin, member, await make_group(admin, "tables:export"))
+        body = {"name": "own", "template": {"kind": "owner", "column": "owner"}}
+        await admin.post(f"{TABLES}/{table}/policies", json=body)
+        rows = [{"id": n, "owner": member.id} for n in (8, 9)]
+        await service.post(f"/rest/v1/{table}", json=rows)
+        everything = {"or": "(id.gt.0,id.is.null)"}
+        assert await exported(member, table, as_caller="true", **everything) == ["8", "9"]
+        assert await exported(member, table, as_caller="true", id="gt.8") == ["9"]
+
+    @pytest.mark.parametrize(
+        ("filters", "status"),
+        [
+            ({"nowhere": "eq.1"}, 404),
+            ({"or": "(id.eq.1,nowhere.eq.1)"}, 404),
+            ({"pg_typeof": "eq.1"}, 404),
+            ({"filter_column": "nowhere"}, 404),
+            ({'"id\\" = 1) TO STDOUT --"': "eq.1"}, 404),
+            ({"id": "banana"}, 422),
+            ({"id": "gt.banana"}, 422),
+            ({"id": "eq.1\x00"}, 422),
+            ({"or": "(id.eq.1"}, 422),
+            ({"authors.id": "eq.1"}, 422),
+            ({"limit": "1"}, 422),
+            ({"order": "id"}, 422),
+            ({"select": "id"}, 422),
+        ],
+    )
+    async def test_refuses_what_is_none(
+        self, admin: Caller, service: Caller, filters: dict[str, str], status: int
+    ):
+        table = await filled(admin, service)
+        response = await admin.get(f"{TABLES}/{table}/export", params=filters)
+        assert response.status_code == status, response.text
+        assert await exported(admin, table) == ["1", "2", "3"]
+
+    async def test_a_schema_that_is_not_served_has_none(self, admin: Caller):
+        schema = unique("hidden")
+        script = f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.t (id int)"
+        assert (await admin.post("/api/v1/sql/query", json={"query": script})).status_code == 200
+        path = f"{TABLES}/t/export?schema={schema}"
+        assert (await admin.get(path)).text == "id\n"
+        refused = await admin.get(f"{path}&id=eq.1")
+        assert (refused.status_code, refused.json()["code"]) == (404, "schema_not_served")

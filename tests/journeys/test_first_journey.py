@@ -177,6 +177,10 @@ def test_export_writes_what_was_imported(server: Served, tmp_path: Path):
     source.write_text(content)
     assert undercroft(server, "import", str(source)).returncode == 0
     assert undercroft(server, "export", "ports").stdout == content
+    some = undercroft(
+        server, "export", "ports", "--where", "name=like.John*", "--where", "faa=neq.X"
+    )
+    assert some.stdout == "faa,name\nJFK,John F Kennedy Intl\n"
     target = tmp_path / "ports.ndjson.gz"
     outcome = undercroft(server, "export", "ports", str(target), "--columns", "faa")
     assert outcome.returncode == 0, outcome.stderr

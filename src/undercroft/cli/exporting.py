@@ -47,6 +47,10 @@ def export_table(
     as_caller: Annotated[
         bool, typer.Option("--as-caller", help="Only rows that the key's policies show.")
     ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(help="A filter such as `amount=gt.10`; several are joined by and."),
+    ] = None,
     url: UrlOption = None,
     key: KeyOption = None,
     home: HomeOption = None,
@@ -55,12 +59,13 @@ def export_table(
     import httpx
 
     url = server(url, home)
-    params = {
-        "format": (kind or _kind_of(file)).value,
-        "columns": columns,
-        "schema": schema,
-        "as_caller": str(as_caller).lower(),
-    }
+    params = (
+        ("format", (kind or _kind_of(file)).value),
+        ("columns", columns),
+        ("schema", schema),
+        ("as_caller", str(as_caller).lower()),
+        *(_filter(text) for text in where or ()),
+    )
     compressed = file is not None and file.suffix == ".gz"
     headers = bearer(key, home, "export")
     headers["Accept-Encoding"] = "gzip" if compressed else "identity"
@@ -75,6 +80,11 @@ def export_table(
                 _write(answer, output, table, hidden=file is None)
     except httpx.TransportError as error:
         unreachable(url, error, "the file is not whole and was removed")
+
+
+def _filter(text: str) -> tuple[str, str]:
+    column, _, condition = text.partition("=")
+    return column, condition
 
 
 def _kind_of(file: Path | None) -> Kind:

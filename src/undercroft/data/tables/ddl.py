@@ -28,8 +28,9 @@ COMMON_SCHEMAS = ("public", "extensions")
 OUR_POLICIES = text("SELECT undercroft.change_our_policies(:statement, :wait)")
 
 TAKEN = frozenset({"42P07", "42710", "42701"})
-# Not the statement's fault: connection, resources, cancelled, system, internal, broken files.
-NOT_THEIRS = frozenset({"08", "53", "57", "58", "XX", "F0", "25"})
+# Not the statement's fault: connection, resources, cancelled, system, internal, broken files, a
+# transaction that failed before.
+NOT_THEIRS = ("08", "53", "57", "58", "XX", "F0", "25P")
 
 
 async def run_ddl(
@@ -70,7 +71,7 @@ def refusal(error: asyncpg.PostgresError) -> Problem | None:
     if is_busy(error):
         return TableBusy()
     state = error.sqlstate or ""
-    if state[:2] in NOT_THEIRS:
+    if state.startswith(NOT_THEIRS):
         return None
     return StatementRefused(state, str(error.args[0]))
 

@@ -5,7 +5,7 @@ what they see otherwise is what their policies show.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ async def list_rows(
         terms = [_order(term, columns) for term in wanted.order_by]
         pairs.append(("order", ",".join(terms)))
     if wanted.filter_column is not None:
-        pairs.append(_contains(wanted.filter_column, wanted.filter_value, columns))
+        pairs.append(contains(wanted.filter_column, wanted.filter_value, columns))
     rows, total = await _ask(grid, "GET", pairs, prefer="count=exact")
     metadata = PageOfRows(
         total_count=total,
@@ -153,7 +153,7 @@ def _order(term: str, columns: dict[str, str]) -> str:
     return f"{quoted_name(name)}.{direction}"
 
 
-def _contains(name: str, value: str, columns: dict[str, str]) -> tuple[str, str]:
+def contains(name: str, value: str, columns: Mapping[str, str]) -> tuple[str, str]:
     """Part of a text; of any other type the value as a whole."""
     if name not in columns:
         raise ColumnNotFound(name)

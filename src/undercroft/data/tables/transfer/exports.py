@@ -13,9 +13,10 @@ from typing import Any, Literal
 import asyncpg
 
 from undercroft.data.sql_text import quote
-from undercroft.data.tables.ddl import refusal
+from undercroft.data.tables.ddl import refusal, search_path
 from undercroft.data.tables.errors import ExportsBusy
 from undercroft.data.tables.queries import Table
+from undercroft.data.tables.transfer.filters import Where
 from undercroft.foundation.access import Actor
 
 Format = Literal["csv", "ndjson"]
@@ -41,6 +42,7 @@ class Export:
     gzip: bool
     actor: Actor | None
     milliseconds: int
+    where: Where | None = None
 
 
 class RunningExport:
@@ -114,8 +116,9 @@ async def _copy(connect: Connect, export: Export, queue: "asyncio.Queue[bytes | 
     try:
         async with connection.transaction(readonly=True):
             await _enter(connection, export)
+            condition = await export.where.written(connection) if export.where else "true"
             options = CSV if export.kind == "csv" else AS_IT_IS
-            await connection.copy_from_query(_query(export), output=write, **options)
+            await connection.copy_from_query(_query(export, condition), output=write, **options)
     except asyncpg.PostgresError as error:
         if problem := refusal(error):
             raise problem from error
@@ -131,6 +134,9 @@ async def _copy(connect: Connect, export: Export, queue: "asyncio.Queue[bytes | 
 async def _enter(connection: "asyncpg.Connection[Any]", export: Export) -> None:
     await connection.execute(f"SET LOCAL statement_timeout = {export.milliseconds}")
     await connection.execute("SET LOCAL lock_timeout = '3s'")
+    if export.where:
+        # The operators of filters are found where the grid finds them.
+        await connection.execute(f"SET LOCAL search_path = {search_path(export.table.schema)}")
     if export.actor is not None:
         await connection.execute(
             "SELECT set_config('request.jwt.claims', $1, true), set_config('role', $2, true)",
@@ -139,9 +145,10 @@ async def _enter(connection: "asyncpg.Connection[Any]", export: Export) -> None:
         )
 
 
-def _query(export: Export) -> str:
+def _query(export: Export, condition: str) -> str:
     listed = ", ".join(quote(name) for name in export.columns) or "NULL"
-    rows = f"SELECT {listed} FROM {export.table.quoted}"  # noqa: S608 - quoted names
+    source = export.table.quoted
+    rows = f"SELECT {listed} FROM {source} WHERE {condition}"  # noqa: S608 - names and constants
     if export.kind == "csv":
         return rows
     line = "translate(row_to_json(exported)::text, E'\\n\\r', '  ')"

@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from undercroft.data.parts import DataParts
+from undercroft.data.parts import Data, DataParts
 from undercroft.data.tables import queries
 from undercroft.data.tables.access import SchemaName
 from undercroft.data.tables.errors import (
@@ -22,8 +22,12 @@ from undercroft.data.tables.errors import (
     TableBusy,
     TableNotFound,
 )
+from undercroft.data.tables.queries import Table
+from undercroft.data.tables.rows.errors import RowsRefused, SchemaNotServed
+from undercroft.data.tables.rows.service import contains
 from undercroft.data.tables.transfer.exports import Export, RunningExport
 from undercroft.data.tables.transfer.exports import Format as ExportFormat
+from undercroft.data.tables.transfer.filters import OURS, Where, plan_where
 from undercroft.data.tables.transfer.imports import Counted, Format, import_rows
 from undercroft.data.tables.transfer.schemas import Imported
 from undercroft.foundation.access import Needs, Permission
@@ -114,7 +118,15 @@ async def import_table(
     access=Needs("tables:export"),
     openapi=EXPORT_BODY,
     response_class=StreamingResponse,
-    problems=(TableNotFound, ColumnNotFound, ExportsBusy, TableBusy, StatementRefused),
+    problems=(
+        TableNotFound,
+        SchemaNotServed,
+        ColumnNotFound,
+        RowsRefused,
+        ExportsBusy,
+        TableBusy,
+        StatementRefused,
+    ),
 )
 async def export_table(
     request: Request,
@@ -128,19 +140,30 @@ async def export_table(
         str, Query(max_length=10_000, description="Names, comma-separated. Default: all.")
     ] = "",
     as_caller: Annotated[bool, Query(description="Only rows that your policies show you.")] = False,
+    filter_column: Annotated[str | None, Query(max_length=63)] = None,
+    filter_value: Annotated[
+        str, Query(max_length=1000, description="Part of the value, in any case.")
+    ] = "",
 ) -> StreamingResponse:
-    """Copy a table into CSV with a header line, or NDJSON; compressed where gzip is accepted."""
+    """Copy a table into CSV with a header line, or NDJSON; compressed where gzip is accepted.
+
+    Every other parameter is a filter on a column, as for the grid: `amount=gt.10`.
+    """
     async with parts.database.unit_of_work() as session:
         found = await queries.get_table(session, schema, table)
-        known = [row["name"] for row in await queries.list_columns(session, found)]
+        known = {r["name"]: r["type"] for r in await queries.list_columns(session, found)}
+    filters = [pair for pair in request.query_params.multi_items() if pair[0] not in OURS]
+    if filter_column is not None:
+        filters.append(contains(filter_column, filter_value, known))
     gzip = "gzip" in request.headers.get("accept-encoding", "")
     export = Export(
         table=found,
-        columns=_chosen(columns, known),
+        columns=_chosen(columns, list(known)),
         kind=kind,
         gzip=gzip,
         actor=actor if as_caller else None,
         milliseconds=int(parts.settings.data.import_timeout.total_seconds() * 1000),
+        where=await _where(data, found, filters, known) if filters else None,
     )
     connect = data.rows.connector(actor.role) if as_caller else data.developer.connector("export")
     running = await RunningExport.start(data.exports, connect, export)
@@ -171,6 +194,14 @@ def _chosen(columns: str, known: list[str]) -> list[str]:
         if name not in known:
             raise ColumnNotFound(name)
     return asked
+
+
+async def _where(
+    data: Data, table: Table, filters: list[tuple[str, str]], types: dict[str, str]
+) -> Where:
+    if table.schema not in data.rows.schemas:
+        raise SchemaNotServed(data.rows.schemas)
+    return plan_where(await data.rows.catalog(), table, filters, types)
 
 
 def _attachment(name: str, kind: str) -> str:
