@@ -1,10 +1,11 @@
-"""Tables into files over HTTP."""
+"""Tables into files over HTTP, and files with names of their own into tables."""
 
 import csv
 import gzip
 import io
 import json
 
+import httpx
 import pytest
 
 from tests.data.test_tables import TABLES, create
@@ -277,3 +278,51 @@ class TestFilters:
         assert (await admin.get(path)).text == "id\n"
         refused = await admin.get(f"{path}&id=eq.1")
         assert (refused.status_code, refused.json()["code"]) == (404, "schema_not_served")
+
+
+CSV_FILE = 'E-mail,"a: ""b""",id\nada@example.com,x,1\n'
+NDJSON_FILE = '{"E-mail": "ada@example.com", "a: \\"b\\"": "x", "id": 1}\n{"id": null}\n'
+
+
+class TestNamesInTheFile:
+    async def bring(self, admin: Caller, media: str, content: str, *columns: str) -> httpx.Response:
+        names = {"name": "id", "type": "int"}, {"name": "email", "type": "text"}
+        self.table = await create(admin, *names, {"name": "note", "type": "text"})
+        return await admin.post(
+            f"{TABLES}/{self.table}/import",
+            content=content,
+            params={"columns": columns},
+            headers={"Content-Type": media},
+        )
+
+    @pytest.mark.parametrize(
+        ("media", "content", "rest"),
+        [("text/csv", CSV_FILE, ""), ("application/x-ndjson", NDJSON_FILE, ",,\n")],
+    )
+    async def test_are_told_where_they_differ(
+        self, admin: Caller, media: str, content: str, rest: str
+    ):
+        response = await self.bring(admin, media, content, "E-mail:email", 'a: "b":note')
+        assert response.status_code == 200, response.text
+        exported = await admin.get(f"{TABLES}/{self.table}/export")
+        assert exported.text == "id,email,note\n1,ada@example.com,x\n" + rest
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            ("E-mail:email",),
+            ("E-mail:nowhere", 'a: "b":note'),
+            ("E-mail:email", 'a: "b":email'),
+            ("E-mail:id", 'a: "b":note'),
+            ("E-mail:email", 'a: "b":note', "Phone:note"),
+            ("E-mail",),
+            (":email",),
+            ("E-mail:email\") FROM PROGRAM 'id' --", 'a: "b":note'),
+        ],
+    )
+    async def test_that_do_not_fit_are_refused(self, admin: Caller, columns: tuple[str, ...]):
+        for media, content in (("text/csv", CSV_FILE), ("application/x-ndjson", NDJSON_FILE)):
+            response = await self.bring(admin, media, content, *columns)
+            assert response.status_code == 422, response.text
+            exported = await admin.get(f"{TABLES}/{self.table}/export")
+            assert exported.text == "id,email,note\n"

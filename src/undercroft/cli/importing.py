@@ -36,6 +36,10 @@ def import_file(
     table: Annotated[str | None, typer.Option(help="Default: the file's name.")] = None,
     schema: Annotated[str, typer.Option(help="Schema of the table.")] = "public",
     null: Annotated[str, typer.Option(help="Text that stands for NULL in CSV.")] = "",
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", help="`Name in the file:column`, where they differ."),
+    ] = None,
     url: UrlOption = None,
     key: KeyOption = None,
     home: HomeOption = None,
@@ -55,7 +59,7 @@ def import_file(
         try:
             response = httpx.post(
                 address(url, path),
-                params={"schema": schema, "null": null},
+                params={"schema": schema, "null": null, "columns": columns or []},
                 headers=headers,
                 content=_chunks(stream, advance),
                 timeout=httpx.Timeout(30, read=3600, write=3600),

@@ -46,13 +46,14 @@ async def import_rows(
     *,
     kind: Format,
     null: str,
+    renamed: Mapping[str, str],
 ) -> int:
     """Copy `body` into `table` in one transaction and return the number of rows.
 
-    `known` are the types of its columns, `null` the text that stands for NULL in CSV. Raises
-    `ImportRefused`; nothing is kept then.
+    `known` are the types of its columns, `null` the text that stands for NULL in CSV, `renamed` the
+    columns for names that the file has otherwise. Raises `ImportRefused`; nothing is kept then.
     """
-    source = _csv(body, known) if kind == "csv" else _ndjson(body, known)
+    source = (_csv if kind == "csv" else _ndjson)(body, known, renamed)
     columns = await anext(source)
     milliseconds = str(int(settings.import_timeout.total_seconds() * 1000))
     # As the developer, since the table's triggers and defaults are customers' code.
@@ -97,7 +98,9 @@ def _refusal(error: asyncpg.PostgresError) -> ImportRefused:
     return ImportRefused(line, str(error.args[0]), found[2] if found else None)
 
 
-async def _csv(body: Counted, known: Mapping[str, str]) -> AsyncIterator[Any]:
+async def _csv(
+    body: Counted, known: Mapping[str, str], renamed: Mapping[str, str]
+) -> AsyncIterator[Any]:
     """Yield the column names of the header, then the file as it is, header included."""
     chunks = aiter(body)
     head = b""
@@ -109,41 +112,48 @@ async def _csv(body: Counted, known: Mapping[str, str]) -> AsyncIterator[Any]:
         line = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].decode()
     except UnicodeDecodeError as error:
         raise ImportRefused(1, "The header is not UTF-8.") from error
-    columns = next(csv.reader(io.StringIO(line)), [])
-    _check_columns(columns, known)
-    yield columns
+    yield _columns_for(next(csv.reader(io.StringIO(line)), []), known, renamed)
     yield head.removeprefix(b"\xef\xbb\xbf")
     async for chunk in chunks:
         yield chunk
 
 
-def _check_columns(columns: Sequence[str], known: Mapping[str, str]) -> None:
-    if not columns:
+def _columns_for(
+    names: Sequence[str], known: Mapping[str, str], renamed: Mapping[str, str]
+) -> list[str]:
+    """The table's columns for the names in the file."""
+    if not names:
         raise ImportRefused(1, "The first line must name the columns.")
+    if missing := next((name for name in renamed if name not in names), None):
+        raise ImportRefused(1, f"The file has no column '{missing}'.", missing)
+    columns = [renamed.get(name, name) for name in names]
     for name in columns:
         if name not in known:
             raise ImportRefused(1, f"The table has no column '{name}'.", name)
     if len(set(columns)) < len(columns):
         raise ImportRefused(1, "A column is named twice.")
+    return columns
 
 
-async def _ndjson(body: Counted, known: Mapping[str, str]) -> AsyncIterator[Any]:
+async def _ndjson(
+    body: Counted, known: Mapping[str, str], renamed: Mapping[str, str]
+) -> AsyncIterator[Any]:
     """Yield the column names of the first object, then COPY's text format for every object."""
-    columns: list[str] | None = None
+    types: dict[str, str] | None = None
     pending = bytearray()
     async for number, line in _lines(body):
         if not line.strip():
             continue
         row = _object(line, number)
-        if columns is None:
-            columns = list(row)
-            _check_columns(columns, known)
+        if types is None:
+            columns = _columns_for(list(row), known, renamed)
+            types = {name: known[column] for name, column in zip(row, columns, strict=True)}
             yield columns
-        pending += _text_row(row, columns, known, number)
+        pending += _text_row(row, types, number)
         if len(pending) > BATCH_BYTES:
             yield bytes(pending)
             pending.clear()
-    if columns is None:
+    if types is None:
         raise ImportRefused(1, "There is nothing to import.")
     yield bytes(pending)
 
@@ -174,13 +184,11 @@ def _object(line: bytes, number: int) -> dict[str, Any]:
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
-def _text_row(
-    row: dict[str, Any], columns: Sequence[str], types: Mapping[str, str], number: int
-) -> bytes:
-    if extra := next((name for name in row if name not in columns), None):
+def _text_row(row: dict[str, Any], types: Mapping[str, str], number: int) -> bytes:
+    if extra := next((name for name in row if name not in types), None):
         raise ImportRefused(number, f"The first line did not name '{extra}'.", extra)
     try:
-        cells = [_cell(row.get(name), types[name]) for name in columns]
+        cells = [_cell(row.get(name), kind) for name, kind in types.items()]
         return "\t".join(cells).encode() + b"\n"
     except (TypeError, UnicodeEncodeError, RecursionError) as error:
         raise ImportRefused(number, "A value is not text, or nested too deeply.") from error

@@ -2,10 +2,12 @@
 
 import csv
 import time
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Path, Query, Request
+from pydantic import StringConstraints
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -61,6 +63,9 @@ MEDIA_TYPES: dict[str, Format] = {
     "application/jsonl": "ndjson",
 }
 
+RENAMING = "`name in the file:column`, where they differ. All others are called as in the file."
+Renamed = Annotated[str, StringConstraints(pattern=r"^[^\x00]+:[^\x00:]+$", max_length=200)]
+
 router = Router("/tables/{table}", tag="data")
 
 IMPORT_BODY = {
@@ -87,6 +92,7 @@ async def import_table(
     data: DataParts,
     schema: SchemaName = "public",
     null: Annotated[str, Query(max_length=20, description="Text for NULL in CSV.")] = "",
+    columns: Annotated[list[Renamed] | None, Query(description=RENAMING)] = None,
 ) -> Imported:
     """Fill a table from CSV with a header line, or from NDJSON. All rows or none."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -98,19 +104,31 @@ async def import_table(
     # The copy takes hours if it must: no transaction of the request stays open meanwhile.
     async with parts.database.unit_of_work() as session:
         found = await queries.get_table(session, schema, table)
-        columns = await queries.list_columns(session, found)
-    known = {row["name"]: row["type"] for row in columns if row["generated"] is None}
+        rows = await queries.list_columns(session, found)
+    known = {row["name"]: row["type"] for row in rows if row["generated"] is None}
     started = time.perf_counter()
     body = Counted(request.stream())
     async with data.imports:
         try:
-            rows = await import_rows(
-                data.developer, parts.settings.data, found, known, body, kind=kind, null=null
+            count = await import_rows(
+                data.developer,
+                parts.settings.data,
+                found,
+                known,
+                body,
+                kind=kind,
+                null=null,
+                renamed=_renamed(columns or ()),
             )
         except ClientDisconnect as error:
             raise ClientGone from error
     seconds = round(time.perf_counter() - started, 3)
-    return Imported(table=found.name, rows=rows, bytes=body.size, seconds=seconds)
+    return Imported(table=found.name, rows=count, bytes=body.size, seconds=seconds)
+
+
+def _renamed(pairs: Sequence[str]) -> dict[str, str]:
+    """The columns by the names that the file has for them; a column's name has no colon here."""
+    return {name: column for name, _, column in (pair.rpartition(":") for pair in pairs)}
 
 
 @router.get(
