@@ -143,3 +143,26 @@ async def test_a_wrong_password(engines: EngineAddresses):
     wrong = url._replace(netloc=url.netloc.replace(f":{url.password}@", ":wrong@"))
     with pytest.raises(PasswordRefused):
         await Pipeline.open(wrong.geturl(), {}, timeout=5)
+
+
+async def test_a_server_that_talks_nonsense():
+    """Its connection ends, and nothing spins on it."""
+    greeting = b"R\0\0\0\x08\0\0\0\0" + b"K\0\0\0\x0c\0\0\0\1\0\0\0\1" + b"Z\0\0\0\x05I"
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        length = int.from_bytes(await reader.readexactly(4))
+        await reader.readexactly(length - 4)
+        writer.write(greeting)
+        await reader.read(1)
+        writer.write(b"1\0\0\0\x04" + b"T\0\0\0\x07\0\1\0" + b"Z\0\0\0\1")
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        where = f"host=127.0.0.1 port={port} user=a dbname=a sslmode=disable gssencmode=disable"
+        opened = await Pipeline.open(where, {}, timeout=5)
+        opened.query("select 1")
+        with pytest.raises((ConnectionLost, StatementFailed)):
+            await opened.sync()
+        assert opened.closed

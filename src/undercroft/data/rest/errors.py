@@ -178,6 +178,7 @@ _STATUS_BY_STATE = {
     "22023": 400,
     "53400": 500,
     "57P01": 503,
+    "57P02": 503,  # another process of the server crashed
     "P0001": 400,
     "42883": 404,
     "42P01": 404,

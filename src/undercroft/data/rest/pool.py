@@ -60,7 +60,9 @@ class Session:
         self._prepared = prepared
         # Names of statements by role, for which their plans are made, and SQL; oldest use first.
         self._names: OrderedDict[tuple[str, str], str] = OrderedDict()
+        # What the next trip prepares and deallocates, with its place among the statements.
         self._preparing: list[tuple[int, tuple[str, str]]] = []
+        self._forgetting: list[tuple[int, tuple[str, str], str]] = []
         self._count = 0
         self.opened = time.monotonic()
         self.rests = 0  # visits of `Pool.retire` since its last use
@@ -80,16 +82,12 @@ class Session:
 
     async def sync(self) -> list[PGresult]:
         """Send what is queued; one answer for each statement. Raises as `Pipeline.sync` does."""
+        answer = self.pipeline.sync()
         try:
-            answers = await self.pipeline.sync()
-        except StatementFailed as error:
-            for position, key in self._preparing:
-                if position >= error.position:
-                    del self._names[key]
-            raise
-        finally:
-            self._preparing.clear()
-        return answers
+            return await answer
+        finally:  # whoever waited may be cancelled with the answer on its way to them
+            if answer.done() and not answer.cancelled():
+                self._settle(answer.exception())
 
     async def clean(self, foreign: Foreign) -> None:
         """Leave nothing of a transaction to the next one, or close. Raises as `sync` does."""
@@ -106,9 +104,23 @@ class Session:
         if others or ours != len(self._names):
             self.pipeline.close()
 
+    def _settle(self, failure: BaseException | None) -> None:
+        """Know what is prepared: nothing from the statement that failed on has been done."""
+        if isinstance(failure, StatementFailed):
+            for position, key in self._preparing:
+                if position >= failure.position:
+                    del self._names[key]
+            for position, key, name in reversed(self._forgetting):
+                if position >= failure.position:
+                    self._names[key] = name
+                    self._names.move_to_end(key, last=False)
+        self._preparing.clear()
+        self._forgetting.clear()
+
     def _prepare(self, key: tuple[str, str]) -> str:
         if len(self._names) >= _STATEMENTS_KEPT:
-            _, oldest = self._names.popitem(last=False)
+            forgotten, oldest = self._names.popitem(last=False)
+            self._forgetting.append((self.pipeline.queued, forgotten, oldest))
             self.pipeline.query(f"deallocate {oldest}")
         self._count += 1
         name = f"undercroft_{self._count}"
@@ -166,7 +178,10 @@ class Pool:
         if self._open < self._size:
             self._open += 1
             return await self._open_session()
-        return await self._wait() or await self._open_session()
+        handed = await self._wait()
+        if handed is None or handed.pipeline.closed:
+            return await self._open_session()
+        return handed
 
     def give(self, session: Session, foreign: Foreign = Foreign.NONE) -> None:
         """Take back a session; one that is not at rest, or ran code of others, is cleaned before.
@@ -269,14 +284,15 @@ class Pool:
         future: asyncio.Future[Session | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
         try:
-            return await asyncio.wait_for(future, self._timeout)
-        except TimeoutError as error:
-            self.timeouts += 1
-            raise pool_timeout() from error
-        except asyncio.CancelledError:
+            async with asyncio.timeout(self._timeout):
+                return await future
+        except (TimeoutError, asyncio.CancelledError) as error:
             if future.done() and not future.cancelled():  # the turn was ours and goes to the next
                 if (session := future.result()) is None:
                     self._free_place()
                 else:
                     self._take_back(session)
+            if isinstance(error, TimeoutError):
+                self.timeouts += 1
+                raise pool_timeout() from error
             raise

@@ -13,11 +13,13 @@ from typing import Any
 
 from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
 _TEXT, _BINARY = 0, 1
 _NOT_TEXT = "22021"  # character_not_in_repertoire
+_NOT_VALID = "22023"  # invalid_parameter_value
+_MOST_VALUES = 65_535  # the protocol counts them in two bytes
 
 
 class StatementFailed(Exception):  # noqa: N818 - says what happened
@@ -53,10 +55,12 @@ class PasswordRefused(ConnectionLost):
 
 
 def encode(values: Sequence[str | None]) -> list[bytes | None]:
-    """Encode texts. Raises StatementFailed for what no text of a server can be.
+    """Encode texts. Raises StatementFailed for what no text of a server can be, and too many.
 
-    libpq would end a value at its first NUL.
+    libpq would end a value at its first NUL, and a connection that it cannot count them for.
     """
+    if len(values) > _MOST_VALUES:
+        raise StatementFailed(_NOT_VALID, f"More than {_MOST_VALUES} values")
     try:
         encoded = [None if value is None else value.encode() for value in values]
     except UnicodeEncodeError as error:
@@ -191,6 +195,8 @@ class Pipeline:
             while self._answer is not None and not connection.is_busy():
                 result = connection.get_result()
                 if result is None:  # stands between two statements
+                    if connection.status == ConnStatus.BAD:  # and after what is no protocol
+                        self._lose(OperationalError(connection.get_error_message()))
                     continue
                 if result.status == ExecStatus.PIPELINE_SYNC:
                     self._finish()
