@@ -181,10 +181,14 @@ def test_export_writes_what_was_imported(server: Served, tmp_path: Path):
         server, "export", "ports", "--where", "name=like.John*", "--where", "faa=neq.X"
     )
     assert some.stdout == "faa,name\nJFK,John F Kennedy Intl\n"
+    source.write_text("Code,name\nSFO,San Francisco Intl\n")
+    outcome = undercroft(server, "import", str(source), "--column", "Code:faa")
+    assert outcome.returncode == 0, outcome.stdout
     target = tmp_path / "ports.ndjson.gz"
     outcome = undercroft(server, "export", "ports", str(target), "--columns", "faa")
     assert outcome.returncode == 0, outcome.stderr
-    assert gzip.decompress(target.read_bytes()) == b'{"faa":"JFK"}\n{"faa":"LAX"}\n'
+    codes = gzip.decompress(target.read_bytes())
+    assert codes == b'{"faa":"JFK"}\n{"faa":"LAX"}\n{"faa":"SFO"}\n'
     refused = undercroft(server, "export", "nowhere", str(tmp_path / "x.csv"))
     assert (refused.returncode, "No such table" in refused.stderr) == (1, True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ports.csv", "ports.ndjson.gz"]
