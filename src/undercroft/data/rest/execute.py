@@ -15,20 +15,23 @@ from undercroft.foundation.db import ConnectionLost, StatementFailed, encode
 _FORGOTTEN = "26000"  # a prepared statement that was deallocated behind our back
 # The caller is entered last, so that nothing before runs with less right than it needs. All of it
 # ends with the transaction. Every setting costs microseconds, the search path a look at the
-# catalogue too, so what a connection was opened with is not set again.
+# catalogue too, so what a connection was opened with is not set again. Counting nulls keeps the
+# server from sending every value back.
 _ENTER = """
-select
+select pg_catalog.num_nulls(
     pg_catalog.set_config('request.jwt.claims', $1, true),
     pg_catalog.set_config('request.path', $2, true),
     pg_catalog.set_config('request.headers', $3, true),
     pg_catalog.set_config('transaction_read_only', $4, true),
     pg_catalog.set_config('role', $5, true)
+)
 """
 _SURROUND = """
-select
+select pg_catalog.num_nulls(
     pg_catalog.set_config('search_path', $1, true),
     pg_catalog.set_config('request.method', $2, true),
     pg_catalog.set_config('request.cookies', $3, true)
+)
 """
 _SETTINGS = """
 select pg_catalog.set_config(key, value, true)
