@@ -37,6 +37,8 @@ def test_values_of_plain_filters_are_what_reading_them_finds(filters: list[tuple
         "/readers?select=name&id=gt.{}&limit=1",
         "/readers?or=(id.eq.1,name.eq.Ada)&id=gte.{}",
         "/books?select=title,authors!inner(name)&authors.id=eq.{}&order=id",
+        "/readers?columns=eq.{}&id=%65q.1",
+        "/readers?id=%65q.1&id=gte.{}",
     ]
 )
 def path(request: pytest.FixtureRequest) -> Any:

@@ -13,22 +13,24 @@ from undercroft.data.rest.request import HttpRequest
 
 _KEPT = 1000
 # These take the rest of a parameter as it is, whatever it says.
-_PLAIN_FILTER = re.compile(rb"=(eq|neq|gte?|lte?)\.([^&]*)")
-_PARTS = 3  # between filters, operator, value
+_PLAIN_FILTER = re.compile(rb"(?:^|(?<=&))([^&=]*)=(eq|neq|gte?|lte?)\.([^&]*)")
+_PARTS = 4  # between filters, name, operator, value
 
 
 class Asked(NamedTuple):
     """A read without its values, and the values. All that its meaning depends on is in `shape`."""
 
     shape: tuple[object, ...]
+    names: list[bytes]
     values: list[str | None]
 
 
 def take_apart(request: HttpRequest) -> Asked:
     headers = request.headers
     parts = _PLAIN_FILTER.split(request.query)
-    values: list[str | None] = [unquote(raw.decode("latin-1")) for raw in parts[2::_PARTS]]
-    del parts[2::_PARTS]
+    values: list[str | None] = [unquote(raw.decode("latin-1")) for raw in parts[3::_PARTS]]
+    names = parts[1::_PARTS]
+    del parts[3::_PARTS]
     shape = (
         request.method,
         request.path,
@@ -38,7 +40,7 @@ def take_apart(request: HttpRequest) -> Asked:
         headers.get("range"),
         *parts,
     )
-    return Asked(shape, values)
+    return Asked(shape, names, values)
 
 
 class Familiar:
@@ -55,8 +57,10 @@ class Familiar:
         return Wanted(wanted.intent, asked.values, wanted.window), compiled
 
     def remember(self, asked: Asked, wanted: Wanted, compiled: Compiled) -> None:
-        """Remember a read, unless values came from anywhere but plain filters."""
-        if wanted.values != asked.values:
+        """Remember a read, unless something was cut that is no filter, or a filter was not."""
+        names = [unquote(name.decode("latin-1")) for name in asked.names]
+        filters = [item.key for item in wanted.intent.shape.filters]
+        if names != filters or wanted.values != asked.values:
             return
         if len(self._known) >= _KEPT:
             self._known.clear()
