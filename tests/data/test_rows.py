@@ -1,9 +1,13 @@
 """The rows API behind the platform's own gate."""
 
 import httpx
+from pydantic import SecretStr
 
 from tests.data.test_tables import TABLES, create
-from tests.fixtures.actors import Caller
+from tests.fixtures.actors import Caller, register, sign_in, unique
+from tests.fixtures.app import SUPERUSER, make_client, running
+from undercroft.app import create_app
+from undercroft.foundation.settings import Settings
 
 
 async def notes_of_their_owners(admin: Caller) -> str:
@@ -64,3 +68,19 @@ class TestAccess:
         wrong = {"apikey": member.tokens["access_token"]}
         assert (await client.get(path, headers=wrong)).status_code == 401
         assert (await member.get(path, headers={"apikey": "nonsense"})).status_code == 401
+
+
+async def test_nobody_is_told_where_a_database_is_that_cannot_be_reached(settings: Settings):
+    nowhere = SecretStr("postgresql://visitor@/undercroft?host=/nowhere/at/all")
+    database = settings.database.model_copy(update={"visitor_url": nowhere})
+    away = settings.model_copy(update={"database": database})
+    async with running(create_app(away)) as app, make_client(app) as client:
+        admin = await sign_in(client, SUPERUSER)
+        name = unique("t")
+        table = {"name": name, "columns": [{"name": "id", "type": "bigint", "primary_key": True}]}
+        assert (await admin.post("/api/v1/tables", json=table)).status_code == 201
+        member = await register(client)
+        answer = await member.get(f"/rest/v1/{name}")
+    assert (answer.status_code, answer.json()["code"]) == (503, "PGRST000")
+    assert "/nowhere" not in answer.text
+    assert "visitor" not in answer.text

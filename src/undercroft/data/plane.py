@@ -28,7 +28,13 @@ from undercroft.data.schema.model import Catalog
 from undercroft.foundation.access import ANONYMOUS, Role
 from undercroft.foundation.context import current_request
 from undercroft.foundation.crypto import Keyring
-from undercroft.foundation.db import Database, Listener, Pipeline, connect_options
+from undercroft.foundation.db import (
+    ConnectionLost,
+    Database,
+    Listener,
+    Pipeline,
+    connect_options,
+)
 from undercroft.foundation.db.logins import UNMOVED, Login, authenticator, visitor
 from undercroft.foundation.problems import Unauthorized
 from undercroft.foundation.settings import Settings
@@ -130,13 +136,20 @@ class RowsPlane:
         return connection
 
     async def _open(self, login: Login) -> Pipeline:
-        """Open a connection for the pool of a login."""
-        return await login.reach(
-            self._database,
-            lambda: Pipeline.open(
-                login.url, self._options["server_settings"], timeout=self._options["timeout"]
-            ),
-        )
+        """Open a connection for the pool of a login.
+
+        Callers are told the reason of a failure, and libpq's says where the database is.
+        """
+        options = self._options
+        try:
+            return await login.reach(
+                self._database,
+                lambda: Pipeline.open(
+                    login.url, options["server_settings"], timeout=options["timeout"]
+                ),
+            )
+        except ConnectionLost as error:
+            raise ConnectionLost("The database cannot be reached.") from error
 
     @asynccontextmanager
     async def _fresh(self) -> AsyncGenerator["asyncpg.Connection[Any]"]:

@@ -46,8 +46,8 @@ class JoiningTransport:
             self.plain.write(data)
 
     def flush(self) -> None:
-        if self._head:
-            head, self._head = self._head, b""
+        head, self._head = self._head, b""
+        if head and not self.plain.is_closing():  # the client may have left meanwhile
             self.plain.write(head)
 
     def close(self) -> None:

@@ -20,12 +20,11 @@ Arguments = list[tuple[str, str]]
 
 
 class Wanted(NamedTuple):
-    """A request understood. `body_slot` is where its body is among the values, if it has one."""
+    """A request understood."""
 
     intent: Intent
     values: list[str | None]
     window: Window
-    body_slot: int | None = None
 
 
 def read_preferences(request: HttpRequest, config: RestConfig, catalog: Catalog) -> Preferences:
@@ -135,7 +134,7 @@ def _with_body(wanted: Wanted, payload: Payload) -> Wanted:
     intent = wanted.intent._replace(
         body_keys=payload.keys, body_is_object=payload.is_object, body_slot=slot
     )
-    return wanted._replace(intent=intent, values=[*wanted.values, payload.text], body_slot=slot)
+    return wanted._replace(intent=intent, values=[*wanted.values, payload.text])
 
 
 def _with_arguments(
