@@ -10,7 +10,7 @@ import pytest_asyncio
 from tests.fixtures.rows import MakeRowsApp, RowsDatabase, make_client
 from undercroft.data.rest import Caller, Pool
 from undercroft.data.rest.errors import RestError
-from undercroft.data.rest.pool import Session
+from undercroft.data.rest.pool import Foreign, Session
 from undercroft.data.rest.request import Head, HttpRequest
 from undercroft.foundation.db import StatementFailed
 
@@ -23,6 +23,61 @@ async def session(rows_database: RowsDatabase) -> AsyncIterator[Session]:
     opened = Session(await rows_database.open())
     yield opened
     opened.pipeline.close()
+
+
+async def ask(session: Session, sql: str) -> str:
+    session.pipeline.query(sql)
+    return ((await session.sync())[-1].get_value(0, 0) or b"").decode()
+
+
+@pytest.mark.parametrize("foreign", [Foreign.FIXED, Foreign.DYNAMIC])
+async def test_what_code_of_others_left_is_cleaned(session: Session, foreign: Foreign):
+    session.queue("select 'ours'::text", ())
+    await session.sync()
+    found = "select current_setting('search_path') || current_user || current_setting('timezone')"
+    before = await ask(session, found)
+    for left in (
+        "select set_config('search_path', 'nowhere', false)",
+        "set timezone = 'Asia/Tokyo'",
+        "select pg_advisory_lock(4711)",
+        "create temp table books (id int)",
+        "listen everything",
+        "set role rows_member",
+    ):
+        session.pipeline.query(left)
+        await session.sync()
+    await session.clean(foreign)
+    assert await ask(session, found) == before
+    held = "select count(*)::text from pg_locks where locktype = 'advisory' and objid = 4711"
+    assert await ask(session, held) == "0"
+    assert (
+        await ask(session, "select coalesce(to_regclass('pg_temp.books')::text, 'none')") == "none"
+    )
+    assert await ask(session, "select count(*)::text from pg_listening_channels()") == "0"
+    session.queue("select 'ours'::text", ())
+    assert (await session.sync())[-1].get_value(0, 0) == b"ours"
+
+
+async def test_a_session_whose_statements_were_exchanged_is_given_up(session: Session):
+    session.queue("select 'ours'::text", ())
+    await session.sync()
+    name = await ask(session, "select name::text from pg_prepared_statements limit 1")
+    for sql in (f"deallocate {name}", f"prepare {name} as select 'theirs'::text"):
+        session.pipeline.query(sql)
+        await session.sync()
+    await session.clean(Foreign.DYNAMIC)
+    assert session.pipeline.closed
+
+
+async def test_nobody_can_guess_the_names_of_statements(rows_database: RowsDatabase):
+    names = []
+    for _ in range(2):
+        session = Session(await rows_database.open())
+        session.queue("select 'ours'::text", ())
+        await session.sync()
+        names.append(await ask(session, "select name::text from pg_prepared_statements"))
+        session.pipeline.close()
+    assert names[0] != names[1]
 
 
 async def count_prepared(session: Session) -> int:

@@ -121,18 +121,12 @@ class RowsPlane:
 
     def connector(self, role: Role) -> Callable[[], Awaitable["asyncpg.Connection[Any]"]]:
         """Return a function that opens a connection which may become `role`."""
-        return self._as_service if role is Role.SERVICE else self._as_visitor
-
-    async def _as_visitor(self) -> "asyncpg.Connection[Any]":
-        connection: asyncpg.Connection[Any] = await self._visitor.connect(
-            self._database, **self._options
+        return partial(
+            self._connect, self._authenticator if role is Role.SERVICE else self._visitor
         )
-        return connection
 
-    async def _as_service(self) -> "asyncpg.Connection[Any]":
-        connection: asyncpg.Connection[Any] = await self._authenticator.connect(
-            self._database, **self._options
-        )
+    async def _connect(self, login: Login) -> "asyncpg.Connection[Any]":
+        connection: asyncpg.Connection[Any] = await login.connect(self._database, **self._options)
         return connection
 
     async def _open(self, login: Login) -> Pipeline:
@@ -154,7 +148,7 @@ class RowsPlane:
     @asynccontextmanager
     async def _fresh(self) -> AsyncGenerator["asyncpg.Connection[Any]"]:
         """A session that ran nobody's code, of the login that knows the settings of all roles."""
-        connection = await self._as_service()
+        connection = await self._connect(self._authenticator)
         try:
             yield connection
         finally:

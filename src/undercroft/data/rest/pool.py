@@ -1,7 +1,7 @@
 """A pool of connections for requests that leave no session state behind.
 
-asyncpg's own pool spends a quarter of a one-row read on bookkeeping, most of it to reset sessions.
-Ours have nothing to reset: every request is one transaction and its settings end with it.
+Every request is one transaction, and what it sets ends with that, so that most sessions go back as
+they are. One in which code of others ran is cleaned before anybody else gets it.
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import Enum
+from secrets import token_hex
 from typing import Any
 
 from psycopg.pq.abc import PGresult
@@ -38,9 +39,10 @@ _PREPARED = (
 
 
 class Foreign(Enum):
-    """Whether code of others runs in a transaction, and could exchange our statements for its own.
+    """Whether code of others runs in a transaction, and whether it may run texts.
 
-    Code can do that where it executes texts.
+    Only a text can name a prepared statement of ours, whose names nobody can guess; code that runs
+    texts is looked after, since it could read them.
     """
 
     NONE = 0
@@ -64,6 +66,7 @@ class Session:
         self._preparing: list[tuple[int, tuple[str, str]]] = []
         self._forgetting: list[tuple[int, tuple[str, str], str]] = []
         self._count = 0
+        self._prefix = f"undercroft_{token_hex(8)}"  # for code must not guess what to replace
         self.opened = time.monotonic()
         self.rests = 0  # visits of `Pool.retire` since its last use
 
@@ -123,7 +126,7 @@ class Session:
             self._forgetting.append((self.pipeline.queued, forgotten, oldest))
             self.pipeline.query(f"deallocate {oldest}")
         self._count += 1
-        name = f"undercroft_{self._count}"
+        name = f"{self._prefix}_{self._count}"
         self._preparing.append((self.pipeline.queued, key))
         self.pipeline.prepare(name, key[1])
         self._names[key] = name
