@@ -119,10 +119,10 @@ def cache_control(stored: str | None, how: Served) -> bytes:
     given = stored or "no-cache"
     if not how.public:
         wanted = (part.strip() for part in given.split(","))
-        given = ", ".join(part for part in wanted if part and not part.startswith(SHARED))
+        given = ", ".join(part for part in wanted if part and not part.lower().startswith(SHARED))
         given = given or "no-cache"
     if how.seconds_left is not None:
-        given = f"max-age={max(0, how.seconds_left)}" if "max-age" in given else given
+        given = f"max-age={max(0, how.seconds_left)}" if "max-age" in given.lower() else given
     scope = "public" if how.public else "private"
     return f"{scope}, {given}".encode("ascii", "ignore")
 
