@@ -2,13 +2,21 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
+from sqlalchemy import text
 
-from tests.fixtures.actors import Caller
+from tests.fixtures.actors import Caller, unique
+from tests.fixtures.app import make_client, running
 from tests.fixtures.buckets import POLICIES, STORAGE, Bucket, make_bucket
+from undercroft.app import Application, create_app
+from undercroft.foundation.settings import Settings
 
 ACTIVITY = "/api/v1/activity"
+WEBHOOKS = "/api/v1/webhooks"
+IMAGE = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest_asyncio.fixture
@@ -17,6 +25,49 @@ async def known(service: Caller) -> Bucket:
     bucket = await make_bucket(service)
     assert (await bucket.upload(service, "first")).status_code == 200
     return bucket
+
+
+@pytest_asyncio.fixture
+async def fresh(settings: Settings) -> AsyncIterator[Application]:
+    """Another process on the same database, which knows nobody and has kept no ids."""
+    async with running(create_app(settings)) as app:
+        yield app
+
+
+@pytest_asyncio.fixture
+async def operator(fresh: Application, service: Caller) -> AsyncIterator[Caller]:
+    async with make_client(fresh) as client:
+        yield Caller(client, "service", "", service.tokens)
+
+
+@pytest_asyncio.fixture(params=["unheard", "heard"])
+async def either(
+    request: pytest.FixtureRequest, operator: Caller, admin: Caller
+) -> AsyncIterator[Caller]:
+    """The operator, while a webhook wants to hear of files and while none does.
+
+    It takes several statements to tell one.
+    """
+    if request.param == "unheard":
+        yield operator
+        return
+    body = {"name": unique("hook"), "url": "https://hooks.example.com/in", "events": ["object.*"]}
+    made = await admin.post(WEBHOOKS, json=body)
+    assert made.status_code == 201, made.text
+    yield operator
+    await admin.delete(f"{WEBHOOKS}/{made.json()['id']}")
+
+
+async def limit(caller: Caller, bucket: Bucket, size: int | None, *types: str) -> None:
+    limits = {"file_size_limit": size, "allowed_mime_types": types or None, "public": False}
+    answer = await caller.put(f"{STORAGE}/bucket/{bucket.name}", json=limits)
+    assert answer.status_code == 200, answer.text
+
+
+async def count_notes(app: Application) -> int:
+    """Of bytes that are about to come."""
+    async with app.parts.database.unit_of_work() as session:
+        return int(await session.scalar(text("SELECT count(*) FROM storage.blobs")) or 0)
 
 
 async def info(caller: Caller, bucket: Bucket, name: str) -> dict[str, object]:
@@ -39,12 +90,13 @@ async def test_it_is_told_under_the_id_that_the_file_has(known: Bucket, service:
     assert (entry["action"], entry["metadata"]["name"]) == ("object.uploaded", "a")  # type: ignore[index]
 
 
-async def test_what_replaces_a_file_keeps_its_id(known: Bucket, service: Caller):
-    first = (await known.upload(service, "a", b"one")).json()["Id"]
-    again = await known.upload(service, "a", b"two", x_upsert="true")
+async def test_what_replaces_a_file_keeps_its_id(either: Caller):
+    bucket = await make_bucket(either)
+    first = (await bucket.upload(either, "a", b"one")).json()["Id"]
+    again = await bucket.upload(either, "a", b"two", x_upsert="true")
     assert (again.status_code, again.json()["Id"]) == (200, first)
-    assert (await service.get(known.path("a"))).content == b"two"
-    assert len(await entries(service, first)) == 2
+    assert (await either.get(bucket.path("a"))).content == b"two"
+    assert len(await entries(either, first)) == 2
 
 
 async def test_a_form_of_few_bytes(known: Bucket, service: Caller):
@@ -95,15 +147,48 @@ async def test_rights_that_were_lost_are_lost_at_once(known: Bucket, member: Cal
     assert await known.names(admin) == ["a", "b", "first"]
 
 
-async def test_limits_that_changed_hold_at_once(known: Bucket, service: Caller):
-    changed = {"file_size_limit": 10, "allowed_mime_types": ["text/*"], "public": False}
-    answer = await service.put(f"{STORAGE}/bucket/{known.name}", json=changed)
-    assert answer.status_code == 200, answer.text
-    assert (await known.upload(service, "long", b"x" * 11)).status_code == 413
-    image = b"\x89PNG\r\n\x1a\n"
-    refused = await known.upload(service, "image", image, content_type="image/png")
+async def test_limits_that_were_tightened_hold_at_once(either: Caller):
+    bucket = await make_bucket(either)
+
+    async def upload(name: str, content: bytes, content_type: str = "text/plain") -> int:
+        assert (await bucket.upload(either, unique("let-in"))).status_code == 200
+        return (await bucket.upload(either, name, content, content_type=content_type)).status_code
+
+    assert await upload("any", b"x" * 11) == 200
+    await limit(either, bucket, 10)
+    assert (await bucket.upload(either, "long", b"x" * 11)).status_code == 413
+    assert await upload("image", IMAGE, "image/png") == 200
+    await limit(either, bucket, 10, "text/*")
+    refused = await bucket.upload(either, "other", IMAGE, content_type="image/png")
     assert refused.status_code == 415
-    assert (await known.upload(service, "short", b"x" * 10)).status_code == 200
+    assert await upload("short", b"x" * 10) == 200
+
+
+async def test_limits_that_were_loosened_hold_at_once(either: Caller):
+    bucket = await make_bucket(either, file_size_limit=10, allowed_mime_types=["text/*"])
+    assert (await bucket.upload(either, "short", b"x" * 10)).status_code == 200
+    await limit(either, bucket, 11, "text/*")
+    assert (await bucket.upload(either, "long", b"x" * 11)).status_code == 200
+    await limit(either, bucket, 11)
+    image = await bucket.upload(either, "image", IMAGE, content_type="image/png")
+    assert image.status_code == 200
+    assert (await either.get(bucket.path("image"))).content == IMAGE
+
+
+async def test_no_id_is_kept_waiting_for_a_slow_client(fresh: Application, operator: Caller):
+    bucket = await make_bucket(operator)
+    assert (await bucket.upload(operator, "first")).status_code == 200
+    seen = [await count_notes(fresh)]
+
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"hel"
+        seen.append(await count_notes(fresh))
+        yield b"lo"
+
+    headers = {"Content-Length": "5", "Content-Type": "text/plain"}
+    answer = await operator.post(bucket.path("slow"), content=trickle(), headers=headers)
+    assert (answer.status_code, seen[1] - seen[0]) == (200, 0)
+    assert (await operator.get(bucket.path("slow"))).content == b"hello"
 
 
 async def test_a_bucket_that_is_gone_takes_nothing(known: Bucket, service: Caller):

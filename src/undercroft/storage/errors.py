@@ -85,5 +85,9 @@ class RefusedByDatabase(Invalid):
     detail = "A rule of this application does not accept it."
 
 
+class LimitsChanged(Exception):  # noqa: N818 - what happened
+    """The bucket takes other files than when this caller was let in. No caller hears of it."""
+
+
 class StorageUnavailable(Unavailable):
     title = "The files cannot be reached"

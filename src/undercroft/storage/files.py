@@ -42,7 +42,7 @@ LINK = text("""
     SELECT undercroft.storage_link(
         :role, :claims, :bucket, :name, :upsert, :owner, :owner_id, CAST(:metadata AS jsonb),
         CAST(:user_metadata AS jsonb), :blob, :size, :content_type, CAST(:parts AS jsonb),
-        :organization, :quota)
+        :organization, :quota, NULL, CAST(:limits AS jsonb))
 """)
 MAKE_BUCKET = text("""
     INSERT INTO storage.buckets (id, name, public) VALUES (:id, :id, :public)
@@ -235,10 +235,16 @@ class Files:
         await self.lookup.close()
         self.blobs.backend.close()
 
-    async def link_target(self, session: AsyncSession, staged: Staged, target: Target) -> UUID:
-        """As `link`, for any caller and bucket; row security decides. Raises problems."""
+    async def link_target(
+        self, session: AsyncSession, staged: Staged, target: Target, *, limits: str | None = None
+    ) -> UUID:
+        """As `link`, for any caller and bucket; row security decides.
+
+        Raises problems, and `LimitsChanged` where limits are given and the bucket has others.
+        """
+        values = self.link_values(staged, target) | {"limits": limits}
         with refusals():
-            object_id: UUID = await session.scalar(LINK, self.link_values(staged, target))
+            object_id: UUID = await session.scalar(LINK, values)
         publish(session, uploaded(object_id, staged, target))
         return object_id
 

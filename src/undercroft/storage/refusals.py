@@ -11,6 +11,7 @@ from undercroft.storage.errors import (
     BucketNotFound,
     FileExists,
     FileRefused,
+    LimitsChanged,
     QuotaExceeded,
     RefusedByDatabase,
     UploadExpired,
@@ -24,17 +25,20 @@ PROBLEMS: dict[str, type[Problem]] = {
     "23505": FileExists,
     "42501": FileRefused,
 }
+OTHER_LIMITS = "UCS14"
 # Values that a policy or a customer's trigger cannot take, or does not want.
 CUSTOMERS_OWN = ("22", "23", "P0001", "44")
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn errors of our SQL functions into problems; everything else passes as it is."""
+    """Turn errors of our SQL functions into problems or `LimitsChanged`; the rest passes."""
     try:
         yield
     except (DBAPIError, asyncpg.PostgresError) as error:
         cause = _cause(error)
+        if cause is not None and cause.sqlstate == OTHER_LIMITS:
+            raise LimitsChanged from error
         problem = _problem(cause)
         if problem is None:
             raise

@@ -22,7 +22,7 @@ from undercroft.storage.files import NO_WAIT, Files, Target, uploaded
 from undercroft.storage.objects.permits import Permitted
 from undercroft.storage.refusals import refusals
 
-OTHER_LIMITS, OTHER_ID = "UCS14", "UCS15"
+OTHER_ID = "UCS15"
 LINK = """
     SELECT undercroft.storage_link(
         $1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9::jsonb, $10, $11, $12, $13::jsonb, $14, $15,
@@ -39,10 +39,6 @@ MOST_RESERVED = 64
 LONG_WAY = timedelta(seconds=10)
 
 
-class LimitsChanged(Exception):  # noqa: N818 - what happened
-    """The bucket takes other files than when this caller was let in."""
-
-
 class SmallUploads:
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -51,8 +47,14 @@ class SmallUploads:
         self._reserving = asyncio.Lock()
         self._usable_until = self._long_way_until = utc_now()
 
+    def knows(self, target: Target) -> bool:
+        return _key(target) in self._known
+
     async def find_known(self, target: Target) -> Permitted | None:
-        """What was settled when this caller was last let into this bucket, for another file."""
+        """What was settled when this caller was last let into this bucket, for another file.
+
+        Ask when the bytes are there: the note of the id does not wait for slow clients.
+        """
         known = self._known.get(_key(target))
         return replace(known, blob_id=await self._take_id()) if known else None
 
@@ -74,7 +76,7 @@ class SmallUploads:
             object_id = await self._link_at_once(staged, target, limits)
         if object_id is None:
             async with self._files.database.unit_of_work() as session:
-                object_id = await self._files.link_target(session, staged, target)
+                object_id = await self._files.link_target(session, staged, target, limits=limits)
         return object_id
 
     async def _link_at_once(
@@ -94,8 +96,6 @@ class SmallUploads:
                 if error.sqlstate == NOT_TOGETHER:
                     self._long_way_until = utc_now() + LONG_WAY
                     return None
-                if error.sqlstate == OTHER_LIMITS:
-                    raise LimitsChanged from error
                 if error.sqlstate != OTHER_ID:
                     raise
                 object_id = UUID(error.detail)  # of the file that is replaced

@@ -10,12 +10,12 @@ import orjson
 from undercroft.foundation.access import Role
 from undercroft.storage.callers import Caller
 from undercroft.storage.desk import Desk
+from undercroft.storage.errors import FileTooLarge, FileTypeRefused, LimitsChanged
 from undercroft.storage.files import Files, Target
 from undercroft.storage.links import UPLOAD
 from undercroft.storage.objects.incoming import Incoming, open_incoming
 from undercroft.storage.objects.permits import Permitted, permit
 from undercroft.storage.objects.reading import place
-from undercroft.storage.objects.small import LimitsChanged
 from undercroft.storage.wire import Answer, Request, answer_json
 
 
@@ -63,10 +63,15 @@ async def _upload_large(desk: Desk, incoming: Incoming, target: Target) -> UUID:
 
 
 async def _upload_small(desk: Desk, incoming: Incoming, target: Target) -> UUID:
-    """Whoever was let into this bucket lately is asked about once, at the end."""
-    if known := await desk.small.find_known(target):
-        with suppress(LimitsChanged):
-            return await _store_small(desk, incoming, target, known, limits=known.limits)
+    """Whoever was let into this bucket lately is asked about once, at the end.
+
+    Of what is remembered only a yes counts: limits may have been loosened meanwhile.
+    """
+    if desk.small.knows(target):
+        await incoming.collect()
+        if known := await desk.small.find_known(target):
+            with suppress(LimitsChanged, FileTooLarge, FileTypeRefused):
+                return await _store_small(desk, incoming, target, known, limits=known.limits)
     permitted = await permit(desk.files, target, incoming.size_bytes, incoming.declared_type)
     object_id = await _store_small(desk, incoming, target, permitted, limits=None)
     desk.small.remember(target, permitted)
