@@ -124,7 +124,7 @@ class TypeOfYours(Invalid):
     """Reading a literal of such a type may run code, here with the platform's rights."""
 
     title = "The type cannot be used here"
-    detail = "Policies of '{table}' take built-in types, enums and types of extensions, not {type}."
+    detail = "Policies of '{table}' take built-in types, not {type}."
 
     def __init__(self, table: str, kind: str) -> None:
         super().__init__(table=table, type=kind)

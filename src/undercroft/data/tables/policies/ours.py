@@ -3,7 +3,8 @@
 Only the owner of a table makes its policies, which is the control plane, and Postgres runs some
 code while it reads an expression: a literal of a customer's type goes through that type's checks.
 So the developer reads it first, into a policy of a temporary table with the same columns. What
-Postgres understood is written out by Postgres, and goes on only if no such type is in it.
+Postgres understood is written out by Postgres, and goes on only if all its types are built in. Not
+even enums go on: by the time the control plane reads the name, it may be that of a domain.
 """
 
 from sqlalchemy import text
@@ -27,14 +28,9 @@ UNDERSTOOD = text("""
            (SELECT min(format_type(t.oid, NULL))
               FROM pg_depend d
               JOIN pg_type t ON t.oid = d.refobjid
-              JOIN pg_type element
-                ON element.oid = CASE t.typcategory WHEN 'A' THEN t.typelem ELSE t.oid END
              WHERE d.classid = 'pg_policy'::regclass AND d.objid = p.oid
                AND d.refclassid = 'pg_type'::regclass
-               AND element.typtype <> 'e'
-               AND element.typnamespace <> 'pg_catalog'::regnamespace
-               AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_type'::regclass
-                                AND e.objid = element.oid AND e.deptype = 'e')) AS foreign_type
+               AND t.typnamespace <> 'pg_catalog'::regnamespace) AS foreign_type
       FROM pg_policy p
      WHERE p.polrelid = to_regclass(:scratch) AND p.polname = 'read'
 """)
