@@ -20,7 +20,8 @@ from undercroft.foundation.db import Database
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
 from undercroft.foundation.settings import Settings
-from undercroft.storage.backends import SMALL_BYTES, open_backend
+from undercroft.storage.backends import SMALL_BYTES
+from undercroft.storage.backends.opening import open_backend
 from undercroft.storage.blobs import Accepted, Blobs, Parts, Staged
 from undercroft.storage.callers import SYSTEM, Caller
 from undercroft.storage.errors import FileNotFound

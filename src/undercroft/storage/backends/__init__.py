@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from undercroft.foundation.settings import Settings
-from undercroft.foundation.settings.storage import StorageSettings
-
 # What one read or write moves at a time: large enough for few system calls, small enough for many
 # callers at once.
 CHUNK_BYTES = 256 * 1024
@@ -77,19 +74,3 @@ class Backend(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-def open_backend(settings: Settings) -> Backend:
-    """The backend that the settings choose. Raises `SettingsInvalid` for a half-told store."""
-    storage = settings.storage
-    if storage.backend == "disk":
-        from undercroft.storage.backends.disk import Disk  # noqa: PLC0415 - only what is used
-
-        return Disk((storage.directory or settings.home / "files").absolute())
-    return _open_store(storage)
-
-
-def _open_store(storage: StorageSettings) -> Backend:
-    from undercroft.storage.backends.stores import Store, open_store  # noqa: PLC0415 - 20 MB of it
-
-    return Store(open_store(storage))

@@ -52,7 +52,7 @@ async def get_bucket(desk: Desk, request: Request) -> Answer:
 
 
 async def create_bucket(desk: Desk, request: Request) -> Answer:
-    from undercroft.storage.routing import RESERVED  # noqa: PLC0415 - the table names us
+    from undercroft.storage.routing import RESERVED  # noqa: PLC0415 - its table names us
 
     caller = await request.caller()
     wanted = await request.json(BucketCreate)

@@ -1,22 +1,28 @@
-"""Uploads by URL: the job that fetches, through the guarded client."""
+"""Uploads by URL: the wish, and the job that fetches, through the guarded client."""
 
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.foundation.jobs import JobContext, job
+from undercroft.foundation.access import Actor
+from undercroft.foundation.jobs import JobContext, enqueue, job
 from undercroft.foundation.outbound import (
     AnswerTooLarge,
     Outbound,
     OutboundError,
+    Rules,
     TargetRefused,
     TooManyRedirects,
 )
 from undercroft.foundation.problems import Problem, Unavailable
+from undercroft.foundation.settings import UploadSettings
 from undercroft.storage.blobs import Staged
 from undercroft.storage.files import Files
 from undercroft.storage.media import queries, service
+from undercroft.storage.media.errors import TooManyFetches, UploadUrlRefused
 from undercroft.storage.media.models import Media, MediaState
+from undercroft.storage.media.schemas import MediaFetch
 
 log = structlog.get_logger(__name__)
 
@@ -29,6 +35,29 @@ class NotThere(OutboundError):  # noqa: N818 - what it says
     """The target answered, and not with a file."""
 
     reason = "not_found"
+
+
+async def request_fetch(
+    session: AsyncSession, rules: Rules, settings: UploadSettings, wish: MediaFetch, *, actor: Actor
+) -> Media:
+    """Note that a file is to be fetched; a job does it after the commit."""
+    owner_id = service.owner_of(actor)
+    try:
+        rules.check(wish.url)
+    except TargetRefused as error:
+        raise UploadUrlRefused from error
+    await queries.lock_owner(session, owner_id)
+    if await queries.count_pending(session, owner_id) >= settings.fetches_per_user:
+        raise TooManyFetches(settings.fetches_per_user)
+    await service.check_room(session, settings, owner_id)
+    media = Media(
+        owner_id=owner_id, state=MediaState.PENDING, is_public=wish.public, source_url=wish.url
+    )
+    session.add(media)
+    await session.flush()
+    await session.refresh(media)
+    await enqueue(session, fetch_media, media_id=media.id)
+    return media
 
 
 @job("storage.fetch_media", max_attempts=MAX_ATTEMPTS)

@@ -20,7 +20,7 @@ from undercroft.foundation.http import (
 )
 from undercroft.foundation.problems import ClientGone, MissingPermission
 from undercroft.storage.errors import FileTooLarge, FileTypeRefused, StorageFull
-from undercroft.storage.media import incoming, pictures, queries, schemas, service
+from undercroft.storage.media import fetching, incoming, pictures, queries, schemas, service
 from undercroft.storage.media.access import Limits, MediaToDelete, MediaToRead, TargetRules
 from undercroft.storage.media.downloads import download
 from undercroft.storage.media.errors import (
@@ -118,7 +118,7 @@ async def upload_media(
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in FETCH_TYPES:
         wish = _parsed(await _body(request))
-        media = await service.request_fetch(session, rules, limits, wish, actor=actor)
+        media = await fetching.request_fetch(session, rules, limits, wish, actor=actor)
         return _answer(service.read(media, parts.settings), 202)
     found = await incoming.read_file(request)
     owner_id = service.owner_of(actor)

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from undercroft.foundation.access import Actor, UsersOnly
 from undercroft.foundation.crypto import new_secret
 from undercroft.foundation.ids import new_id
-from undercroft.foundation.jobs import enqueue, publish
-from undercroft.foundation.outbound import Rules, TargetRefused
+from undercroft.foundation.jobs import publish
 from undercroft.foundation.problems import Problem
 from undercroft.foundation.settings import Settings, UploadSettings
 from undercroft.storage.blobs import Staged
@@ -19,14 +18,12 @@ from undercroft.storage.files import Files, SystemBucket
 from undercroft.storage.media import queries
 from undercroft.storage.media.errors import (
     MediaNotFound,
-    TooManyFetches,
     UploadEmpty,
     UploadsFull,
-    UploadUrlRefused,
 )
 from undercroft.storage.media.events import MediaDeleted, MediaUploaded
 from undercroft.storage.media.models import Media, MediaState
-from undercroft.storage.media.schemas import MediaFetch, MediaRead, MediaUsage
+from undercroft.storage.media.schemas import MediaRead, MediaUsage
 from undercroft.storage.media.signatures import Remembering, check_signature
 from undercroft.storage.sniffing import base_type
 
@@ -129,31 +126,6 @@ async def _check_fits(
     # One that was pending is counted already.
     new = 0 if media.state == MediaState.PENDING else 1
     await check_room(session, settings, media.owner_id, files=new, size_bytes=staged.size_bytes)
-
-
-async def request_fetch(
-    session: AsyncSession, rules: Rules, settings: UploadSettings, wish: MediaFetch, *, actor: Actor
-) -> Media:
-    """Note that a file is to be fetched; a job does it after the commit."""
-    from undercroft.storage.media.fetching import fetch_media  # noqa: PLC0415 - it needs `keep`
-
-    owner_id = owner_of(actor)
-    try:
-        rules.check(wish.url)
-    except TargetRefused as error:
-        raise UploadUrlRefused from error
-    await queries.lock_owner(session, owner_id)
-    if await queries.count_pending(session, owner_id) >= settings.fetches_per_user:
-        raise TooManyFetches(settings.fetches_per_user)
-    await check_room(session, settings, owner_id)
-    media = Media(
-        owner_id=owner_id, state=MediaState.PENDING, is_public=wish.public, source_url=wish.url
-    )
-    session.add(media)
-    await session.flush()
-    await session.refresh(media)
-    await enqueue(session, fetch_media, media_id=media.id)
-    return media
 
 
 async def check_room(
