@@ -1,5 +1,6 @@
 """`undercroft catalog import`: every row of a file or none."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -130,8 +131,6 @@ class TestImport:
 
 
 async def test_readers_see_an_import_at_once(client: httpx.AsyncClient, run: Import):
-    import asyncio
-
     name = unique("Author")
 
     async def seen() -> list[str]:

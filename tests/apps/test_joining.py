@@ -8,6 +8,7 @@ from tests.fixtures.actors import Caller, sign_in, unique
 from tests.fixtures.app import SUPERUSER, make_client, running
 from undercroft import App, PersonalData
 from undercroft.app import Application, create_app
+from undercroft.apps.catalog.events import CatalogChanged
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings
 from undercroft.wings import personal_of
@@ -102,8 +103,6 @@ class TestRefused:
 
     @pytest.mark.parametrize("name", ["user.created", "shop.", "shop.Placed", "shop"])
     def test_events_under_other_names(self, name: str):
-        from undercroft.apps.catalog.events import CatalogChanged
-
         with pytest.raises(ValueError, match=r"are called 'shop\.…'"):
             _app("shop", webhooks={CatalogChanged: name})
 

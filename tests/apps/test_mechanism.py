@@ -9,10 +9,11 @@ from tests.apps.conftest import Writer, with_apps
 from tests.fixtures.app import make_client, running
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
 from undercroft.app import create_app
-from undercroft.foundation.apps import find_apps
-from undercroft.foundation.db import migrate
+from undercroft.foundation.apps import AppSettings, find_apps
+from undercroft.foundation.db import Base, migrate
 from undercroft.foundation.problems import SettingsInvalid
-from undercroft.foundation.settings import Settings
+from undercroft.foundation.settings import Settings, load_settings
+from undercroft.server import preparation
 from undercroft.wings import permissions_of
 
 
@@ -29,8 +30,6 @@ class TestSwitchingOn:
     def test_takes_a_line_of_names(
         self, line: str, expected: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
     ):
-        from undercroft.foundation.settings import load_settings
-
         monkeypatch.setenv("UNDERCROFT_APPS", line)
         assert load_settings(_env_file=None).apps == expected
 
@@ -105,8 +104,6 @@ class TestSettings:
     def test_come_from_the_environment(
         self, settings: Settings, write: Writer, monkeypatch: pytest.MonkeyPatch
     ):
-        from undercroft.foundation.apps import AppSettings
-
         more = ", settings=__import__('polite.greeting', fromlist=['x']).Greeting"
         app = write("polite", more=more, files={"greeting.py": GREETING})
         monkeypatch.setenv("UNDERCROFT_POLITE__WORDS", "good day")
@@ -146,8 +143,6 @@ def shelf(
     engines: EngineAddresses, make_database: DatabaseFactory, write: Writer
 ) -> Iterator[Settings]:
     """Settings of a database of its own, with an app that has a table."""
-    from undercroft.foundation.db import Base
-
     more = "); from shelf import models  # noqa\n("
     app = write("shelf", more=more, files={"migrations/0001.py": FIRST, "models.py": BOOKS})
     yield with_apps(engines.settings(make_database()), app)
@@ -186,8 +181,6 @@ class TestMigrations:
         assert migrate.check(shelf) == []
 
     def test_a_server_that_is_not_ours_is_refused_until_it_is_upgraded(self, shelf: Settings):
-        from undercroft.server import preparation
-
         secret = shelf.model_copy(update={"secret_key": SecretStr("s" * 40)})
         with pytest.raises(SettingsInvalid, match="The app shelf is at no revision"):
             preparation._check_revision(secret)

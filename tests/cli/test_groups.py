@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from tests.fixtures.actors import unique
 from tests.fixtures.app import PASSWORD, SUPERUSER
-from undercroft.cli.main import app
+from undercroft.cli.main import app, main
 from undercroft.foundation.problems import Problem
 from undercroft.foundation.settings import Settings
 
@@ -59,8 +59,6 @@ def test_unknown_groups_are_told(shell: Shell):
 def test_a_refusal_says_what_is_wrong_and_what_to_do(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    from undercroft.cli.main import main
-
     weak = ["undercroft", "users", "create", f"{unique('weak')}@example.com", "--password", "x"]
     monkeypatch.setattr("sys.argv", weak)
     with pytest.raises(SystemExit, match="1"):

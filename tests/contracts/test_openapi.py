@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
@@ -142,8 +143,6 @@ def cases_of(place: Place, operation: Any, count: int) -> Iterator[Case]:
 
 
 async def send(place: Place, case: Case, headers: dict[str, str]) -> httpx.Response:
-    import requests
-
     options = case.as_transport_kwargs(base_url=BASE)
     options["headers"].pop("Accept-Encoding", None)
     prepared = requests.Request(**options).prepare()

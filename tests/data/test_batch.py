@@ -9,7 +9,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.data.test_sql import run
+from tests.data.sql_support import run
 from tests.data.test_tables import TABLES, create
 from tests.fixtures.actors import Caller, unique
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.data.test_sql import run, value
+from tests.data.sql_support import run, value
 from tests.fixtures.actors import Caller, unique
 from tests.fixtures.lists import check_orders
 

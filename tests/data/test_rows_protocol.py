@@ -1,13 +1,12 @@
-"""The protocol around rows: media types, preferences, schemas, errors, OPTIONS, OpenAPI, CORS."""
+"""The protocol around rows: media types, plans, preferences, schemas, errors, OPTIONS, CORS."""
 
-import asyncio
 from dataclasses import replace
 
 import httpx
 import pytest
 
-from tests.fixtures.rows import CONFIG, MakeRows, RowsDatabase
-from undercroft.data.rest import OpenApiMode, Pool, RestError, TransactionEnd
+from tests.fixtures.rows import CONFIG, MakeRows
+from undercroft.data.rest import TransactionEnd
 from undercroft.data.schema import QualifiedName
 
 OBJECT = "application/vnd.pgrst.object+json"
@@ -318,45 +317,6 @@ class TestErrors:
         response = await rows.get("/books?id=eq.one")
         assert (response.status_code, response.json()["code"]) == (400, "22P02")
 
-    async def test_no_free_connection(self, rows_database: RowsDatabase):
-        pool = Pool(rows_database.open, size=1, acquire_timeout=0.1)
-        taken = await pool.take()
-        with pytest.raises(RestError) as refused:
-            await pool.take()
-        pool.give(taken)
-        assert (refused.value.status, refused.value.code) == (504, "PGRST003")
-        await pool.close()
-
-    async def test_who_waits_gets_a_connection_in_turn(self, rows_database: RowsDatabase):
-        pool = Pool(rows_database.open, size=1)
-        taken = await pool.take()
-        turns: list[int] = []
-
-        async def take(number: int) -> None:
-            session = await pool.take()
-            turns.append(number)
-            pool.give(session)
-
-        waiting = [asyncio.create_task(take(number)) for number in range(3)]
-        await asyncio.sleep(0)
-        waiting[1].cancel()
-        pool.give(taken)
-        newcomer = asyncio.create_task(take(3))
-        await asyncio.gather(*waiting, newcomer, return_exceptions=True)
-        assert turns == [0, 2, 3]
-        assert pool.available == 1
-        await pool.close()
-
-    async def test_a_lost_connection_lets_who_waits_open_another(self, rows_database: RowsDatabase):
-        pool = Pool(rows_database.open, size=1)
-        taken = await pool.take()
-        waiting = asyncio.create_task(pool.take())
-        await asyncio.sleep(0)
-        pool.drop(taken)
-        pool.give(await waiting)
-        assert pool.available == 1
-        await pool.close()
-
     async def test_terse(self, make_rows: MakeRows):
         rows = await make_rows(replace(CONFIG, verbose_errors=False))
         response = await rows.get("/bookz")
@@ -483,130 +443,3 @@ class TestServerHeaders:
         assert response.headers["content-location"] == "/rest/v1/readers?id=eq.1"
         response = await rows.get("/rest/v1/rpc/setting?name=request.path")
         assert response.json() == "/rpc/setting"
-
-
-class TestOpenApi:
-    async def test_document(self, rows: httpx.AsyncClient):
-        response = await rows.get("/")
-        assert response.headers["content-type"] == "application/openapi+json; charset=utf-8"
-        document = response.json()
-        assert document["swagger"] == "2.0"
-        authors = document["definitions"]["authors"]
-        assert authors["description"] == "People who write"
-        assert authors["required"] == ["id", "name"]
-        assert authors["properties"]["id"] == {
-            "description": "Note:\nThis is a Primary Key.<pk/>",
-            "format": "int32",
-            "type": "integer",
-        }
-        assert authors["properties"]["born"] == {
-            "description": "Day of birth",
-            "format": "date",
-            "type": "string",
-        }
-        books = document["definitions"]["books"]["properties"]
-        assert books["author_id"]["description"] == (
-            "Note:\nThis is a Foreign Key to `authors.id`.<fk table='authors' column='id'/>"
-        )
-        assert books["labels"] == {"format": "text[]", "type": "array", "items": {"type": "string"}}
-        assert books["binding"]["enum"] == ["hard", "soft", "none"]
-        assert books["facts"] == {"format": "jsonb"}
-        assert document["definitions"]["loans"]["properties"]["note"]["maxLength"] == 10
-        assert document["definitions"]["loans"]["properties"]["weeks"]["default"] == 2
-        assert document["definitions"]["loans"]["properties"]["status"]["default"] == "open"
-
-    async def test_paths(self, rows: httpx.AsyncClient):
-        paths = (await rows.get("/", headers={"Accept": "application/json"})).json()["paths"]
-        assert paths["/books"].keys() == {"get", "post", "patch", "delete"}
-        assert {"$ref": "#/parameters/rowFilter.books.id"} in paths["/books"]["get"]["parameters"]
-        assert paths["/book_count"].keys() == {"get"}
-        assert paths["/rpc/add"].keys() == {"get", "post"}
-        assert paths["/rpc/lend"].keys() == {"post"}
-        how = {"name": "how", "in": "query", "required": True, "type": "string"}
-        assert paths["/rpc/bound"]["get"]["parameters"] == [{**how, "format": "binding"}]
-        assert paths["/rpc/add"]["get"]["parameters"] == [
-            {"name": "a", "in": "query", "required": True, "type": "integer", "format": "int32"},
-            {"name": "b", "in": "query", "required": True, "type": "integer", "format": "int32"},
-        ]
-        assert paths["/rpc/sum_all"]["get"]["parameters"] == [
-            {
-                "name": "numbers",
-                "in": "query",
-                "required": True,
-                "type": "array",
-                "collectionFormat": "multi",
-                "items": {"type": "integer", "format": "int32"},
-            }
-        ]
-
-    async def test_follows_privileges(self, rows: httpx.AsyncClient, make_rows: MakeRows):
-        document = (await rows.get("/")).json()
-        assert "/members_only" not in document["paths"]
-        response = await rows.get("/", headers={"Authorization": "rows_member"})
-        assert "/members_only" in response.json()["paths"]
-        config = replace(CONFIG, openapi_mode=OpenApiMode.IGNORE_PRIVILEGES)
-        document = (await (await make_rows(config)).get("/")).json()
-        assert "/members_only" in document["paths"]
-        assert "/secrets" not in document["paths"]
-        (how,) = document["paths"]["/rpc/bound"]["get"]["parameters"]
-        assert how["format"] == "library.binding"
-
-    async def test_of_another_schema(self, rows: httpx.AsyncClient):
-        response = await rows.get("/", headers={"Accept-Profile": "annex"})
-        assert response.json()["definitions"].keys() == {"notes", "shelved"}
-        assert response.headers["content-profile"] == "annex"
-
-    async def test_disabled(self, make_rows: MakeRows):
-        rows = await make_rows(replace(CONFIG, openapi_mode=OpenApiMode.DISABLED))
-        response = await rows.get("/")
-        assert response.status_code == 404
-        assert response.json()["code"] == "PGRST126"
-
-    async def test_proxy_and_security(self, make_rows: MakeRows):
-        config = replace(
-            CONFIG,
-            openapi_server_proxy_uri="https://api.example.com:8443/v1",
-            openapi_security_active=True,
-        )
-        document = (await (await make_rows(config)).get("/")).json()
-        assert document["host"] == "api.example.com:8443"
-        assert (document["schemes"], document["basePath"]) == (["https"], "/v1")
-        assert document["securityDefinitions"]["JWT"]["in"] == "header"
-        assert document["security"] == [{"JWT": []}]
-
-    async def test_head_and_accept(self, rows: httpx.AsyncClient):
-        response = await rows.head("/")
-        assert (response.status_code, response.content) == (200, b"")
-        response = await rows.get("/", headers={"Accept": "text/csv"})
-        assert (response.status_code, response.json()["code"]) == (406, "PGRST107")
-
-    async def test_root_spec(self, make_rows: MakeRows):
-        rows = await make_rows(replace(CONFIG, root_spec=QualifiedName("library", "greet")))
-        response = await rows.get("/")
-        assert (response.status_code, response.json()) == (200, "hello")
-        assert (await rows.get("/?name=x")).json() == "hello x"
-        assert (await rows.post("/", json={"name": "x"})).json() == "hello x"
-
-
-class TestRepresentations:
-    async def test_read(self, rows: httpx.AsyncClient):
-        response = await rows.get("/paints?select=id,shade&order=id")
-        assert response.json() == [{"id": 1, "shade": "#000000"}, {"id": 2, "shade": "#87CEEB"}]
-        response = await rows.get("/paints?id=eq.2")
-        assert response.json() == [{"id": 2, "name": "sky", "shade": "#87CEEB"}]
-        response = await rows.get("/paints?select=tone:shade&id=eq.2")
-        assert response.json() == [{"tone": "#87CEEB"}]
-
-    async def test_filter(self, rows: httpx.AsyncClient):
-        for query in ("shade=eq.%2387CEEB", "shade=in.(%2387CEEB)", "or=(shade.eq.%2387CEEB)"):
-            response = await rows.get(f"/paints?select=id&{query}")
-            assert response.json() == [{"id": 2}]
-
-    async def test_write(self, make_rows: MakeRows):
-        rows = await make_rows(replace(CONFIG, tx_end=TransactionEnd.ROLLBACK))
-        headers = {"Prefer": "return=representation"}
-        body = {"id": 3, "name": "one", "shade": "#000001"}
-        response = await rows.post("/paints", json=body, headers=headers)
-        assert response.json() == [body]
-        response = await rows.patch("/paints?id=eq.1", json={"shade": "#0000FF"}, headers=headers)
-        assert response.json() == [{"id": 1, "name": "black", "shade": "#0000FF"}]

@@ -1,7 +1,11 @@
 """Reading rows: columns, filters, order and windows."""
 
+from dataclasses import replace
+
 import httpx
 import pytest
+
+from tests.fixtures.rows import CONFIG
 
 
 async def ids(rows: httpx.AsyncClient, query: str, table: str = "books") -> list[int]:
@@ -263,10 +267,6 @@ class TestWindows:
 
 class TestMaxRows:
     async def test_bounds_the_result_and_its_embeds(self, make_rows):
-        from dataclasses import replace
-
-        from tests.fixtures.rows import CONFIG
-
         rows = await make_rows(replace(CONFIG, max_rows=2))
         response = await rows.get("/books?select=id&order=id", headers={"Prefer": "count=exact"})
         assert [row["id"] for row in response.json()] == [1, 2]

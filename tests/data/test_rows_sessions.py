@@ -1,4 +1,4 @@
-"""Sessions of the rows API's pool when trips fail, waiting ends and servers talk nonsense."""
+"""Sessions of the rows API and their pool: trips fail, waiting ends, servers talk nonsense."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -176,6 +176,48 @@ async def test_more_values_than_the_protocol_counts(make_rows_app: MakeRowsApp):
     with pytest.raises(RestError) as refused:
         await app.answer(request, nobody_leaves, Caller("rows_anon", "{}"))
     assert (refused.value.status, refused.value.code) == (400, "22023")
+
+
+async def test_no_free_connection(rows_database: RowsDatabase):
+    pool = Pool(rows_database.open, size=1, acquire_timeout=0.1)
+    taken = await pool.take()
+    with pytest.raises(RestError) as refused:
+        await pool.take()
+    pool.give(taken)
+    assert (refused.value.status, refused.value.code) == (504, "PGRST003")
+    await pool.close()
+
+
+async def test_who_waits_gets_a_connection_in_turn(rows_database: RowsDatabase):
+    pool = Pool(rows_database.open, size=1)
+    taken = await pool.take()
+    turns: list[int] = []
+
+    async def take(number: int) -> None:
+        session = await pool.take()
+        turns.append(number)
+        pool.give(session)
+
+    waiting = [asyncio.create_task(take(number)) for number in range(3)]
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    pool.give(taken)
+    newcomer = asyncio.create_task(take(3))
+    await asyncio.gather(*waiting, newcomer, return_exceptions=True)
+    assert turns == [0, 2, 3]
+    assert pool.available == 1
+    await pool.close()
+
+
+async def test_a_lost_connection_lets_who_waits_open_another(rows_database: RowsDatabase):
+    pool = Pool(rows_database.open, size=1)
+    taken = await pool.take()
+    waiting = asyncio.create_task(pool.take())
+    await asyncio.sleep(0)
+    pool.drop(taken)
+    pool.give(await waiting)
+    assert pool.available == 1
+    await pool.close()
 
 
 async def nobody_leaves() -> dict[str, object]:

@@ -4,7 +4,7 @@ import asyncpg
 import httpx
 import pytest
 
-from tests.data.test_sql import run, value
+from tests.data.sql_support import run, value
 from tests.fixtures.actors import Caller, settled, unique
 from tests.fixtures.app import make_client
 from tests.fixtures.engines import EngineAddresses
@@ -32,6 +32,12 @@ def _path_trap(name: str) -> str:
 def _path_release(name: str) -> str:
     kinds = ("text", "uuid", "oid", "name")
     return ";".join(f"drop operator public.= ({kind}, {kind})" for kind in kinds)
+
+
+async def _add_default(admin: Caller, name: str) -> httpx.Response:
+    """Give the table a column whose default calls its function, for every row there is."""
+    column = {"name": "who", "type": "text", "default": f"public.{name}_f()"}
+    return await admin.post(f"/api/v1/tables/{name}/columns", json=column)
 
 
 class TestNames:
@@ -75,8 +81,7 @@ class TestNames:
             " begin execute 'set role undercroft'; exception when others then null; end;"
             " return current_user; end $$",
         )
-        column = {"name": "who", "type": "text", "default": f"public.{name}_f()"}
-        added = await admin.post(f"/api/v1/tables/{name}/columns", json=column)
+        added = await _add_default(admin, name)
         assert added.status_code == 201, added.text
         assert await value(admin, f"select who from {name}") == "undercroft_developer"
 
@@ -105,8 +110,7 @@ class TestNames:
             admin, _path_trap(name) + f"create table {name} (id int); insert into {name} values (1)"
         )
         try:
-            column = {"name": "who", "type": "text", "default": f"public.{name}_f()"}
-            added = await admin.post(f"/api/v1/tables/{name}/columns", json=column)
+            added = await _add_default(admin, name)
             assert added.status_code == 201, added.text
             assert await value(admin, f"select who from {name}") == "undercroft_developer"
             for _ in range(20):
@@ -132,8 +136,7 @@ class TestNames:
             f" where public.{name}_seen()'; execute 'grant all on {relation} to public';"
             " return current_user; end $$",
         )
-        column = {"name": "who", "type": "text", "default": f"public.{name}_f()"}
-        added = await admin.post(f"/api/v1/tables/{name}/columns", json=column)
+        added = await _add_default(admin, name)
         assert added.status_code < 500, added.text
         for path in ("tables", f"tables/{name}", f"tables/{name}/policies", "schema", "advisor"):
             assert (await admin.get(f"/api/v1/{path}")).status_code == 200
@@ -158,9 +161,8 @@ class TestNames:
             f" execute format('prepare %I as select public.{name}_s()', held.name);"
             f" end loop; {'perform 1/0;' if ends == 'badly' else ''} return current_user; end $$",
         )
-        column = {"name": "who", "type": "text", "default": f"public.{name}_f()"}
         for _ in range(3):
-            await admin.post(f"/api/v1/tables/{name}/columns", json=column)
+            await _add_default(admin, name)
             for path in ("tables", f"tables/{name}", "schema", "users", "users/me"):
                 await admin.get(f"/api/v1/{path}")
         seen = await value(admin, f"select count(*) from {name}_seen")
@@ -174,8 +176,7 @@ class TestNames:
             f"create function public.{name}_f() returns text language plpgsql as"
             " $$ begin deallocate all; return current_user; end $$",
         )
-        column = {"name": "who", "type": "text", "default": f"public.{name}_f()"}
-        await admin.post(f"/api/v1/tables/{name}/columns", json=column)
+        await _add_default(admin, name)
 
         async def fine() -> bool:
             answers = [(await admin.get("/api/v1/tables")).status_code for _ in range(10)]

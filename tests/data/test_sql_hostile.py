@@ -3,7 +3,7 @@
 import asyncpg
 import pytest
 
-from tests.data.test_sql import SQL, refused, run, value
+from tests.data.sql_support import SQL, refused, run, value
 from tests.fixtures.actors import Caller, unique
 from tests.fixtures.outbox import Outbox
 from undercroft.foundation.db.logins import developer

@@ -1,12 +1,13 @@
 """Scripts that take too long or are too large, and callers who leave."""
 
 import asyncio
+import json
 from typing import Any
 
 import asyncpg
 import pytest
 
-from tests.data.test_sql import SQL, refused, run, value
+from tests.data.sql_support import SQL, refused, run, value
 from tests.fixtures.actors import Caller, settled, unique
 from tests.fixtures.engines import EngineAddresses
 from undercroft.app import Application
@@ -83,8 +84,6 @@ async def hang_up(
     app: Application, body: dict[str, Any], headers: dict[str, str], left: asyncio.Event
 ) -> None:
     """A request whose connection closes when `left` is set."""
-    import json
-
     messages = iter([{"type": "http.request", "body": json.dumps(body).encode()}])
 
     async def receive() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.data.test_sql import run
+from tests.data.sql_support import run
 from tests.data.test_tables import TABLES, create
 from tests.fixtures.actors import Caller, make_group, promoted, settled, unique
 from tests.identity.test_organizations import make_tenant

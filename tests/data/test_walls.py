@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.data.test_sql import run
+from tests.data.sql_support import run
 from tests.fixtures.actors import Caller, settled, unique
 from tests.fixtures.app import make_client, running
 from undercroft.app import create_app

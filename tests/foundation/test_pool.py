@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -63,8 +64,6 @@ async def test_who_gives_up_waiting_takes_no_turn(narrow: Database):
 
 
 async def test_waiting_has_an_end(settings: Settings):
-    from datetime import timedelta
-
     short = with_pool(settings, pool_size=1, pool_timeout=timedelta(milliseconds=50))
     database = Database(short.database)
     async with database.unit_of_work() as session:

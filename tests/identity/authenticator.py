@@ -10,7 +10,7 @@ from typing import Any
 import cbor2
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from webauthn.helpers import bytes_to_base64url
+from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 
 PRESENT, VERIFIED, ATTESTED = 0x01, 0x04, 0x40
 
@@ -46,8 +46,6 @@ class Authenticator:
         self.count += 1
         data = self._data()
         client = self._client_data("webauthn.get", options["challenge"])
-        from webauthn.helpers import base64url_to_bytes
-
         signed = data + hashlib.sha256(base64url_to_bytes(client)).digest()
         return self._credential(
             {

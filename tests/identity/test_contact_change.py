@@ -11,6 +11,7 @@ from tests.fixtures.actors import Caller, register, settled, sign_in, unique
 from tests.fixtures.app import PASSWORD
 from tests.fixtures.outbox import Outbox
 from undercroft.app import Application
+from undercroft.identity.auth.gate import Credentials
 
 API = "/api/v1"
 SETTINGS = f"{API}/settings"
@@ -99,8 +100,6 @@ class TestEmail:
         gate = app.control.state.identity.gate
 
         async def seen() -> bool:
-            from undercroft.identity.auth.gate import Credentials
-
             actor = await gate.admit(Credentials(member.tokens["access_token"]))
             return email in actor.claims and member.identifier not in actor.claims
 

@@ -1,5 +1,7 @@
 """What policies ask about the caller is asked once a statement, however many rows there are."""
 
+import json
+
 from tests.fixtures.actors import Caller
 from tests.fixtures.policies import PolicyCaller, claims_of
 
@@ -16,8 +18,6 @@ async def test_has_is_asked_once_a_statement(as_caller: PolicyCaller, member: Ca
 
 
 def _nodes(plan: str) -> list[dict[str, object]]:
-    import json
-
     def walk(node: dict[str, object]) -> list[dict[str, object]]:
         return [node, *(one for child in node.get("Plans", []) for one in walk(child))]
 

@@ -1,121 +1,37 @@
-"""Signing in with others: against a real OpenID provider, and against one that lies."""
+"""Signing in with others, against a real OpenID provider; what lies is in test_provider_lies.py."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import jwt
 import pytest
-import pytest_asyncio
-from oidc_provider_mock import run_server_in_thread
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.fixtures.actors import Caller, register, sign_in, unique
-from tests.fixtures.app import make_client, running
-from tests.fixtures.engines import EngineAddresses
 from tests.fixtures.outbox import Outbox
-from tests.identity.forger import Forger, make_key
-from undercroft.app import create_app
-from undercroft.foundation.settings import Settings
+from tests.identity.forger import Forger
+from tests.identity.providers_support import (
+    AUTH,
+    Trip,
+    come_back,
+    consent,
+    cookie_of,
+    lie,
+    set_out,
+    with_acme,
+)
+from tests.identity.test_second_factors import add_totp
+from undercroft.foundation.clock import utc_now
+from undercroft.foundation.settings import ProviderSettings
+from undercroft.identity.auth.providers.presets import make_provider
 from undercroft.identity.auth.providers.service import challenge_of
 
-AUTH = "/api/v1/auth"
-COOKIE = "__Host-undercroft-flow"
 VERIFIER = "v" * 43
 CHALLENGE = challenge_of(VERIFIER)
 
-
-@pytest.fixture(scope="session")
-def provider() -> Iterator[str]:
-    """A whole OpenID provider in a thread."""
-    with run_server_in_thread(require_nonce=True) as server:
-        yield f"http://localhost:{server.server_port}"
-
-
-@pytest_asyncio.fixture(scope="session")
-async def liar() -> AsyncIterator[Forger]:
-    forger = Forger()
-    server = await asyncio.start_server(forger.serve, "127.0.0.1", 0)
-    forger.issuer = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server:
-        yield forger
-
-
-@pytest_asyncio.fixture(scope="session")
-async def web(
-    engines: EngineAddresses, database: str, settings: Settings, provider: str, liar: Forger
-) -> AsyncIterator[httpx.AsyncClient]:
-    """Anonymous, at an application that knows both providers."""
-    auth = settings.auth.model_dump() | {
-        "providers": {
-            "acme": {"client_id": "our-client", "client_secret": "s", "issuer": provider},
-            "liar": {"client_id": "our-client", "client_secret": "s", "issuer": liar.issuer},
-            "microsoft": {"client_id": "our-client", "issuer": liar.issuer},
-        },
-        "redirect_urls": ("https://other.example/back",),
-    }
-    options = {"rate_limits": {"enabled": False}, "observability": {"log_level": "error"}}
-    app = create_app(engines.settings(database, auth=auth, **options))
-    async with running(app), make_client(app) as client:
-        yield client
-
-
-@pytest.fixture(autouse=True)
-def honest(liar: Forger) -> None:
-    liar.reset()
-
-
-@dataclass
-class Trip:
-    """A browser on its way: where it was sent, and the cookie it keeps."""
-
-    url: str
-    cookie: str
-
-    @property
-    def query(self) -> dict[str, str]:
-        return {name: values[0] for name, values in parse_qs(urlsplit(self.url).query).items()}
-
-
-def cookie_of(answer: httpx.Response) -> str:
-    line = answer.headers["set-cookie"]
-    assert all(word in line for word in ("Secure", "HttpOnly", "Path=/", "SameSite=lax"))
-    assert "Domain" not in line
-    return str(line.partition(";")[0].partition("=")[2])
-
-
-async def set_out(web: httpx.AsyncClient, name: str = "acme", **params: str) -> Trip:
-    answer = await web.get(f"{AUTH}/authorize/{name}", params=params)
-    assert answer.status_code == 303, answer.text
-    return Trip(answer.headers["location"], cookie_of(answer))
-
-
-async def consent(trip: Trip, provider: str, subject: str, **claims: Any) -> dict[str, str]:
-    """What the person does at the provider; returns what the browser comes back with."""
-    async with httpx.AsyncClient() as browser:
-        if claims:
-            await browser.put(f"{provider}/users/{subject}", json=claims)
-        answer = await browser.post(trip.url, data={"sub": subject})
-    assert answer.status_code == 302, answer.text
-    back = urlsplit(answer.headers["location"])
-    assert back.path == f"{AUTH}/callback/acme"
-    return {name: values[0] for name, values in parse_qs(back.query).items()}
-
-
-async def come_back(
-    web: httpx.AsyncClient, answer: dict[str, str], cookie: str | None, name: str = "acme"
-) -> httpx.Response:
-    headers = {"Cookie": f"{COOKIE}={cookie}"} if cookie else {}
-    return await web.get(f"{AUTH}/callback/{name}", params=answer, headers=headers)
-
-
-async def with_acme(
-    web: httpx.AsyncClient, provider: str, subject: str, **claims: Any
-) -> httpx.Response:
-    trip = await set_out(web)
-    return await come_back(web, await consent(trip, provider, subject, **claims), trip.cookie)
+pytestmark = pytest.mark.usefixtures("honest")
 
 
 class TestSignIn:
@@ -368,72 +284,7 @@ class TestState:
         assert (refused.status_code, refused.json()["code"]) == (401, "provider_refused")
 
 
-async def lie(
-    web: httpx.AsyncClient, liar: Forger, name: str = "liar", **answer: str
-) -> httpx.Response:
-    trip = await set_out(web, name)
-    liar.nonce = trip.query["nonce"]
-    back = {"state": trip.query["state"], "code": "any"} | answer
-    return await come_back(web, back, trip.cookie, name=name)
-
-
-class TestLies:
-    async def test_honest_answer_passes(self, web: httpx.AsyncClient, liar: Forger):
-        assert (await lie(web, liar)).status_code == 200
-
-    @pytest.mark.parametrize(
-        "claims",
-        [
-            {"sub": ""},
-            {"sub": " "},
-            {"sub": None},
-            {"sub": "x" * 256},
-            {"aud": "another-client"},
-            {"aud": ["our-client", "another-client"]},
-            {"aud": ["our-client"], "azp": "another-client"},
-            {"aud": None},
-            {"iss": "https://evil.example"},
-            {"iss": None},
-            {"nonce": "another"},
-            {"nonce": None},
-            {"exp": 1},
-            {"exp": None},
-            {"iat": 99999999999},
-        ],
-    )
-    async def test_claims(self, web: httpx.AsyncClient, liar: Forger, claims: dict[str, Any]):
-        liar.claims = claims
-        answer = await lie(web, liar)
-        assert (answer.status_code, answer.json()["code"]) == (401, "provider_refused")
-
-    @pytest.mark.parametrize("case", ["none", "hs256", "other key", "unknown kid"])
-    async def test_signatures(self, web: httpx.AsyncClient, liar: Forger, case: str):
-        match case:
-            case "none":
-                liar.algorithm = "none"
-            case "hs256":
-                liar.algorithm, liar.signing = "HS256", "s" * 32
-            case "other key":
-                liar.signing = make_key()
-            case "unknown kid":
-                liar.headers = {"kid": "another"}
-        answer = await lie(web, liar)
-        assert (answer.status_code, answer.json()["code"]) == (401, "provider_refused")
-
-    async def test_answer_of_another_issuer(self, web: httpx.AsyncClient, liar: Forger):
-        assert (await lie(web, liar, iss="https://evil.example")).status_code == 401
-        assert (await lie(web, liar, iss=liar.issuer)).status_code == 200
-
-    async def test_refused_code_tells_nothing(self, web: httpx.AsyncClient, liar: Forger):
-        liar.token_status = 400
-        answer = await lie(web, liar)
-        assert answer.status_code == 401
-        assert "secret detail" not in answer.text
-
-
 async def test_second_factor_is_asked_for_all_the_same(web: httpx.AsyncClient, liar: Forger):
-    from tests.identity.test_second_factors import add_totp
-
     liar.claims = {"sub": unique("mfa")}
     owner = Caller(web, "", "", (await lie(web, liar)).json())
     await add_totp(owner)
@@ -443,17 +294,6 @@ async def test_second_factor_is_asked_for_all_the_same(web: httpx.AsyncClient, l
 
 
 def test_apple_secret_is_a_token_signed_with_its_key():
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import (
-        Encoding,
-        NoEncryption,
-        PrivateFormat,
-    )
-
-    from undercroft.foundation.clock import utc_now
-    from undercroft.foundation.settings import ProviderSettings
-    from undercroft.identity.auth.providers.presets import make_provider
-
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     settings = ProviderSettings(client_id="app", client_secret=pem, team_id="T", key_id="K")

@@ -13,6 +13,7 @@ from tests.fixtures.actors import Caller, make_group, promoted, sign_in, unique
 from tests.fixtures.app import PASSWORD
 from tests.identity.authenticator import Authenticator
 from undercroft.foundation.clock import utc_now
+from undercroft.identity.auth.gate import announce_session
 
 AUTH = "/api/v1/auth"
 ME = "/api/v1/users/me"
@@ -60,8 +61,6 @@ async def passkey_sign_in(client: httpx.AsyncClient, authenticator: Authenticato
 
 async def grow_old(app: Any, caller: Caller) -> None:
     """Make the session one that was opened long ago."""
-    from undercroft.identity.auth.gate import announce_session
-
     async with app.parts.database.unit_of_work() as session:
         await session.execute(
             text(

@@ -11,6 +11,7 @@ import pytest
 
 from tests.fixtures.engines import EngineAddresses
 from tests.notifications.conftest import PASSWORD, USER, Certificate, Desk, SmtpServer, Twilio, desk
+from undercroft.cli.outbox import read_outbox
 from undercroft.foundation.clock import utc_now
 from undercroft.notifications import Channel, Kind, Message, queue_message
 from undercroft.notifications.errors import NotDelivered
@@ -200,8 +201,6 @@ class TestLocalOutbox:
     async def test_shows_what_no_carrier_takes(
         self, engines: EngineAddresses, database: str, capsys: pytest.CaptureFixture[str]
     ):
-        from undercroft.cli.outbox import read_outbox
-
         async with desk(engines, database) as at:
             message_id = await queue(at, Channel.EMAIL, "newcomer@example.com")
             await send_message(at.context(), message_id=message_id)

@@ -16,6 +16,7 @@ from tests.fixtures.app import SUPERUSER, make_client, make_settings, running
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
 from tests.fixtures.served import UNDERCROFT
 from undercroft.app import Application, create_app
+from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.settings import Settings
 from undercroft.operations.activity import seals, service
 from undercroft.operations.activity.seals import Head
@@ -133,8 +134,6 @@ class TestVerify:
             "INSERT INTO operations.activity_unsealed SELECT id, created_at"
             " FROM operations.activity; DELETE FROM operations.activity_seals"
         )
-        from undercroft.foundation.crypto import Keyring
-
         async with log.app.parts.database.unit_of_work() as session:
             await seals.seal_entries(session, Keyring("x" * 40), now=datetime.now(UTC))
         broken = (await log.verify()).broken

@@ -16,6 +16,7 @@ from undercroft.realtime.changes import (
     take_changes,
     watch_table,
 )
+from undercroft.realtime.changes.change import as_json
 
 pytestmark = pytest.mark.usefixtures("reader")
 Connection = asyncpg.Connection
@@ -107,8 +108,6 @@ async def test_rows_arrive_as_a_query_shows_them(feed: Feed, owner: "Connection[
 
 
 def change_json(change: Change) -> str:
-    from undercroft.realtime.changes.change import as_json
-
     assert change.new
     return as_json(change.shape, change.new).decode()
 

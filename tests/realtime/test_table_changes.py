@@ -2,52 +2,12 @@
 
 import random
 import string
-from typing import Any
 
-import asyncpg
 import pytest
-import pytest_asyncio
 
-from tests.fixtures.actors import Caller, register, unique
+from tests.fixtures.actors import register, unique
 from tests.fixtures.live import eventually
-
-Connection = asyncpg.Connection
-
-NOTES = """
-    CREATE TABLE {name} (
-        id bigint PRIMARY KEY, owner uuid, title text, status text DEFAULT 'open',
-        price numeric, secret text);
-    ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;
-    CREATE POLICY own ON {name} FOR SELECT TO authenticated
-        USING (owner = (SELECT auth.uid()) AND status <> 'hidden');
-    REVOKE ALL ON {name} FROM anon, authenticated;
-    GRANT SELECT (id, owner, title, status, price) ON {name} TO authenticated;
-    SELECT realtime.watch('{name}', 'supabase_realtime');
-"""
-
-
-@pytest_asyncio.fixture
-async def notes(owner: "Connection[Any]") -> str:
-    """A table whose rows belong to people, with a column that nobody may read."""
-    name = unique("notes")
-    await owner.execute(NOTES.format(name=name))
-    return name
-
-
-@pytest.fixture
-def token(member: Caller) -> str:
-    return str(member.tokens["access_token"])
-
-
-def changes(table: str, **more: Any) -> dict[str, Any]:
-    return {"event": "*", "schema": "public", "table": table, **more}
-
-
-async def insert(owner: "Connection[Any]", table: str, number: int, who: str, **values: Any):
-    columns = {"id": number, "owner": who, "secret": "s3cret", **values}
-    names = ", ".join(columns)
-    places = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
-    await owner.execute(f"INSERT INTO {table} ({names}) VALUES ({places})", *columns.values())
+from tests.realtime.tables_support import changes, insert
 
 
 class TestShape:
@@ -273,87 +233,6 @@ class TestRowSecurity:
         assert await nobodys.silent("postgres_changes")
 
 
-FILTERS = [
-    ("id=eq.2", [2]),
-    ("id=neq.2", [1, 3]),
-    ("id=lt.2", [1]),
-    ("id=lte.2", [1, 2]),
-    ("id=gt.2", [3]),
-    ("id=gte.2", [2, 3]),
-    ("id=in.(1,3)", [1, 3]),
-    ("id=not.in.(1,3)", [2]),
-    ("price=eq.1.0", [1]),
-    ("price=gt.9", [2]),
-    ("price=is.null", [3]),
-    ("price=not.is.null", [1, 2]),
-    ("price=isdistinct.1", [2, 3]),
-    ("title=like.a%", [1]),
-    ("title=ilike.A%", [1, 3]),
-    ("title=match.^b", [2]),
-    ("title=imatch.^A", [1, 3]),
-    ('title=in.("b, c",Apple)', [2, 3]),
-    ("title=eq.b, c", [2]),
-    ("id=gt.1,title=like.A%", [3]),
-    ("title=eq.b, c,id=eq.2", [2]),
-]
-
-
-@pytest.mark.parametrize(("wanted", "expected"), FILTERS)
-async def test_filters_compare_as_postgres_does(line, notes, owner, api_keys, wanted, expected):
-    socket = await line(api_keys["service_role"])
-    await socket.follow("f", changes(notes, filter=wanted), changes(notes, filter="id=eq.99"))
-    await owner.execute(
-        f"INSERT INTO {notes} (id, title, price) VALUES"
-        " (1, 'apple', 1), (2, 'b, c', 10), (3, 'Apple', NULL), (99, 'end', NULL)"
-    )
-    heard = []
-    while (number := (await socket.change())["record"]["id"]) != 99:
-        heard.append(number)
-    assert heard == expected
-
-
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        "id=eq.x",
-        "nothing=eq.1",
-        "secret=eq.s3cret",
-        "id",
-        "id=",
-        "id=xx.1",
-        "id=in.1",
-        "id=is.maybe",
-        "title=match.(",
-        "id=eq.1; DROP TABLE x",
-        "id=eq.1'::int OR true --",
-        "id=in.(" + "1," * 200 + "1)",
-        "x" * 5000,
-    ],
-)
-async def test_filters_that_make_no_sense_are_refused(line, notes, token, wanted):
-    socket = await line()
-    joined = await socket.join("f", token=token, postgres_changes=[changes(notes, filter=wanted)])
-    if joined["status"] == "ok":
-        payload = (await socket.hear("system"))["payload"]
-        assert payload["status"] == "error"
-        reason = payload["message"]
-    else:
-        reason = joined["response"]["reason"]
-    assert reason.startswith("InvalidFilter"), reason
-
-
-async def test_a_row_that_leaves_a_filter_is_deleted_there(line, notes, owner, api_keys):
-    socket = await line(api_keys["service_role"])
-    await socket.follow("f", changes(notes, filter="status=eq.open"))
-    await owner.execute(f"INSERT INTO {notes} (id) VALUES (1), (2)")
-    await owner.execute(f"UPDATE {notes} SET status = 'done' WHERE id = 1")
-    await owner.execute(f"UPDATE {notes} SET title = 'x' WHERE id = 1")
-    await owner.execute(f"UPDATE {notes} SET status = 'open' WHERE id = 1")
-    kinds = [(await socket.change()) for _ in range(4)]
-    assert [kind["type"] for kind in kinds] == ["INSERT", "INSERT", "DELETE", "UPDATE"]
-    assert kinds[2]["old_record"] == {"id": 1}
-
-
 async def test_a_table_that_is_not_live_looks_like_none(line, owner, token, notes):
     closed = unique("closed")
     await owner.execute(f"CREATE TABLE {closed} (id int PRIMARY KEY)")
@@ -505,31 +384,3 @@ async def test_old_rows_end_to_be_logged_while_somebody_follows(
     await insert(owner, notes, 2, member.id, title="c")
     assert (await mine.change())["record"]["id"] == 2
     assert await theirs.silent("postgres_changes")
-
-
-@pytest.mark.parametrize("wanted", ["secret=eq.s3cret", "secret=neq.x", "title=eq.a,secret=gt.a"])
-async def test_no_filter_on_what_may_not_be_read(line, notes, owner, member, token, wanted):
-    socket = await line()
-    await socket.join("notes", token=token, postgres_changes=[changes(notes, filter=wanted)])
-    refused = (await socket.hear("system"))["payload"]
-    assert refused["status"] == "error"
-    assert "s3cret" not in refused["message"]
-
-
-@pytest.mark.parametrize("wanted", [r"title=match.^(a+)(a+)(a+)(a+)b\1\2\3\4$", "title=match.("])
-async def test_a_filter_that_never_ends_or_fails_is_its_authors_business(
-    line, notes, owner, member, token, outsider, wanted
-):
-    mine, rude = await line(), await line()
-    await mine.follow("notes", changes(notes, filter="title=like.aaa"), token=token)
-    theirs = str(outsider.tokens["access_token"])
-    asked = [changes(notes, filter=wanted)]
-    await rude.join("notes", token=theirs, postgres_changes=asked)
-    told = (await rude.hear("system"))["payload"]
-    await insert(owner, notes, 1, member.id, title="a" * 1500 + "b" + "a" * 1499)
-    await insert(owner, notes, 2, member.id, title="aaa")
-    assert (await mine.change())["record"]["id"] == 2
-    if told["status"] == "ok":
-        told = (await rude.hear("system"))["payload"]
-    assert (told["status"], told["message"][:13]) == ("error", "InvalidFilter")
-    assert await mine.silent("system")

@@ -1,5 +1,6 @@
-"""Fixtures of the storage wing; they live in tests/fixtures."""
+"""Only names what the fixture files define."""
 
 from tests.fixtures.storage import storage_database, store
+from tests.storage.media_support import limited, place
 
-__all__ = ["storage_database", "store"]
+__all__ = ["limited", "place", "storage_database", "store"]

@@ -1,89 +1,35 @@
-"""Uploads of accounts: by form, by URL, and profile pictures."""
+"""Uploads of accounts: by form and by URL."""
 
 import asyncio
-import io
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
 import pytest
-import pytest_asyncio
-from PIL import Image
-from pydantic import ByteSize
 from sqlalchemy import text
 
 from tests.fixtures.actors import Caller, make_group, promoted
-from tests.fixtures.engines import DatabaseFactory, EngineAddresses
 from tests.fixtures.lists import check_orders, ids_of
 from tests.fixtures.targets import Reply, answer, target
-from tests.webhooks.conftest import HASTE, Office, an_office, office_settings
-from undercroft.foundation.settings import JobSettings, Settings, UploadSettings
-from undercroft.storage import SystemBucket
+from tests.storage.media_support import (
+    API,
+    MEDIA,
+    PICTURE,
+    PNG,
+    form,
+    objects,
+    picture,
+    served,
+    uploaded,
+)
+from tests.webhooks.conftest import Office
+from undercroft.identity.users.erasure import erase_deleted, export_user
+from undercroft.wings import PERSONAL
 
-API = "/api/v1"
-MEDIA = f"{API}/upload/media"
-PICTURE = f"{API}/settings/profile-picture"
 PATIENCE = 20
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-LIMITS = UploadSettings(
-    max_bytes=ByteSize(300_000),
-    quota_per_user=ByteSize(500_000),
-    files_per_user=20,
-    fetches_per_user=5,
-    fetch_timeout=timedelta(seconds=2),
-    picture_max_bytes=ByteSize(200_000),
-    picture_max_pixels=1_000_000,
-)
-IN_HASTE = JobSettings(first_retry=timedelta(milliseconds=1), longest_retry=timedelta(seconds=1))
-
-
-@pytest.fixture(scope="session")
-def limited(engines: EngineAddresses, make_database: DatabaseFactory) -> Settings:
-    settings = office_settings(engines, make_database(), HASTE)
-    return settings.model_copy(update={"uploads": LIMITS, "jobs": IN_HASTE})
-
-
-@pytest_asyncio.fixture(scope="session")
-async def place(limited: Settings) -> AsyncIterator[Office]:
-    async with an_office(limited) as place:
-        yield place
-
-
-def picture(side: int = 20, kind: str = "PNG", **options: Any) -> bytes:
-    target_ = io.BytesIO()
-    Image.new("RGB", (side, side), "red").save(target_, kind, **options)
-    return target_.getvalue()
-
-
-PNG = picture()
-
-
-def form(content: bytes = PNG, name: str = "cat.png", kind: str = "image/png") -> dict[str, Any]:
-    return {"files": {"file": (name, content, kind)}}
-
-
-async def uploaded(caller: Caller, content: bytes = PNG, **params: Any) -> dict[str, Any]:
-    made = await caller.post(MEDIA, **form(content), params=params)
-    assert made.status_code == 201, made.text
-    return dict(made.json())
-
-
-async def objects(place: Office, owner: str) -> int:
-    """How many files storage keeps for somebody."""
-    count = text("SELECT count(*) FROM storage.objects WHERE owner = :owner")
-    async with place.app.parts.database.unit_of_work() as session:
-        return int(await session.scalar(count, {"owner": UUID(owner)}) or 0)
-
-
-async def served(place: Office, url: str) -> bytes | None:
-    """What stands behind a public address."""
-    bucket, _, name = url.partition("/object/public/")[2].partition("/")
-    files = place.app.control.state.files
-    found = await files.find(bucket=SystemBucket(bucket, public=True), name=name)
-    return b"".join([piece async for piece in files.read(found)]) if found else None
 
 
 async def finished(caller: Caller, made: httpx.Response) -> dict[str, Any]:
@@ -404,76 +350,7 @@ class TestUrls:
         assert await objects(place, person.id) == 1
 
 
-class TestPictures:
-    async def test_a_picture_is_drawn_anew_and_shown(self, place: Office):
-        person = await place.person()
-        exif = Image.Exif()
-        exif[0x010F] = "Camera of a spy"
-        sent = picture(900, "JPEG", exif=exif, comment=b"secret place")
-        made = await person.post(PICTURE, **form(sent, "me.jpg", "image/jpeg"))
-        assert made.status_code == 200, made.text
-        url = made.json()["picture_url"]
-        for path in (f"{API}/users/me", f"{API}/settings/profile"):
-            assert (await person.get(path)).json()["picture_url"] == url
-        kept = await served(place, url)
-        assert kept
-        assert b"Camera" not in kept
-        assert b"secret" not in kept
-        with Image.open(io.BytesIO(kept)) as drawn:
-            assert (drawn.format, drawn.size) == ("WEBP", (512, 512))
-
-    async def test_a_new_one_takes_the_place_of_the_old(self, place: Office):
-        person = await place.person()
-        races = [person.post(PICTURE, **form()) for _ in range(8)]
-        urls = {one.json()["picture_url"] for one in await asyncio.gather(*races)}
-        assert len(urls) == 8
-        now = (await person.get(f"{API}/users/me")).json()["picture_url"]
-        assert [url for url in urls if await served(place, url)] == [now]
-        assert await objects(place, person.id) == 1
-
-    async def test_it_can_be_removed(self, place: Office):
-        person = await place.person()
-        url = (await person.post(PICTURE, **form())).json()["picture_url"]
-        for _ in range(2):
-            assert (await person.delete(PICTURE)).status_code == 204
-        assert (await person.get(f"{API}/users/me")).json()["picture_url"] is None
-        assert await served(place, url) is None
-
-    @pytest.mark.parametrize(
-        ("content", "code"),
-        [
-            (b"not a picture", "picture_unreadable"),
-            (b"", "picture_unreadable"),
-            (picture(200, "JPEG")[:600], "picture_unreadable"),
-            (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "picture_unreadable"),
-            (picture(50, "BMP"), "picture_unreadable"),
-            (picture(2000), "picture_too_large"),
-            (PNG + bytes(220_000), "file_too_large"),
-        ],
-        ids=["text", "empty", "cut", "svg", "bmp", "pixels", "bytes"],
-    )
-    async def test_what_is_no_picture_is_refused(self, place: Office, content: bytes, code: str):
-        person = await place.person()
-        refused = await person.post(PICTURE, **form(content))
-        assert refused.json()["code"] == code, refused.text
-        assert await objects(place, person.id) == 0
-
-    async def test_an_animation_becomes_its_first_picture(self, place: Office):
-        frames = [Image.new("P", (30, 30), n) for n in range(5)]
-        moving = io.BytesIO()
-        frames[0].save(moving, "GIF", save_all=True, append_images=frames[1:])
-        person = await place.person()
-        made = await person.post(PICTURE, **form(moving.getvalue(), "a.gif", "image/gif"))
-        kept = await served(place, made.json()["picture_url"])
-        assert kept
-        with Image.open(io.BytesIO(kept)) as drawn:
-            assert getattr(drawn, "n_frames", 1) == 1
-
-
 async def test_nothing_is_left_of_an_erased_account(place: Office):
-    from undercroft.identity.users.erasure import erase_deleted, export_user
-    from undercroft.wings import PERSONAL
-
     person = await place.person()
     made = await uploaded(person)
     picture_url = (await person.post(PICTURE, **form())).json()["picture_url"]
