@@ -3,11 +3,13 @@
 import asyncio
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
 from tests.data.sql_support import run, value
 from tests.fixtures.actors import Caller, unique
+from tests.fixtures.engines import EngineAddresses
 from tests.fixtures.lists import check_orders
 
 FUNCTIONS = "/api/v1/functions"
@@ -308,6 +310,40 @@ class TestBodies:
             f" as $$ begin return (select count(*) from {name}); end $$"
         )
         assert await self.hints(admin, own_path) == []
+
+    async def test_what_is_assigned_is_read_too(self, admin: Caller):
+        name = unique("books")
+        found = await self.hints(
+            admin,
+            f"create function {name}_f(n int) returns int language plpgsql as $$\n"
+            'declare r record; "ä :=" int[]; begin\n'
+            f"n := (select 1 from {name}_a);\n"
+            f"r.title = (select upper(title) from {name}_b);\n"
+            f'"ä :="[n] := x from {name}_c;\n'
+            f'"ä :="[n] := n + 1; r.a.b := r.b; n = n = 1; return n; end $$',
+        )
+        assert [one.partition(" does not")[0] for one in found] == [
+            f'Line {line}: relation "{name}_{letter}"'
+            for line, letter in ((3, "a"), (4, "b"), (5, "c"))
+        ]
+
+    async def test_one_locked_table_is_waited_for_once(
+        self, admin: Caller, engines: EngineAddresses, database: str
+    ):
+        name = unique("books")
+        await run(admin, f"create table {name} (id int)")
+        source = (
+            f"create function {name}_f() returns int language plpgsql as $$ begin"
+            f" perform id from {name}; perform id from {name}_nowhere; return 1; end $$"
+        )
+        holder = await asyncpg.connect(engines.superuser_database_url(database))
+        try:
+            async with holder.transaction():
+                await holder.execute(f"lock table {name}")
+                assert await self.hints(admin, source) == []
+        finally:
+            await holder.close()
+        assert len(await self.hints(admin, source)) == 1
 
     async def test_reading_a_body_runs_nothing_of_it(self, admin: Caller):
         name = unique("ran")

@@ -1,7 +1,7 @@
 """What a plpgsql body says to the database: Postgres itself reads it only when it runs.
 
 Its static statements are taken out by the language's own parser and read by Postgres one by one,
-with NULL for the variables. Text that EXECUTE runs is not known before.
+with NULL for the variables. Of an assignment it reads what is assigned. Text that EXECUTE runs is not known before.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 from pglast import ast, parse_sql
-from pglast.parser import ParseError, parse_plpgsql_json
+from pglast.parser import ParseError, parse_plpgsql_json, scan
 from pglast.stream import RawStream
 from pglast.visitors import Visitor
 from sqlalchemy import text
@@ -19,11 +19,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.data.developer import run_as_developer
+from undercroft.data.failures import is_busy
 from undercroft.data.functions.text import Described
 from undercroft.data.tables.ddl import LONGEST_WAIT, search_path
 
 MOST_STATEMENTS = 200
-STATEMENT, EXPRESSION = 0, 2  # `parseMode`
+# `parseMode`; the number of an assignment is that of the names on its left.
+STATEMENT, EXPRESSION, ASSIGNMENTS = 0, 2, (3, 4, 5)
 PREPARED = (ast.SelectStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt)
 MAKING = (ast.CreateStmt, ast.CreateTableAsStmt)
 # Unknown tables, columns and schemas. Types of variables are not known here, so that what depends
@@ -57,7 +59,7 @@ def embedded(source: str, name: str) -> list[Embedded]:
     found = []
     for line, mode, written in _expressions(function, 1):
         try:
-            statements = parse_sql(written if mode == STATEMENT else f"SELECT {written}")
+            statements = parse_sql(_statement(mode, written))
         except (ParseError, RecursionError):
             continue
         if len(statements) != 1 or not isinstance(statements[0].stmt, PREPARED):
@@ -74,7 +76,8 @@ async def unknown_names(
 ) -> list[str]:
     """A sentence for each statement that names what is not there, as the developer sees it.
 
-    The function exists: names are found on its own path, where it has one.
+    The function exists: names are found on its own path, where it has one. Where a table is
+    locked, what comes after is not looked at.
     """
     path = await session.scalar(OWN_PATH, {"oid": oid}) or search_path(described.schema)
     sentences = []
@@ -89,7 +92,11 @@ async def unknown_names(
                 )
         except DBAPIError as error:
             cause = error.orig.__cause__ if error.orig else None
-            if isinstance(cause, asyncpg.PostgresError) and cause.sqlstate in TELLING:
+            if not isinstance(cause, asyncpg.PostgresError):
+                continue
+            if is_busy(cause):
+                break  # the next would wait as long
+            if cause.sqlstate in TELLING:
                 sentences.append(f"Line {one.line}: {cause.args[0]}")
     return sentences
 
@@ -124,6 +131,22 @@ def _labels(node: Any) -> Iterator[str]:
                 yield from _labels(value)
 
 
+def _statement(mode: int, written: str) -> str:
+    if mode == STATEMENT:
+        return written
+    return f"SELECT {_assigned(written) if mode in ASSIGNMENTS else written}"
+
+
+def _assigned(written: str) -> str:
+    """What follows the sign of an assignment; what is in brackets before it is a subscript."""
+    depth = 0
+    for token in scan(written):
+        if depth == 0 and token.name in ("COLON_EQUALS", "ASCII_61"):
+            return written[token.end + 1 :]
+        depth += (token.name == "ASCII_91") - (token.name == "ASCII_93")
+    return written
+
+
 def _expressions(node: Any, line: int) -> Iterator[tuple[int, int, str]]:
     """(line, mode, text) of every expression, in the order of the text."""
     if isinstance(node, list):
@@ -132,7 +155,7 @@ def _expressions(node: Any, line: int) -> Iterator[tuple[int, int, str]]:
     elif isinstance(node, dict):
         line = node.get("lineno", line)
         mode = node.get("parseMode")
-        if mode in (STATEMENT, EXPRESSION) and "query" in node:
+        if mode in (STATEMENT, EXPRESSION, *ASSIGNMENTS) and "query" in node:
             yield line, mode, node["query"]
         for value in node.values():
             if isinstance(value, dict | list):
