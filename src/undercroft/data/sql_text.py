@@ -52,6 +52,16 @@ def expression(text: str) -> str:
     return _render(target.val)
 
 
+def policy_conditions(using: str | None, check: str | None) -> str:
+    """What a policy lets through, as it stands in CREATE and ALTER POLICY."""
+    clauses = (("USING", using), ("WITH CHECK", check))
+    return " ".join(
+        f"{words} ({expression(condition)})"
+        for words, condition in clauses
+        if condition is not None
+    )
+
+
 def type_name(text: str) -> str:
     """One type with its modifiers and array bounds. Raises `TypeInvalid`."""
     try:

@@ -10,7 +10,7 @@ even enums go on: by the time the control plane reads the name, it may be that o
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.data.sql_text import expression, quote
+from undercroft.data.sql_text import policy_conditions, quote
 from undercroft.data.tables.ddl import run_ddl
 from undercroft.data.tables.errors import PolicyOfPlatform, TypeOfYours
 from undercroft.data.tables.queries import Table
@@ -52,16 +52,11 @@ async def understood(
     """Both conditions as Postgres writes them, every name in full. Raises `TypeOfYours`."""
     scratch = f"pg_temp.{quote(table.name)}"
     columns = await session.scalar(COLUMNS, {"oid": table.oid})
-    conditions = [
-        f"{words} ({expression(condition)})"
-        for words, condition in (("USING", using), ("WITH CHECK", check))
-        if condition is not None
-    ]
     await run_ddl(
         session,
         [
             f"CREATE TEMPORARY TABLE {scratch} ({columns}) ON COMMIT DROP",
-            f"CREATE POLICY read ON {scratch} {' '.join(conditions)}",
+            f"CREATE POLICY read ON {scratch} {policy_conditions(using, check)}",
         ],
         schema=table.schema,
     )

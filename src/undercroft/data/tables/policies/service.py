@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.data.sql_text import expression, quote
+from undercroft.data.sql_text import policy_conditions, quote
 from undercroft.data.tables.ddl import run_ddl
 from undercroft.data.tables.policies import queries
 from undercroft.data.tables.policies.ours import is_ours, refuse_platform_policy, understood
@@ -39,7 +39,7 @@ async def create_policy(
         f"CREATE POLICY {quote(new.name)} ON {table.quoted}",
         f"AS {'PERMISSIVE' if new.permissive else 'RESTRICTIVE'} FOR {command.upper()}",
         f"TO {_roles(roles)}",
-        *_conditions(using, check),
+        policy_conditions(using, check),
     ]
     await _run(session, table, [" ".join(parts)], taken=new.name)
     await session.execute(GRANT, {"oid": table.oid})
@@ -56,10 +56,10 @@ async def change_policy(
     if is_ours(table) and (using is not None or check is not None):
         using, check = await understood(session, table, using, check)
     statements = []
-    parts = [f"TO {_roles(change.roles)}"] if change.roles else []
-    parts += _conditions(using, check)
+    roles = f"TO {_roles(change.roles)}" if change.roles else ""
+    parts = f"{roles} {policy_conditions(using, check)}".strip()
     if parts:
-        statements.append(f"ALTER POLICY {quote(name)} ON {table.quoted} {' '.join(parts)}")
+        statements.append(f"ALTER POLICY {quote(name)} ON {table.quoted} {parts}")
     if change.name is not None and change.name != name:
         renamed = f"RENAME TO {quote(change.name)}"
         statements.append(f"ALTER POLICY {quote(name)} ON {table.quoted} {renamed}")
@@ -94,12 +94,3 @@ async def _index(session: AsyncSession, table: Table, new: PolicyCreate) -> Need
 
 def _roles(roles: Sequence[str]) -> str:
     return ", ".join("PUBLIC" if role == "public" else role for role in roles)
-
-
-def _conditions(using: str | None, check: str | None) -> list[str]:
-    parts = []
-    if using is not None:
-        parts.append(f"USING ({expression(using)})")
-    if check is not None:
-        parts.append(f"WITH CHECK ({expression(check)})")
-    return parts
