@@ -48,7 +48,7 @@ def read_visible(
     answer: bytes,
     *,
     follow_privileges: bool,
-    search_path: Sequence[str] = (),
+    search_path: Sequence[str],
 ) -> Visible:
     """Read the answer to `visibility_query`.
 
