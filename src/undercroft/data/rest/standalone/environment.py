@@ -24,6 +24,7 @@ LOG_LEVELS = ("crit", "error", "warn", "info", "debug")
 VERBOSITIES = ("verbose", "minimal")
 _FORBIDDEN_SCHEMAS = ("pg_catalog", "information_schema")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?:[\w.~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*")
+_LAST_PORT = 65535
 _OCTAL = re.compile(r"[0-7]+", re.ASCII)
 
 
@@ -39,7 +40,7 @@ def read_settings(
     if admin.port is not None and admin.port == server.port:
         raise InvalidSettingError("admin-server-port cannot be the same as server-port")
     return StandaloneSettings(
-        rest=_rest(options),
+        rest=_rest(options, server),
         jwt=_jwt(options),
         pool=_pool(options),
         server=server,
@@ -55,7 +56,7 @@ def read_settings(
     )
 
 
-def _rest(options: Options) -> RestConfig:
+def _rest(options: Options, server: Listen) -> RestConfig:
     origins = options.text("server_cors_allowed_origins")
     modes, ends = [item.value for item in OpenApiMode], [item.value for item in TransactionEnd]
     mode = options.choice("openapi_mode", modes, "follow-privileges", "Invalid openapi-mode")
@@ -64,7 +65,6 @@ def _rest(options: Options) -> RestConfig:
         "client_error_verbosity", VERBOSITIES, "verbose", "Invalid client-error-verbosity"
     )
     search_path = options.raw("db_extra_search_path")
-    server = _server(options)
     return RestConfig(
         schemas=_schemas(options),
         extra_search_path=("public",) if search_path is None else split(search_path),
@@ -115,7 +115,7 @@ def _pool(options: Options) -> PoolSettings:
 
 
 def _server(options: Options) -> Listen:
-    port = options.number("server_port")
+    port = options.number("server_port", most=_LAST_PORT)
     return Listen(
         options.text("server_host") or "!4",
         3000 if port is None else port,
@@ -128,7 +128,7 @@ def _server(options: Options) -> Listen:
 def _admin(options: Options) -> Listen:
     return Listen(
         options.text("admin_server_host") or options.text("server_host") or "!4",
-        options.number("admin_server_port"),
+        options.number("admin_server_port", most=_LAST_PORT),
         options.text("admin_server_unix_socket"),
         _socket_mode(options, "admin_server_unix_socket_mode"),
     )

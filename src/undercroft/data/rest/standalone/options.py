@@ -63,9 +63,16 @@ class Options:
             return False
         return int(text) > 0 if _NUMBER.fullmatch(text) else default
 
-    def number(self, name: str) -> int | None:
+    def number(self, name: str, *, most: int | None = None) -> int | None:
+        """Read what is counted or a port, neither of which can be below 0."""
         text = self.text(name)
-        return int(text) if text and _NUMBER.fullmatch(text) else None
+        if not text or not _NUMBER.fullmatch(text):
+            return None
+        found = int(text)
+        if found < 0 or (most is not None and found > most):
+            bounds = "cannot be below 0" if most is None else f"must be between 0 and {most}"
+            raise InvalidSettingError(f"{name.replace('_', '-')} {bounds}")
+        return found
 
     def choice(self, name: str, choices: Sequence[str], default: str, refusal: str) -> str:
         text = self.text(name) or default
