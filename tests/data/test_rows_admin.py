@@ -58,8 +58,10 @@ class TestAdmin:
             assert (await admin_of(app, bound).get("/live")).status_code == 200
             assert (await admin_of(app, bound).get("/schema_cache")).status_code == 404
 
-    async def test_metrics(self, rows_database: RowsDatabase, bound: socket.socket):
-        async with started(rows_database, DB_POOL="4", JWT_CACHE_MAX_ENTRIES="1") as app:
+    @pytest.mark.parametrize("level", ["error", "info"])  # what is logged is not counted again
+    async def test_metrics(self, rows_database: RowsDatabase, bound: socket.socket, level: str):
+        bounds = {"DB_POOL": "4", "JWT_CACHE_MAX_ENTRIES": "1"}
+        async with started(rows_database, LOG_LEVEL=level, **bounds) as app:
             rows = make_client(app)
             for sub in ("a", "a", "b"):
                 await rows.get("/readers", headers=bearer(role="rows_member", sub=sub))

@@ -51,7 +51,7 @@ Authenticate = Callable[[Mapping[str, str]], Awaitable[Caller]]
 # Waits for schema changes that are committed but not yet seen; says whether there were any.
 CatchUp = Callable[[], Awaitable[bool]]
 # Hears of every answer with at least that status.
-Hear = Callable[[Scope, HttpRequest, Response], Awaitable[None]]
+Hear = Callable[[Scope, HttpRequest, Response], None]
 Answered = TypeVar("Answered")
 _NO_STATUS = 1000
 # Unknown relationship, function, column, table: what a schema change just made would be here.
@@ -98,7 +98,7 @@ class RestApp:
         self._add_common_headers(request, response.headers)
         await _send(send, request, response)
         if response.status >= self._heard_from:
-            await self._hear(scope, request, response)
+            self._hear(scope, request, response)
 
     async def _respond(self, request: HttpRequest, receive: Receive) -> Response:
         config = self._config
@@ -109,6 +109,7 @@ class RestApp:
         watch = Stopwatch() if config.server_timing else NOT_TIMED
         try:
             caller = await self._authenticate(request.headers)
+            request.role = caller.role
             watch.lap("jwt")
             response = await self._answer(request, receive, caller, watch)
         except RestError as error:
@@ -278,7 +279,7 @@ class RestApp:
             headers += [header for header in common if header[0] not in said]
 
 
-async def _ignore(_scope: Scope, _request: HttpRequest, _response: Response) -> None:
+def _ignore(_scope: Scope, _request: HttpRequest, _response: Response) -> None:
     """Hear of nothing."""
 
 

@@ -41,12 +41,16 @@ class Head:
 
 @dataclass(slots=True)
 class HttpRequest:
-    """`headers` keeps the last value of a name, but all of Prefer, joined as one list."""
+    """`headers` keeps the last value of a name, but all of Prefer, joined as one list.
+
+    `role` is whose request it is, once that is known.
+    """
 
     method: str
     path: str
     query: bytes
     head: Head
+    role: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:

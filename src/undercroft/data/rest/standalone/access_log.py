@@ -4,8 +4,7 @@ import sys
 import time
 from typing import TextIO
 
-from undercroft.data.rest.app import Authenticate, Hear
-from undercroft.data.rest.errors import RestError
+from undercroft.data.rest.app import Hear
 from undercroft.data.rest.request import HttpRequest, Scope
 from undercroft.data.rest.response import Response
 
@@ -13,31 +12,20 @@ from undercroft.data.rest.response import Response
 _LEAST_STATUS = {"error": 500, "warn": 400, "info": 0, "debug": 0}
 
 
-def access_log(
-    level: str, authenticate: Authenticate, stream: TextIO | None = None
-) -> tuple[int, Hear] | None:
+def access_log(level: str, stream: TextIO | None = None) -> tuple[int, Hear] | None:
     """Make what a RestApp tells its answers to; None where the level is above them all."""
     if level not in _LEAST_STATUS:
         return None
 
-    async def write(scope: Scope, request: HttpRequest, response: Response) -> None:
+    def write(scope: Scope, request: HttpRequest, response: Response) -> None:
         if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
             return
-        role = await _role(authenticate, request)
-        print(_line(scope, request, response, role), file=stream or sys.stdout, flush=True)
+        print(_line(scope, request, response), file=stream or sys.stdout, flush=True)
 
     return _LEAST_STATUS[level], write
 
 
-async def _role(authenticate: Authenticate, request: HttpRequest) -> str:
-    """Ask again who it was, here where few requests come by and tokens are remembered."""
-    try:
-        return (await authenticate(request.headers)).role
-    except RestError:
-        return "-"
-
-
-def _line(scope: Scope, request: HttpRequest, response: Response, role: str) -> str:
+def _line(scope: Scope, request: HttpRequest, response: Response) -> str:
     client = scope.get("client")
     target = scope.get("raw_path") or request.path.encode()
     if request.query:
@@ -46,7 +34,7 @@ def _line(scope: Scope, request: HttpRequest, response: Response, role: str) -> 
     asked = f"{request.method} {_shown(target)} HTTP/{scope.get('http_version', '1.1')}"
     referer, agent = (_quoted(request.headers.get(name, "")) for name in ("referer", "user-agent"))
     return (
-        f'{client[0] if client else "-"} - {role} [{day}] "{asked}"'
+        f'{client[0] if client else "-"} - {request.role or "-"} [{day}] "{asked}"'
         f' {response.status} {len(response.body)} "{referer}" "{agent}"'
     )
 
