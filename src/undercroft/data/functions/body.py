@@ -1,7 +1,8 @@
 """What a plpgsql body says to the database: Postgres itself reads it only when it runs.
 
 Its static statements are taken out by the language's own parser and read by Postgres one by one,
-with NULL for the variables. Of an assignment it reads what is assigned. Text that EXECUTE runs is not known before.
+with NULL for the variables; of an assignment, what is assigned. Text that EXECUTE runs is not
+known before.
 """
 
 import json
