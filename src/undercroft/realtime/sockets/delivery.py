@@ -22,7 +22,8 @@ log = structlog.get_logger()
 
 Table = tuple[str, str]
 QUERY_CANCELED = "57014"
-# What a filter may take by itself, and all of them together, while everybody else waits.
+# What a filter may take by itself, as Postgres sees it, and all of them together with the wait for
+# a connection, while everybody else waits.
 FILTER_SECONDS, FILTERS_SECONDS = 0.25, 1.0
 
 
@@ -126,26 +127,36 @@ class Delivery:
         for patterns in (False, True):
             some = [one for one in usable if one.has_pattern is patterns]
             try:
-                async with asyncio.timeout(FILTER_SECONDS if patterns else None):
-                    await self._match_together(verdicts, some, document)
+                async with asyncio.timeout(FILTERS_SECONDS if patterns else None):
+                    await self._match_together(
+                        verdicts, some, document, FILTER_SECONDS if patterns else None
+                    )
             except asyncpg.PostgresError as error:
                 _raise_if_gone(error)
                 await self._match_alone(verdicts, some, document)
             except TimeoutError:
-                await self._match_alone(verdicts, some, document)
+                verdicts.unmatched.update(some)
 
     async def _match_together(
-        self, verdicts: Verdicts, filters: Sequence[Filter], document: bytes
+        self,
+        verdicts: Verdicts,
+        filters: Sequence[Filter],
+        document: bytes,
+        seconds: float | None,
     ) -> None:
         if filters:
             statement = matching_statement(verdicts.info, filters)
-            for place, number in await self._judge.matching(statement, document):
+            found = await self._judge.matching(statement, document, seconds=seconds)
+            for place, number in found:
                 verdicts.matched[filters[number]].add(place)
 
     async def _match_alone(
         self, verdicts: Verdicts, filters: Sequence[Filter], document: bytes
     ) -> None:
-        """One by one, so that what fails or never ends is known, and is nobody else's business."""
+        """One by one, so that what fails or never ends is known, and is nobody else's business.
+
+        Only Postgres says so of a filter; what we did not wait for may be as good as any.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + FILTERS_SECONDS
         for one in filters:
@@ -153,13 +164,13 @@ class Delivery:
                 verdicts.unmatched.add(one)
                 continue
             try:
-                async with asyncio.timeout(FILTER_SECONDS):
-                    await self._match_together(verdicts, [one], document)
+                async with asyncio.timeout_at(end):
+                    await self._match_together(verdicts, [one], document, FILTER_SECONDS)
             except asyncpg.PostgresError as error:
                 _raise_if_gone(error)
                 verdicts.spoiled.add(one)
             except TimeoutError:
-                verdicts.spoiled.add(one)
+                verdicts.unmatched.add(one)
 
     async def _see(self, verdicts: Verdicts, callers: set[Caller], document: bytes) -> None:
         info = verdicts.info

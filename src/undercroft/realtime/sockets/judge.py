@@ -90,9 +90,14 @@ class Judge:
             for caller, place, test in answer
         ]
 
-    async def matching(self, statement: str, rows: bytes) -> list[tuple[int, int]]:
-        """(place, test) of what matches, whoever asks. Raises one of `ERRORS`."""
-        found = await self._call([SERVICE], "", statement, rows, strict=True)
+    async def matching(
+        self, statement: str, rows: bytes, *, seconds: float | None = None
+    ) -> list[tuple[int, int]]:
+        """(place, test) of what matches, whoever asks. Raises one of `ERRORS`.
+
+        With `seconds` Postgres ends what takes longer, not counting the wait for a connection.
+        """
+        found = await self._call([SERVICE], "", statement, rows, strict=True, seconds=seconds)
         return [(place, test) for _, place, test in found]
 
     async def refusal(self, statement: str) -> str | None:
@@ -111,10 +116,10 @@ class Judge:
         rows: bytes,
         *,
         strict: bool = False,
+        seconds: float | None = None,
     ) -> list[tuple[int, int, int]]:
         pool = await self._connected(privileged=callers[0].role == SERVICE.role)
-        records = await pool.fetch(
-            CALL,
+        values = (
             [caller.role for caller in callers],
             [caller.claims for caller in callers],
             topic,
@@ -122,6 +127,12 @@ class Judge:
             rows.decode(),
             strict,
         )
+        if seconds is None:
+            records = await pool.fetch(CALL, *values)
+        else:
+            async with pool.acquire() as connection, connection.transaction():
+                await connection.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
+                records = await connection.fetch(CALL, *values)
         return [(row[0] - 1, row[1] - 1, row[2]) for row in records]
 
     async def stop(self) -> None:
