@@ -115,7 +115,8 @@ class Socket:
         self._queued_bytes -= _size(message)
         if not self._frames or message["type"] != SEND:
             return message
-        frames, size = [framed(message)], 0
+        frames = [framed(message)]
+        size = len(frames[0])
         while self._queue and size < WRITE_BYTES and self._queue[0]["type"] == SEND:
             message = self._queue.popleft()
             self._queued_bytes -= _size(message)
