@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import inf
 from typing import TypeAlias
 
 import structlog
@@ -39,6 +40,7 @@ LEASE = timedelta(seconds=30)
 SLICE = 20.0
 LOOK_AGAIN = 0.5
 STAY = 10.0
+COUNT_EVERY = 15.0
 EXCERPT_BYTES = 1024
 EXCERPT_PATIENCE = timedelta(seconds=2)
 LONGEST_RETRY_AFTER = timedelta(hours=1)
@@ -87,6 +89,19 @@ NEXT_DUE = text("""
 WAITING_NOW = text("SELECT count(*) FROM webhooks.deliveries WHERE state = 'pending'")
 
 
+@dataclass(slots=True)
+class Backlog:
+    """All that waits, which may be a million rows: counted now and then only."""
+
+    _counted_at: float = -inf
+
+    async def count(self, session: AsyncSession) -> None:
+        if time.monotonic() - self._counted_at < COUNT_EVERY:
+            return
+        self._counted_at = time.monotonic()
+        WAITING.set(await session.scalar(WAITING_NOW) or 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """What the pump sends with; the composition root puts it into the worker's services."""
@@ -96,6 +111,7 @@ class Sender:
     outbound: Outbound
     # Set by jobs of this process that found another one pumping.
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    backlog: Backlog = field(default_factory=Backlog)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +199,7 @@ class Pump:
 
     async def _next_due(self) -> datetime | None:
         async with self._unit_of_work() as session:
-            WAITING.set(await session.scalar(WAITING_NOW) or 0)
+            await self._sender.backlog.count(session)
             due: datetime | None = await session.scalar(NEXT_DUE)
         return due
 
