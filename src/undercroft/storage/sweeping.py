@@ -43,9 +43,10 @@ DROP = text("DELETE FROM storage.blobs WHERE id = ANY(:ids) AND removing")
 
 
 async def sweep(files: Files, unit_of_work: UnitOfWork, *, now: datetime | None = None) -> int:
-    """Remove what is due and return how many blobs that was."""
+    """Remove what is due and return how many blobs that was, not counting half-written files."""
     now = now or utc_now()
-    total = await _tidy(files)
+    await _tidy(files)
+    total = 0
     async with unit_of_work() as session:
         await session.execute(EXPIRE, {"now": now})
         await session.execute(KEEP, {"now": now, "before": now - files.settings.removal_grace})
@@ -60,12 +61,11 @@ async def sweep(files: Files, unit_of_work: UnitOfWork, *, now: datetime | None 
     return total
 
 
-async def _tidy(files: Files) -> int:
+async def _tidy(files: Files) -> None:
     try:
-        return await files.blobs.backend.tidy()
+        await files.blobs.backend.tidy()
     except BackendDown as error:
         log.warning("storage_not_tidied", cause=str(error))
-        return 0
 
 
 async def _mark(files: Files, unit_of_work: UnitOfWork, now: datetime) -> list[Any]:

@@ -31,7 +31,10 @@ class RealtimeSettings(SettingsGroup):
         timedelta(days=3), description="How long broadcasts from the database can be replayed."
     )
     pool_size: int = Field(
-        4, ge=1, description="Connections a worker opens to ask what subscribers may see."
+        4,
+        ge=1,
+        description="Connections a worker opens, with each of two logins, to ask what "
+        "subscribers may see.",
     )
     max_sockets_per_address: int = Field(1000, ge=1, description="Open sockets, per worker.")
     max_sockets: int = Field(20_000, ge=1, description="Open sockets of one worker.")

@@ -41,7 +41,7 @@ Value = TypeVar("Value")
 
 
 class Disk:
-    """Bytes are written beside the others and renamed into place once all of them came."""
+    """What streams in is written beside the others and renamed into place once all of it came."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
