@@ -1,7 +1,9 @@
 """Input that no screen sends: refused in a sentence, never a 500."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from tests.fixtures.actors import Caller
 
 API = "/api/v1"
 JSON = {"Content-Type": "application/json"}
+WHEN, SOME_ID = "2026-01-01T00:00:00+00:00", "01890000-0000-7000-8000-000000000000"
 ODD = ("a\x00b", "\ud800", "\u202egnp.exe", "x" * 100_000, "'; DROP TABLE auth.users; --")
 
 
@@ -42,11 +45,49 @@ async def test_text_in_queries(admin: Caller, odd: str):
     assert (await admin.post(f"{API}/invitations/{odd}/accept")).status_code in {404, 422}
 
 
-@pytest.mark.parametrize("cursor", ["bnVsbA", "W10", "WzEsMl0", "WyJhIiwiYiJd", "W251bGwsbnVsbF0"])
-async def test_forged_cursors(admin: Caller, cursor: str):
+@pytest.mark.parametrize("forged", [None, [], [1, 2], ["a", "b"], {"": 1}, "ab"])
+async def test_cursors_of_another_shape(admin: Caller, forged: Any):
     for path in ("organizations", "permissions", "features", "users", "groups", "api-keys"):
-        answer = await admin.get(f"{API}/{path}?cursor={cursor}")
-        assert answer.status_code in {200, 422}, (path, answer.text)
+        await is_no_cursor(admin, path, forged)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [None, None],
+        ["a", "b"],
+        [WHEN],
+        [WHEN, "b"],
+        [WHEN, 5],
+        [WHEN, SOME_ID, SOME_ID],
+        # Times that are none in UTC.
+        ["0001-01-01T00:00:00+14:00", SOME_ID],
+        ["9999-12-31T23:59:59-14:00", SOME_ID],
+    ],
+)
+async def test_cursors_with_forged_values(admin: Caller, values: list[Any]):
+    for path in ("organizations", "users", "api-keys"):
+        await is_no_cursor(admin, path, ["", *values])
+
+
+async def test_cursors_over_text(admin: Caller):
+    for path, keys in (("features", 1), ("groups", 1), ("permissions", 2)):
+        for value in (None, 5, [], {}, "a\x00"):
+            await is_no_cursor(admin, path, ["", *[value] * keys])
+
+
+async def test_cursors_over_numbers(admin: Caller):
+    for value in ("9" * 30, "x", "1.5"):
+        await is_no_cursor(admin, "upload/media", ["size_bytes", value, SOME_ID], sort="size_bytes")
+
+
+async def is_no_cursor(caller: Caller, path: str, forged: Any, **params: str) -> None:
+    answer = await caller.get(f"{API}/{path}", params={"cursor": forge(forged)} | params)
+    assert (answer.status_code, answer.json().get("code")) == (422, "cursor_invalid"), path
+
+
+def forge(content: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
 
 
 async def test_a_body_that_does_not_say_its_length_is_counted_while_it_is_read(member: Caller):

@@ -9,6 +9,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 # Postgres says these while it starts, stops, recovers or is full.
 AWAY = ("57P01", "57P02", "57P03", "57P05", "53100", "53300", "08")
+# What the driver says of a connection that was lost; its other complaints are about our own code.
+GONE = ("connection is closed", "connection was closed", "has been released", "pool is clos")
 # Whose own words say all: where in our code it happened does not matter.
 PLAIN = (
     PoolTimeout,
@@ -31,7 +33,9 @@ def is_away(error: BaseException) -> bool:
     if isinstance(error, PoolTimeout | OSError | TimeoutError):
         return True
     cause = sql_error(error)
-    if isinstance(cause, asyncpg.InterfaceError | OSError | TimeoutError):
+    if isinstance(cause, asyncpg.InterfaceError):
+        return any(words in str(cause) for words in GONE)
+    if isinstance(cause, OSError | TimeoutError):
         return True
     state = getattr(cause, "sqlstate", None) or ""
     return state.startswith(AWAY)

@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
+import asyncpg
 import orjson
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Select, func, null, or_, select, tuple_
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
+from undercroft.foundation.db.failures import sql_error
 from undercroft.foundation.problems import Invalid
 
 Item = TypeVar("Item")
@@ -68,7 +71,13 @@ async def paginate(
         after = tuple_(*_decode(page.cursor, page.sort, keys))
         ordered = ordered.where(position < after if descending else position > after)
     ordered = ordered.add_columns(total, *keys).limit(page.limit + 1)
-    found = (await session.execute(ordered)).all()
+    try:
+        found = (await session.execute(ordered)).all()
+    except DBAPIError as error:
+        # A forged position may be one that its column cannot hold.
+        if page.cursor and isinstance(sql_error(error), asyncpg.DataError):
+            raise CursorInvalid from error
+        raise
     rows = [row[0] for row in found[: page.limit]]
     more = len(found) > page.limit
     cursor = write_cursor(page.sort, found[page.limit - 1][-len(keys) :]) if more else None
@@ -83,27 +92,26 @@ def containing(part: str, *columns: Any) -> ColumnElement[bool]:
 
 
 def write_cursor(sort: str, values: Sequence[Any]) -> str:
-    packed = orjson.dumps([sort, *(None if value is None else str(value) for value in values)])
+    packed = orjson.dumps([sort, *map(str, values)])
     return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
-def read_cursor(cursor: str, sort: str) -> list[Any]:
+def read_cursor(cursor: str, sort: str) -> list[str]:
     """What `write_cursor` was given. Raises `CursorInvalid`, for one of another order too."""
     try:
         of, *values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError, TypeError) as error:
         raise CursorInvalid from error
-    if of != sort:
+    if of != sort or not all(isinstance(value, str) for value in values):
         raise CursorInvalid
-    return list(values)
+    return values
 
 
 def _decode(cursor: str, sort: str, keys: Sequence[Any]) -> list[Any]:
+    values = read_cursor(cursor, sort)
     try:
-        values = read_cursor(cursor, sort)
-        pairs = zip(values, keys, strict=True)
-        return [_parse(value, key) for value, key in pairs]
-    except (binascii.Error, ValueError, TypeError) as error:
+        return [_parse(value, key) for value, key in zip(values, keys, strict=True)]
+    except (ValueError, ArithmeticError) as error:
         raise CursorInvalid from error
 
 
