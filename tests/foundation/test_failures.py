@@ -5,13 +5,17 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 import pytest_asyncio
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tests.fixtures.actors import Caller, sign_in, unique
 from tests.fixtures.app import SUPERUSER, make_client, make_settings, running
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
 from undercroft.app import create_app
-from undercroft.foundation.db.failures import told
+from undercroft.foundation.db import Database
+from undercroft.foundation.db.failures import is_away, told
+from undercroft.foundation.http.rendering import problem_for
 from undercroft.foundation.settings import Settings
 
 API = "/api/v1"
@@ -57,7 +61,8 @@ async def test_a_full_disk_is_unavailable_and_leaves_nothing_half_done(on_a_full
         (asyncpg.CannotConnectNowError("the database system is starting up"), "starting up"),
         (ConnectionRefusedError(111, "Connection refused"), "refused"),
         (PoolTimeout("QueuePool limit of size 5 reached"), "limit of size 5"),
-        (asyncpg.InterfaceError("connection is closed"), "is closed"),
+        (asyncpg.InterfaceError("cannot perform operation: connection is closed"), "is closed"),
+        (asyncpg.InterfaceError("the underlying connection has been released"), "released"),
     ],
 )
 def test_an_engine_that_is_away_is_one_line(error: Exception, words: str):
@@ -68,7 +73,25 @@ def test_an_engine_that_is_away_is_one_line(error: Exception, words: str):
 
 @pytest.mark.parametrize(
     "error",
-    [ValueError("ours"), FileNotFoundError("ours"), asyncpg.UndefinedTableError("ours")],
+    [
+        ValueError("ours"),
+        FileNotFoundError("ours"),
+        asyncpg.UndefinedTableError("ours"),
+        asyncpg.InterfaceError("cannot perform operation: another operation is in progress"),
+        asyncpg.InterfaceError("the server expects 1 argument for this query, 2 passed"),
+        # What the driver says of settings, whatever words are in them.
+        asyncpg.exceptions.ClientConfigurationError("invalid DSN: 'closed'"),
+    ],
 )
 def test_any_other_failure_shows_where_it_was(error: Exception):
     assert told(error) == {"exc_info": error}
+
+
+async def test_a_value_that_the_driver_refuses_is_ours(settings: Settings):
+    database = Database(settings.database)
+    with pytest.raises(DBAPIError) as caught:
+        async with database.unit_of_work() as session:
+            await session.execute(text("SELECT CAST(:number AS int)"), {"number": "closed"})
+    await database.dispose()
+    assert not is_away(caught.value)
+    assert problem_for(caught.value).status == 500
