@@ -104,7 +104,7 @@ def read_cursor(cursor: str, sort: str) -> list[str]:
         raise CursorInvalid from error
     if of != sort or not all(isinstance(value, str) for value in values):
         raise CursorInvalid
-    return values
+    return list(values)
 
 
 def _decode(cursor: str, sort: str, keys: Sequence[Any]) -> list[Any]:
