@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from undercroft.cli.reference import Setting
     from undercroft.foundation.settings import Settings
-    from undercroft.foundation.settings.unread import Unread
 
 app = typer.Typer(help="Settings.", no_args_is_help=True)
 
@@ -27,9 +26,11 @@ def show(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """
     import json
 
+    from undercroft.foundation.apps import unread_settings
+
     settings = settings_for(home)
     found = dict(_in_force(settings))
-    for unread in _unread(settings):
+    for unread in unread_settings(settings):
         print(unread, file=sys.stderr)
     if as_json:
         print(json.dumps({setting.path: value for setting, value in found.items()}, indent=2))
@@ -72,13 +73,6 @@ def _in_force(settings: "Settings") -> "Iterator[tuple[Setting, str | None]]":
         group = groups[app]
         assert group
         yield setting, _value(of_apps.of(group), path)
-
-
-def _unread(settings: "Settings") -> "list[Unread]":
-    from undercroft.foundation.apps import find_apps
-    from undercroft.foundation.settings.unread import given_names, unread_names
-
-    return unread_names(given_names(), {app.name: app.settings for app in find_apps(settings)})
 
 
 def _value(settings: "BaseModel", path: str) -> str | None:

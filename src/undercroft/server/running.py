@@ -5,11 +5,10 @@ import logging
 import socket
 from collections.abc import Callable
 
-from undercroft.foundation.apps import find_apps
+from undercroft.foundation.apps import unread_settings
 from undercroft.foundation.embedded import EmbeddedEngines, HomeLock
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.settings import Settings
-from undercroft.foundation.settings.unread import given_names, unread_names
 from undercroft.server.banner import print_banner, print_json
 from undercroft.server.forks import ForkedProcess, Lifeline
 from undercroft.server.preparation import prepare
@@ -68,8 +67,7 @@ def run(
 
 def _tell_unread(settings: Settings) -> None:
     """A misspelt setting keeps its default without a word; this is the word."""
-    groups = {app.name: app.settings for app in find_apps(settings)}
-    for unread in unread_names(given_names(), groups):
+    for unread in unread_settings(settings):
         _log.warning("%s", unread)
 
 

@@ -12,12 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from undercroft.cli.checks.finding import Finding, Level, finding
-from undercroft.foundation.apps import find_apps
+from undercroft.foundation.apps import unread_settings
 from undercroft.foundation.embedded import Home, HomeLock, lacks_real_secret
 from undercroft.foundation.embedded.tuning import machine_memory
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings
-from undercroft.foundation.settings.unread import given_names, unread_names
 
 GIB = 1024**3
 LITTLE_DISK = 2 * GIB
@@ -41,10 +40,9 @@ def machine_findings(settings: Settings, port: int) -> Iterator[Finding]:
 def _names(settings: Settings) -> Finding:
     """Settings that nothing reads, which are mostly misspelt."""
     try:
-        apps = {app.name: app.settings for app in find_apps(settings)}
+        unread = unread_settings(settings)
     except SettingsInvalid as error:
         return Finding("Settings", Level.FAIL, str(error), "Mend UNDERCROFT_APPS.")
-    unread = unread_names(given_names(), apps)
     return finding(
         "Settings",
         " ".join(map(str, unread)) or "every name is one that is read",

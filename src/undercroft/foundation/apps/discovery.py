@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from undercroft.foundation.apps.descriptor import App
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings
+from undercroft.foundation.settings.unread import Unread, given_names, unread_names
 
 GROUP = "undercroft.apps"
 ATTRIBUTE = "APP"
@@ -44,6 +45,12 @@ def find_apps(settings: Settings) -> tuple[App, ...]:
     apps = tuple(load_app(line) for line in settings.apps)
     _check_together(apps)
     return apps
+
+
+def unread_settings(settings: Settings) -> list[Unread]:
+    """What is given and read neither by the platform nor by its apps. Raises as `find_apps`."""
+    groups = {app.name: app.settings for app in find_apps(settings)}
+    return unread_names(given_names(), groups)
 
 
 def load_app(line: str) -> App:
