@@ -8,6 +8,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlalchemy import text
 
 from tests.fixtures.actors import Caller, register, sign_in, unique
 from tests.fixtures.outbox import Outbox
@@ -23,10 +24,12 @@ from tests.identity.providers_support import (
     with_acme,
 )
 from tests.identity.test_second_factors import add_totp
+from undercroft.app import Application
 from undercroft.foundation.clock import utc_now
+from undercroft.foundation.crypto import sha256
 from undercroft.foundation.settings import ProviderSettings
 from undercroft.identity.auth.providers.presets import make_provider
-from undercroft.identity.auth.providers.service import challenge_of
+from undercroft.identity.auth.providers.service import SEAL, challenge_of
 
 VERIFIER = "v" * 43
 CHALLENGE = challenge_of(VERIFIER)
@@ -214,6 +217,19 @@ class TestLinking:
         refused = await come_back(web, answer, trip.cookie)
         assert (refused.status_code, refused.json()["code"]) == (401, "invalid_token")
 
+    async def test_begun_by_a_session_that_ran_out_links_nothing(
+        self, app: Application, web: httpx.AsyncClient, provider: str
+    ):
+        thief = await register(web)
+        begun = await thief.post(f"{AUTH}/identities/acme", json={})
+        trip = Trip(begun.json()["url"], cookie_of(begun))
+        answer = await consent(trip, provider, unique("late"))
+        late = text("UPDATE auth.sessions SET expires_at = now() WHERE id = :id")
+        async with app.parts.database.unit_of_work() as session:
+            await session.execute(late, {"id": thief.tokens["session_id"]})
+        refused = await come_back(web, answer, trip.cookie)
+        assert (refused.status_code, refused.json()["code"]) == (401, "invalid_token")
+
     async def test_of_a_deleted_account_opens_nothing(self, web: httpx.AsyncClient, provider: str):
         subject = unique("gone")
         made = Caller(web, "", "", (await with_acme(web, provider, subject)).json())
@@ -255,6 +271,19 @@ class TestState:
         answer = await consent(trip, provider, unique("once"), email="a@b.example")
         assert (await come_back(web, answer, trip.cookie)).status_code == 200
         assert (await come_back(web, answer, trip.cookie)).status_code == 401
+
+    async def test_of_another_release_is_refused(
+        self, app: Application, web: httpx.AsyncClient, provider: str
+    ):
+        trip = await set_out(web)
+        answer = await consent(trip, provider, unique("old"), email="a@b.example")
+        strange = app.parts.keyring.seal(SEAL, b'{"nonce": "n", "user_id": null}')
+        older = text("UPDATE auth.provider_flows SET sealed = :sealed WHERE state_hash = :state")
+        async with app.parts.database.unit_of_work() as session:
+            values = {"sealed": strange, "state": sha256(answer["state"])}
+            await session.execute(older, values)
+        refused = await come_back(web, answer, trip.cookie)
+        assert (refused.status_code, refused.json()["code"]) == (401, "flow_invalid")
 
     async def test_is_of_one_provider(self, web: httpx.AsyncClient, provider: str):
         trip = await set_out(web)

@@ -242,7 +242,9 @@ async def delete_expired_sessions(session: AsyncSession, user_id: UUID) -> int:
 async def get_owner(session: AsyncSession, session_id: UUID) -> UUID:
     """Whose live session it is, which lives until commit. Raises `InvalidToken`."""
     statement = select(UserSession.user_id).where(
-        UserSession.id == session_id, UserSession.ended_at.is_(None)
+        UserSession.id == session_id,
+        UserSession.ended_at.is_(None),
+        UserSession.expires_at > text("now()"),
     )
     owner: UUID | None = await session.scalar(statement.with_for_update(read=True))
     if owner is None:

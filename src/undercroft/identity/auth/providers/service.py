@@ -130,12 +130,13 @@ async def take_flow(
     if sealed is None:
         raise FlowInvalid
     kept = orjson.loads(identity.keyring.open(SEAL, sealed))
-    session_id = UUID(kept["session_id"]) if kept["session_id"] else None
-    return Back(
-        provider=provider_name,
-        trip=Trip(state, kept["nonce"], kept["verifier"]),
-        wish=Wish(kept["redirect_to"], kept["challenge"], session_id),
-    )
+    try:
+        session_id = UUID(kept["session_id"]) if kept["session_id"] else None
+        wish = Wish(kept["redirect_to"], kept["challenge"], session_id)
+        return Back(provider_name, Trip(state, kept["nonce"], kept["verifier"]), wish)
+    except KeyError as error:
+        # Begun on a node of another release, which kept something else.
+        raise FlowInvalid from error
 
 
 async def settle(
