@@ -7,8 +7,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from undercroft.foundation.access import SignedIn, SteppedUp, StepUpRequired
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.http import CurrentActor, Parts, Router, Session
-from undercroft.foundation.languages import negotiate
-from undercroft.identity.auth.callers import AcceptLanguage
+from undercroft.identity.auth.callers import AcceptLanguage, Language
 from undercroft.identity.auth.codes.errors import CodeInvalid, TooManyCodes
 from undercroft.identity.auth.codes.schemas import CODE_SENT, CodeField, CodeSent
 from undercroft.identity.auth.contact_change import change_contact, request_contact_change
@@ -79,12 +78,11 @@ async def _send(
     identity: IdentityParts,
     parts: Parts,
     accept_language: str | None,
-) -> CodeSent:
+) -> None:
     await parts.limiter.hit("one_time_code", f"{contact.kind} {contact.value}")
     await request_contact_change(
         session, identity, actor, contact, channel, accept_language, now=utc_now()
     )
-    return CodeSent(message=CODE_SENT(negotiate(accept_language, actor.language)))
 
 
 @router.post(
@@ -97,13 +95,15 @@ async def request_email_change(
     identity: IdentityParts,
     parts: Parts,
     accept_language: AcceptLanguage,
+    language: Language,
 ) -> CodeSent:
     """Send a code to the e-mail address that your account shall have.
 
     Answers alike whether or not another account has it.
     """
     contact = Identifier("email", parse_email(body.new_email))
-    return await _send(contact, Channel.EMAIL, session, actor, identity, parts, accept_language)
+    await _send(contact, Channel.EMAIL, session, actor, identity, parts, accept_language)
+    return CodeSent(message=CODE_SENT(language))
 
 
 @router.post("/change-email", access=SignedIn(), rate="code_check", problems=CHANGE_PROBLEMS)
@@ -128,9 +128,11 @@ async def _request_phone_change(
     identity: IdentityParts,
     parts: Parts,
     accept_language: AcceptLanguage,
+    language: Language,
 ) -> CodeSent:
     contact = Identifier("phone", parse_phone(body.new_phone))
-    return await _send(contact, body.channel, session, actor, identity, parts, accept_language)
+    await _send(contact, body.channel, session, actor, identity, parts, accept_language)
+    return CodeSent(message=CODE_SENT(language))
 
 
 # The second path is the one that clients of earlier systems call.
