@@ -1,5 +1,6 @@
 """`undercroft bench`, on a server that runs."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.served import Served, command, serving
+from tests.fixtures.targets import answer, target
 
 QUICK = ("--seconds", "1", "--rows", "200", "--connections", "4")
 
@@ -40,3 +42,19 @@ class TestBench:
         foreign = command("bench", "--home", str(tmp_path), **elsewhere)
         assert foreign.returncode == 1
         assert "--yes" in foreign.stderr
+
+    async def test_tells_of_a_server_that_goes_away(self, server: Served):
+        made = answer(201, b'{"id": "01890000-0000-7000-8000-000000000000"}')
+        answers = iter([answer(), made])
+
+        async def reply(writer: asyncio.StreamWriter) -> None:
+            if (given := next(answers, None)) is None:
+                raise ConnectionError
+            await given(writer)
+
+        async with target(reply) as leaving:
+            where = ("--home", str(server.home), "--url", leaving.url(path=""))
+            outcome = await asyncio.to_thread(command, "bench", *QUICK, *where)
+        assert outcome.returncode == 1
+        assert outcome.stderr.startswith(f"undercroft: The connection to {leaving.url(path='')}")
+        assert outcome.stderr.count("\n") == 1

@@ -3,9 +3,10 @@
 import json
 import random
 import secrets
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -16,6 +17,7 @@ from undercroft.cli.bench.calls import Measured, Tally, request
 from undercroft.cli.copies import run_script
 from undercroft.cli.remote import address, fail, sentence_of, unreachable
 from undercroft.foundation.db.logins import developer
+from undercroft.foundation.embedded import EngineFailed
 from undercroft.foundation.settings import Settings
 
 COLUMNS = [
@@ -89,13 +91,25 @@ def opened(settings: Settings, url: str, operator: dict[str, str], rows: int) ->
             _fill(client, world, rows)
             run_script(developer(settings).url, f"ANALYZE {name}")
             yield world
+        except httpx.TransportError as error:
+            unreachable(url, error, "it was measured no further")
         finally:
-            client.delete(address(url, f"/tables/{name}"))
-            client.delete(address(url, f"/users/{user_id}"))
-            assert settings.database.url
-            # A deleted account waits for its grace to pass; nobody wants this one back.
-            gone = f"DELETE FROM auth.users WHERE id = '{user_id}'"  # noqa: S608 - a UUID of ours
-            run_script(settings.database.url.get_secret_value(), gone)
+            _remove(client, settings, url=url, name=name, user_id=user_id)
+
+
+def _remove(client: httpx.Client, settings: Settings, *, url: str, name: str, user_id: str) -> None:
+    """Also when the server or its database is gone, whose end is what the caller is told of."""
+    with suppress(httpx.TransportError):
+        client.delete(address(url, f"/tables/{name}"))
+        client.delete(address(url, f"/users/{user_id}"))
+    assert settings.database.url
+    # A deleted account waits for its grace to pass; nobody wants this one back.
+    gone = f"DELETE FROM auth.users WHERE id = '{user_id}'"  # noqa: S608 - a UUID of ours
+    try:
+        run_script(developer(settings).url, f"DROP TABLE IF EXISTS {name}")
+        run_script(settings.database.url.get_secret_value(), gone)
+    except EngineFailed:
+        print(f"undercroft: The table and the account {name} are left behind.", file=sys.stderr)
 
 
 def _make_table(client: httpx.Client, url: str, name: str) -> None:
