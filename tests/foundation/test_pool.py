@@ -89,20 +89,28 @@ async def test_keyed_requests_do_not_wait_for_each_others_second_connection(sett
 
 async def test_a_body_that_does_not_come_holds_no_connection(settings: Settings):
     app = create_app(with_pool(settings, pool_size=2))
-    coming = asyncio.Event()
+    coming, begun = asyncio.Event(), (asyncio.Event(), asyncio.Event())
 
-    async def slow() -> AsyncIterator[bytes]:
+    async def slow(read: asyncio.Event) -> AsyncIterator[bytes]:
         yield b'{"identifier": '
+        read.set()
         await coming.wait()
         yield b'"nobody", "password": "Wrong-Horse-42"}'
 
     async with running(app), make_client(app) as client:
-        headers = {"Idempotency-Key": unique("key"), "Content-Type": "application/json"}
-        request = client.post(f"{API}/auth/login", content=slow(), headers=headers)
-        waiting = asyncio.create_task(request)
-        await asyncio.sleep(0)
-        body = {"identifier": unique("free")}
-        free = await client.post(f"{API}/auth/check-user-availability", json=body)
+
+        async def sign_in(read: asyncio.Event) -> httpx.Response:
+            headers = {"Idempotency-Key": unique("key"), "Content-Type": "application/json"}
+            return await client.post(f"{API}/auth/login", content=slow(read), headers=headers)
+
+        waiting = [asyncio.create_task(sign_in(read)) for read in begun]
+        try:
+            async with asyncio.timeout(20):
+                await asyncio.gather(*(read.wait() for read in begun))
+                body = {"identifier": unique("free")}
+                free = await client.post(f"{API}/auth/check-user-availability", json=body)
+        finally:
+            coming.set()
+            answers = await asyncio.gather(*waiting)
         assert free.json() == {"available": True}
-        coming.set()
-        assert (await waiting).status_code == 401
+        assert {answer.status_code for answer in answers} == {401}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fixtures.actors import Caller, sign_in, unique
+from tests.fixtures.actors import Caller, register, sign_in, unique
 from tests.fixtures.lists import check_orders, ids_of
 
 API = "/api/v1"
@@ -33,6 +33,19 @@ class TestOrder:
             await sign_in(member.client, member.identifier)
         names = ("last_used_at", "created_at", "expires_at")
         await check_orders(member, f"{API}/sessions", names)
+
+    async def test_of_members_and_invitations(self, admin: Caller, member: Caller):
+        made = await member.post(f"{API}/organizations", json={"name": "Engines"})
+        path = f"{API}/organizations/{made.json()['id']}"
+        for _ in range(3):
+            person = await register(member.client)
+            added = await admin.post(f"{path}/members", json={"user_id": person.id})
+            assert added.status_code == 201, added.text
+            body = {"email": f"{unique('guest')}@example.com"}
+            assert (await member.post(f"{path}/invitations", json=body)).status_code == 201
+        await check_orders(member, f"{path}/members", ("joined_at",), key="user_id")
+        names = ("created_at", "expires_at", "email")
+        await check_orders(member, f"{path}/invitations", names)
 
     async def test_refuses_other_columns_and_cursors_of_another_order(self, admin: Caller):
         for name in ("password_hash", "email,id", "--email", "-"):

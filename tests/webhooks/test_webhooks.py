@@ -176,7 +176,7 @@ class TestManaging:
         path = f"{API}/{hooks[0]['id']}/deliveries"
         for _ in range(3):
             assert (await office.admin.post(f"{API}/{hooks[0]['id']}/ping")).status_code == 202
-        await check_orders(office.admin, path, ("created_at", "event_type"))
+        await check_orders(office.admin, path, ("created_at", "event_type", "state", "attempts"))
 
     async def test_the_events_are_listed_with_their_fields(self, office: Office):
         listed = (await office.admin.get(f"{API}/events")).json()["items"]
