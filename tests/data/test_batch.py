@@ -77,6 +77,23 @@ class TestCalls:
         assert second["result"] == 16
         assert third["rows"][0]["note"] == "8"
 
+    async def test_that_deallocate_all_end_the_batch_and_nothing_else(
+        self, shop: Shop, admin: Caller, member: Caller
+    ):
+        name = unique("forget")
+        await run(
+            admin,
+            f"create function {name}() returns void language plpgsql"
+            " as 'begin deallocate all; end';"
+            f"grant execute on function {name}() to authenticated",
+        )
+        insert = {"op": "insert", "table": shop.orders, "body": {"note": "kept"}}
+        answer = await member.post(BATCH, json=[insert, {"op": "call", "function": name}, insert])
+        assert (answer.status_code, answer.json()["code"]) == (503, "PGRST001")
+        assert "undercroft_" not in answer.text  # the name of a statement
+        assert await rows(member, shop.orders) == []
+        assert (await member.post(BATCH, json=[insert])).status_code == 200
+
     @pytest.mark.parametrize(
         ("call", "status"),
         [

@@ -100,7 +100,10 @@ async def test_statements_that_were_deallocated_are_prepared_again(make_rows_app
     assert (await client.post("/rpc/forget_all")).status_code == 204
     refused = await client.get("/readers?id=eq.1")
     assert refused.status_code == 503
+    assert "undercroft_" not in refused.text  # the name of a statement
     assert (await client.get("/readers?id=eq.1")).status_code == 200
+    raised = await client.get("/rpc/fail_with?state=26000&message=no")
+    assert (raised.status_code, raised.json()["code"]) == (400, "26000")
 
 
 async def test_a_connection_that_the_server_ended_is_replaced(

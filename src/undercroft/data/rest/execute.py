@@ -12,7 +12,6 @@ from undercroft.data.rest.pool import CLEANING, Foreign, Pool, Session
 from undercroft.data.rest.query.sql import Statement
 from undercroft.foundation.db import ConnectionLost, StatementFailed, encode
 
-_FORGOTTEN = "26000"  # a prepared statement that was deallocated behind our back
 # The caller is entered last, so that nothing before runs with less right than it needs. All of it
 # ends with the transaction. Every setting costs microseconds, the search path a look at the
 # catalogue too, so what a connection was opened with is not set again. Counting nulls keeps the
@@ -116,10 +115,7 @@ class Loan:
         if isinstance(error, ConnectionLost):
             self._pool.drop(self._session)
             raise client_failed(str(error)) from error
-        if isinstance(error, StatementFailed) and error.sqlstate == _FORGOTTEN:
-            self._pool.drop(self._session)
-        else:
-            self._pool.give(self._session, self._foreign)
+        self._pool.give(self._session, self._foreign)
 
 
 class Executor:
@@ -157,8 +153,6 @@ class Executor:
                     return await self._trip(session, job)
                 return await self._transaction(session, job)
         except StatementFailed as error:
-            if error.sqlstate == _FORGOTTEN:
-                raise client_failed(error.message) from error
             raise from_postgres(error, anonymous=anonymous) from error
 
     def lend(self, role: str, foreign: Foreign) -> "Loan":

@@ -22,6 +22,7 @@ Connect = Callable[[], Awaitable[Pipeline]]
 _CANCEL_WITHIN = 5.0  # seconds for the server to take notice of a cancelled query
 _CLEAN_WITHIN = 5.0
 _STATEMENTS_KEPT = 200
+_UNKNOWN_STATEMENT = "26000"
 # What code of others may have left in a session, beside statements that it prepared.
 CLEANING = (
     "close all",
@@ -84,10 +85,18 @@ class Session:
         self.pipeline.execute(name, values)
 
     async def sync(self) -> list[PGresult]:
-        """Send what is queued; one answer for each statement. Raises as `Pipeline.sync` does."""
+        """Send what is queued; one answer for each statement. Raises as `Pipeline.sync` does.
+
+        A connection on which somebody deallocated our statements is lost.
+        """
         answer = self.pipeline.sync()
         try:
             return await answer
+        except StatementFailed as error:
+            if error.sqlstate == _UNKNOWN_STATEMENT and self._prefix in error.message:
+                self.pipeline.close()
+                raise ConnectionLost("Our prepared statements were deallocated.") from None
+            raise
         finally:  # whoever waited may be cancelled with the answer on its way to them
             if answer.done() and not answer.cancelled():
                 self._settle(answer.exception())
