@@ -139,8 +139,12 @@ for path, name in (("/login", "login"), ("/login-with-password", "login_with_pas
     )(_log_in)
 
 
-async def _refresh(body: schemas.RefreshRequest, identity: IdentityParts) -> schemas.TokensRead:
-    refreshed, user = await sessions.refresh_session(identity, body.refresh_token, now=utc_now())
+async def _refresh(
+    body: schemas.RefreshRequest, request: Request, identity: IdentityParts
+) -> schemas.TokensRead:
+    refreshed, user = await sessions.refresh_session(
+        identity, body.refresh_token, origin=request.headers.get("origin"), now=utc_now()
+    )
     return tokens_of(refreshed, user)
 
 

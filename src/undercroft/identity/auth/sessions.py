@@ -147,6 +147,7 @@ ROTATE = text("""
         SELECT * FROM found
          WHERE used_at IS NULL AND ended_at IS NULL AND expires_at > :now
            AND status IN ('active', 'unverified')
+           AND (origin IS NULL OR origin = :origin OR NOT :bound)
     ), used AS (
         UPDATE auth.refresh_tokens t SET used_at = :now
           FROM live WHERE t.token_hash = live.token_hash
@@ -162,19 +163,23 @@ ROTATE = text("""
 
 
 async def refresh_session(
-    identity: Identity, refresh: str, *, now: datetime
+    identity: Identity, refresh: str, *, origin: str | None, now: datetime
 ) -> tuple[SignIn, Row[Any]]:
     """Exchange a refresh token for its successor and new tokens; tell them and the account's row.
 
     Shown again within the replay window it gives the same successor: clients race, and a race is
-    no theft. Later it ends the session. Raises `InvalidToken`, `RefreshTokenReused`.
+    no theft. Later it ends the session. Raises `InvalidToken`, also from another `origin` than the
+    session is bound to, and `RefreshTokenReused`.
     """
+    bound = identity.settings.bind_origin
     successor = _successor(identity, refresh)
     values = {
         "hash": sha256(refresh),
         "successor": sha256(successor),
         "now": now,
         "until": now + identity.settings.refresh_token_lifetime,
+        "origin": origin,
+        "bound": bound,
     }
     found = await identity.database.run_alone(ROTATE, values)
     if found is None or not _is_live(found, now):
@@ -182,6 +187,8 @@ async def refresh_session(
     if found.used_at and now - found.used_at > identity.settings.refresh_replay_window:
         await _end_stolen(identity, found.session_id)
         raise RefreshTokenReused
+    if bound and found.origin not in {None, origin}:
+        raise InvalidToken
     factors = () if found.aal == FULL else tuple(found.factors)
     subject = _subject(identity, found, found, found.id, found.session_id)
     return await _mint(identity, subject, successor, now, factors), found
