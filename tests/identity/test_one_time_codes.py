@@ -122,6 +122,37 @@ class TestPurpose:
         }
         assert (await member.get("/api/v1/users/me")).json()["email_verified_at"]
 
+    @pytest.mark.parametrize(
+        ("path", "purpose", "more"),
+        [
+            ("login-with-otp", "sign_in", {}),
+            ("forget-password", "password_reset", {"new_password": "Another-Pass-43"}),
+            ("verify-email-and-phone", "verify_contact", {}),
+            ("verify", "sign_up", {}),
+        ],
+    )
+    async def test_a_code_may_be_brought_with_its_purpose_and_no_other(
+        self,
+        client: httpx.AsyncClient,
+        outbox: Outbox,
+        path: str,
+        purpose: str,
+        more: dict[str, str],
+    ):
+        member = await register(client)
+        code = await outbox.code(member.identifier)
+        identifier = f"{unique('new')}@example.com" if path == "verify" else member.identifier
+        if purpose != "verify_contact":
+            await send(client, identifier, purpose)
+            code = await outbox.code(identifier)
+        body = use(identifier, code) | more
+        other = "sign_in" if purpose == "sign_up" else "sign_up"
+        refused = await member.post(f"{AUTH}/{path}", json=body | {"purpose": other})
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["pointer"] == "#/purpose"
+        answer = await member.post(f"{AUTH}/{path}", json=body | {"purpose": purpose})
+        assert answer.is_success, answer.text
+
     async def test_nobody_confirms_the_contact_of_another(
         self, client: httpx.AsyncClient, outsider: Caller, outbox: Outbox
     ):

@@ -12,7 +12,6 @@ from undercroft.identity.auth.codes.errors import (
     LinkInvalid,
     TooManyCodes,
 )
-from undercroft.identity.auth.codes.models import Purpose
 from undercroft.identity.auth.codes.service import Ask
 from undercroft.identity.auth.errors import (
     AccountNotActive,
@@ -30,8 +29,8 @@ router = Router("/auth", tag="identity")
 THE_CODE = Public("the code is the credential")
 
 
-def _ask(body: schemas.CodeUse, purpose: Purpose) -> Ask:
-    return Ask(purpose, parse_identifier(body.identifier), body.channel)
+def _ask(body: schemas.SignInCode | schemas.SignUpCode | schemas.ContactCode) -> Ask:
+    return Ask(body.purpose, parse_identifier(body.identifier), body.channel)
 
 
 @router.post(
@@ -79,11 +78,11 @@ async def verify_one_time_password(
     problems=(IdentifierInvalid, CodeInvalid, AccountNotActive),
 )
 async def login_with_otp(
-    body: schemas.CodeUse, session: Session, identity: IdentityParts, device: CallersDevice
+    body: schemas.SignInCode, session: Session, identity: IdentityParts, device: CallersDevice
 ) -> TokensRead:
     """Sign in with a code sent for `sign_in`; the contact it went to is verified by that."""
     signed_in = await entry.sign_in_with_code(
-        session, identity, _ask(body, Purpose.SIGN_IN), body.otp, device, now=utc_now()
+        session, identity, _ask(body), body.otp, device, now=utc_now()
     )
     return await tokens_read(session, signed_in)
 
@@ -96,11 +95,11 @@ async def login_with_otp(
     problems=(IdentifierInvalid, CodeInvalid, IdentifierTaken, RegistrationClosed),
 )
 async def verify(
-    body: schemas.CodeUse, session: Session, identity: IdentityParts, device: CallersDevice
+    body: schemas.SignUpCode, session: Session, identity: IdentityParts, device: CallersDevice
 ) -> TokensRead:
     """Sign up with a code sent for `sign_up`. The account has no password yet."""
     signed_in = await entry.sign_up_with_code(
-        session, identity, _ask(body, Purpose.SIGN_UP), body.otp, device, now=utc_now()
+        session, identity, _ask(body), body.otp, device, now=utc_now()
     )
     return await tokens_read(session, signed_in)
 
@@ -112,10 +111,10 @@ async def verify(
     problems=(IdentifierInvalid, ChannelMismatch, CodeInvalid),
 )
 async def verify_email_and_phone(
-    body: schemas.CodeUse, session: Session, actor: CurrentActor, identity: IdentityParts
+    body: schemas.ContactCode, session: Session, actor: CurrentActor, identity: IdentityParts
 ) -> schemas.ContactConfirmed:
     """Confirm a contact of yours with the code sent to it for `verify_contact`."""
-    ask = _ask(body, Purpose.VERIFY_CONTACT)
+    ask = _ask(body)
     await entry.confirm_contact(session, identity, actor, ask, body.otp, now=utc_now())
     return schemas.ContactConfirmed(identifier=ask.identifier.value, channel=body.channel)
 
@@ -186,7 +185,7 @@ async def forget_password(
     assert body.identifier
     assert body.channel
     assert body.otp
-    ask = Ask(Purpose.PASSWORD_RESET, parse_identifier(body.identifier), body.channel)
+    ask = Ask(body.purpose, parse_identifier(body.identifier), body.channel)
     await recovery.reset_by_code(session, identity, ask, body.otp, body.new_password, now=now)
 
 

@@ -42,13 +42,25 @@ class CodeRight(BaseModel):
 
 
 class CodeUse(BaseModel):
-    """A code whose purpose the route says."""
+    """A code whose purpose the route says; who names one as well must name the same."""
 
     model_config = ConfigDict(extra="forbid")
 
     identifier: IdentifierField
     channel: Channel
     otp: CodeField
+
+
+class SignInCode(CodeUse):
+    purpose: Literal[Purpose.SIGN_IN] = Purpose.SIGN_IN
+
+
+class SignUpCode(CodeUse):
+    purpose: Literal[Purpose.SIGN_UP] = Purpose.SIGN_UP
+
+
+class ContactCode(CodeUse):
+    purpose: Literal[Purpose.VERIFY_CONTACT] = Purpose.VERIFY_CONTACT
 
 
 class ContactConfirmed(BaseModel):
@@ -107,6 +119,7 @@ class ForgetPassword(BaseModel):
     identifier: OptionalIdentifier = None
     channel: Channel | None = None
     otp: CodeField | None = None
+    purpose: Literal[Purpose.PASSWORD_RESET] = Purpose.PASSWORD_RESET
     new_password: PasswordField
 
     @model_validator(mode="after")
