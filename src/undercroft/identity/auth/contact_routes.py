@@ -112,7 +112,8 @@ async def change_email(
 ) -> ProfileRead:
     """Change your e-mail address with the code that was sent to the new one.
 
-    The new address is verified by that; your other sessions end, and the old address is told.
+    The new address is verified by that; your other sessions end, and the old address is told if
+    it was verified.
     """
     contact = Identifier("email", parse_email(body.new_email))
     user = await change_contact(
@@ -158,7 +159,8 @@ async def change_phone(
 ) -> ProfileRead:
     """Change your phone number with the code that was sent to the new one.
 
-    The new number is verified by that; your other sessions end, and the old number is told.
+    The new number is verified by that; your other sessions end, and the old number is told if it
+    was verified.
     """
     contact = Identifier("phone", parse_phone(body.new_phone))
     user = await change_contact(
