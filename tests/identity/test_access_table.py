@@ -47,13 +47,14 @@ class Kind:
     held: frozenset[str] = frozenset()
     is_person: bool = False
     is_known: bool = False
+    is_bad: bool = False
     holds_all: bool = False
 
     def expected(self, entry: Entry) -> int:
         """200 stands for being let in."""
         match entry.rule:
-            case Public():
-                return PASSES
+            case Public(about_caller=about_caller):
+                return 401 if about_caller and self.is_bad else PASSES
             case _ if not self.is_known:
                 return 401
             # Everybody here has just signed in, and nobody has a second factor.
@@ -137,10 +138,10 @@ async def kinds(
         "API key": await key_of(app, grouped),
         "superuser": await person(root, holds_all=True),
         "service key": Kind({"apikey": api_keys["service_role"]}, is_known=True, holds_all=True),
-        "suspended": Kind(await suspended(root, client)),
-        "expired": Kind(bearer(await expired_token(app, user))),
-        "refresh token": Kind(bearer(user.tokens["refresh_token"])),
-        "foreign token": Kind(bearer("e30.e30.e30")),
+        "suspended": Kind(await suspended(root, client), is_bad=True),
+        "expired": Kind(bearer(await expired_token(app, user)), is_bad=True),
+        "refresh token": Kind(bearer(user.tokens["refresh_token"]), is_bad=True),
+        "foreign token": Kind(bearer("e30.e30.e30"), is_bad=True),
     }
     session = {"X-Session-Token": user.tokens["session_token"]}
     found["session token"] = Kind(session, found["user"].held, is_person=True, is_known=True)

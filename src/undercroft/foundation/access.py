@@ -106,9 +106,14 @@ class AccessRule(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Public(AccessRule):
-    """Anyone may call; `name` says why."""
+    """Anyone may call; `name` says why.
+
+    Bad credentials count as none, so that a stale token keeps nobody from signing in again; where
+    the answer is `about_caller` they are refused, lest somebody is taken for nobody.
+    """
 
     name: str
+    about_caller: bool = False
 
     def check(self, actor: Actor) -> None:
         del actor

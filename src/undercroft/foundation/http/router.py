@@ -124,8 +124,7 @@ async def _authenticate(request: Request, parts: Foundation, access: AccessRule)
     try:
         return await parts.authenticate(request)
     except Unauthorized:
-        # A stale token must not keep anyone from signing in again.
-        if isinstance(access, Public):
+        if isinstance(access, Public) and not access.about_caller:
             return ANONYMOUS
         raise
 

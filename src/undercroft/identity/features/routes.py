@@ -8,6 +8,7 @@ from fastapi import Depends
 from undercroft.foundation.access import Authenticated, Needs, Permission, Public
 from undercroft.foundation.db import Page, PageRequest
 from undercroft.foundation.http import CurrentActor, Router, Session, searched_by, sorted_by
+from undercroft.identity.auth.errors import InvalidToken
 from undercroft.identity.features import queries, schemas, service
 from undercroft.identity.features.errors import (
     FeatureNotFound,
@@ -50,9 +51,16 @@ OrganizationToGrant = Annotated[Organization, Depends(_organization)]
 
 
 # Before the routes with an id: `me` would not pass for one.
-@router.get("/me", access=Public("the flags of whoever calls"))
+@router.get(
+    "/me",
+    access=Public("the flags of whoever calls", about_caller=True),
+    problems=(InvalidToken,),
+)
 async def list_my_features(session: Session, actor: CurrentActor) -> Page[schemas.FeatureName]:
-    """Names of the features that are on for you: signed in, with a key, or without either."""
+    """Names of the features that are on for you: signed in, with a key, or without either.
+
+    With credentials that are not valid any more it answers 401, not the flags of nobody.
+    """
     return Page[schemas.FeatureName].whole(await queries.features_of(session, actor))
 
 
