@@ -226,3 +226,25 @@ class TestTypes:
     async def test_needs_the_permission(self, member: Caller):
         for path in ("", "/visualization", "/types"):
             assert (await member.get(f"{SCHEMA}{path}")).status_code == 403
+
+
+async def test_temporary_tables_are_no_news(engines: EngineAddresses, database: str):
+    connection = await asyncpg.connect(engines.database_url(database))
+    heard: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
+    try:
+        for channel in ("pgrst", "done"):
+            await connection.add_listener(
+                channel, lambda _, pid, on, _payload: heard.put_nowait((pid, on))
+            )
+        for statement in ("create temporary table heard_of (id int)", "drop table heard_of"):
+            await connection.execute(statement)
+        await connection.execute("create table heard_of (id int); drop table heard_of")
+        await connection.execute("notify done")
+        news = []
+        async with asyncio.timeout(10):
+            while "done" not in news:
+                pid, channel = await heard.get()
+                news += [channel] if pid == connection.get_server_pid() else []
+    finally:
+        await connection.close()
+    assert news == ["pgrst", "done"]

@@ -6,8 +6,10 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     command record;
     policy record;
+    lasting boolean := false;
 BEGIN
     FOR command IN SELECT * FROM pg_event_trigger_ddl_commands() LOOP
+        lasting := lasting OR command.schema_name IS DISTINCT FROM 'pg_temp';
         CONTINUE WHEN command.in_extension OR command.schema_name LIKE 'pg\_%';
         -- Closed until opened: a table made by anyone, by any tool, starts with row security on.
         IF command.command_tag IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO')
@@ -31,7 +33,9 @@ BEGIN
             END LOOP;
         END IF;
     END LOOP;
-    PERFORM pg_notify('pgrst', 'reload schema');
+    IF lasting THEN  -- temporary tables are no news to anybody
+        PERFORM pg_notify('pgrst', 'reload schema');
+    END IF;
 END $$;
 
 CREATE OR REPLACE FUNCTION undercroft.on_drop() RETURNS event_trigger
