@@ -7,6 +7,7 @@ import asyncpg
 import httpx
 import pytest
 
+from tests.data.sql_support import run
 from tests.fixtures.actors import Caller, make_group, promoted, unique
 from tests.fixtures.engines import EngineAddresses
 
@@ -149,6 +150,18 @@ class TestImport:
         assert response.json()["code"] == "import_refused"
         assert response.json()["line"] == line
         assert (await self.upload(admin, name, b"a\n1\n")).json()["rows"] == 1
+
+    async def test_names_the_line_that_a_trigger_refuses(self, admin: Caller):
+        name = await create(admin, {"name": "a", "type": "int"})
+        await run(
+            admin,
+            f"create function {name}_f() returns trigger language plpgsql as"
+            " $$ begin if new.a = 2 then raise 'not two'; end if; return new; end $$;"
+            f"create trigger t before insert on {name} for each row execute function {name}_f()",
+        )
+        refused = await self.upload(admin, name, b"a\n1\n2\n")
+        assert (refused.status_code, refused.json()["line"]) == (422, 3)
+        assert refused.json()["reason"] == "not two"
 
     async def test_takes_only_kinds_it_knows(self, admin: Caller):
         name = await create(admin)

@@ -194,6 +194,26 @@ def test_export_writes_what_was_imported(server: Served, tmp_path: Path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ports.csv", "ports.ndjson.gz"]
 
 
+def test_import_brings_the_same_file_again(server: Served, tmp_path: Path):
+    columns = [{"name": "faa", "type": TEXT, "primary_key": True}, {"name": "name", "type": TEXT}]
+    with api(server, signed_in(server, SUPERUSER)["access_token"]) as operator:
+        created = operator.post("/tables", json={"name": "fields", "columns": columns})
+        assert created.status_code == 201
+    source = tmp_path / "fields.csv"
+    source.write_text("faa,name\nJFK,Idlewild\n")
+    assert undercroft(server, "import", str(source)).returncode == 0
+    assert undercroft(server, "import", str(source)).returncode == 1
+    source.write_text("faa,name\nJFK,John F Kennedy Intl\nLAX,Los Angeles Intl\n")
+    again = [undercroft(server, "import", str(source), "--on-conflict", "faa")]
+    again.append(undercroft(server, "import", str(source), "--on-conflict", "faa", "--ignore"))
+    assert [outcome.returncode for outcome in again] == [0, 0]
+    assert again[1].stdout.startswith("fields: 0 rows")
+    assert again[1].stdout.endswith("2 there already\n")
+    assert undercroft(server, "import", str(source), "--ignore").returncode == 2
+    exported = undercroft(server, "export", "fields").stdout
+    assert exported == "faa,name\nJFK,John F Kennedy Intl\nLAX,Los Angeles Intl\n"
+
+
 def test_advise_fails_a_pipeline_where_asked(server: Served):
     table = {"name": "loose", "columns": [{"name": "id", "type": INT, "primary_key": True}]}
     with api(server, signed_in(server, SUPERUSER)["access_token"]) as operator:

@@ -40,6 +40,15 @@ def import_file(
         list[str] | None,
         typer.Option("--column", help="`Name in the file:column`, where they differ."),
     ] = None,
+    on_conflict: Annotated[
+        str,
+        typer.Option(
+            help="Columns of a unique constraint, comma-separated: rows there already are updated."
+        ),
+    ] = "",
+    ignore: Annotated[
+        bool, typer.Option("--ignore", help="Leave rows that are there already as they are.")
+    ] = False,
     url: UrlOption = None,
     key: KeyOption = None,
     home: HomeOption = None,
@@ -51,6 +60,8 @@ def import_file(
     import httpx
 
     url = server(url, home)
+    if ignore and not on_conflict:
+        raise typer.BadParameter("--ignore needs --on-conflict.")
     kind = _kind(file)
     target = table or _stem(file)
     path = f"/tables/{quote(target, safe='')}/import"
@@ -59,7 +70,13 @@ def import_file(
         try:
             response = httpx.post(
                 address(url, path),
-                params={"schema": schema, "null": null, "columns": columns or []},
+                params={
+                    "schema": schema,
+                    "null": null,
+                    "columns": columns or [],
+                    "on_conflict": on_conflict,
+                    "resolution": "ignore" if ignore else "merge",
+                },
                 headers=headers,
                 content=_chunks(stream, advance),
                 timeout=httpx.Timeout(30, read=3600, write=3600),
@@ -72,6 +89,8 @@ def import_file(
         raise typer.Exit(1)
     rate = body["rows"] / max(body["seconds"], 0.001)
     line = f"{target}: {body['rows']:,} rows in {body['seconds']:.1f} s ({rate:,.0f} rows/s)"
+    if body["skipped"]:
+        line += f", {body['skipped']:,} there already"
     print(json.dumps(body) if as_json else line)
 
 

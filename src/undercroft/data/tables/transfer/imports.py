@@ -8,20 +8,31 @@ import io
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import asyncpg
 
 from undercroft.data.developer import Developer
 from undercroft.data.json_text import dumps, loads
-from undercroft.data.tables.errors import ImportRefused
+from undercroft.data.tables.ddl import refusal
+from undercroft.data.tables.errors import ImportRefused, StatementRefused
 from undercroft.data.tables.queries import Table
+from undercroft.data.tables.transfer.upserts import Upsert, move, stand_beside
+from undercroft.foundation.problems import Problem
 from undercroft.foundation.settings import DataSettings
 
 Format = Literal["csv", "ndjson"]
 LONGEST_LINE = 10_000_000
 BATCH_BYTES = 1 << 18
 COPY_LINE = re.compile(r"COPY .*?, line (\d+)(?:, column (\S+?)(?::|$))?")
+
+
+class Moved(NamedTuple):
+    """How many rows of a file are in the table now, and how many were left as they were."""
+
+    rows: int
+    skipped: int
 
 
 @dataclass(slots=True)
@@ -47,55 +58,69 @@ async def import_rows(
     kind: Format,
     null: str,
     renamed: Mapping[str, str],
-) -> int:
-    """Copy `body` into `table` in one transaction and return the number of rows.
+    upsert: Upsert | None = None,
+) -> Moved:
+    """Copy `body` into `table` in one transaction.
 
     `known` are the types of its columns, `null` the text that stands for NULL in CSV, `renamed` the
-    columns for names that the file has otherwise. Raises `ImportRefused`; nothing is kept then.
+    columns for names that the file has otherwise, `upsert` what happens to rows that are there.
+    Raises `ImportRefused`, or another `Problem` for what no line tells; nothing is kept then.
     """
     source = (_csv if kind == "csv" else _ndjson)(body, known, renamed)
     columns = await anext(source)
+    if upsert and (missing := next((name for name in upsert.keys if name not in columns), None)):
+        raise ImportRefused(1, f"The file has no column '{missing}'.", missing)
     milliseconds = str(int(settings.import_timeout.total_seconds() * 1000))
     # As the developer, since the table's triggers and defaults are customers' code.
     async with developer.session("import", statement_timeout=milliseconds) as connection:
-        async with connection.transaction():
-            status = await _copy(connection, table, columns, source, kind=kind, null=null)
+        try:
+            async with connection.transaction():
+                copy = partial(_copy, connection, columns, source, kind=kind, null=null)
+                if upsert is None:
+                    moved = Moved(await copy(table), 0)
+                else:
+                    beside = await stand_beside(connection, table, columns)
+                    read = await copy(beside)
+                    written = await move(connection, beside, table, columns, upsert)
+                    moved = Moved(written, read - written)
+        except asyncpg.PostgresError as error:
+            if problem := _refusal(error):
+                raise problem from error
+            raise
         # Without statistics the first reads of a freshly filled table are planned blindly.
         await connection.execute(f"ANALYZE {table.quoted}")
-    return int(status.rpartition(" ")[2])
+    return moved
 
 
 async def _copy(
     connection: "asyncpg.Connection[Any]",
-    table: Table,
     columns: Sequence[str],
     source: AsyncIterator[Any],
+    table: Table,
     *,
     kind: Format,
     null: str,
-) -> str:
+) -> int:
     options: dict[str, Any] = {"format": "text"}
     if kind == "csv":
         options = {"format": "csv", "header": True, "null": null}
-    try:
-        return await connection.copy_to_table(
-            table.name,
-            schema_name=table.schema,
-            columns=list(columns),
-            source=source,
-            encoding="UTF8",
-            **options,
-        )
-    except asyncpg.PostgresError as error:
-        if (error.sqlstate or "")[:2] in {"22", "23"}:
-            raise _refusal(error) from error
-        raise
+    status = await connection.copy_to_table(
+        table.name,
+        schema_name=table.schema,
+        columns=list(columns),
+        source=source,
+        encoding="UTF8",
+        **options,
+    )
+    return int(status.rpartition(" ")[2])
 
 
-def _refusal(error: asyncpg.PostgresError) -> ImportRefused:
+def _refusal(error: asyncpg.PostgresError) -> Problem | None:
+    problem = refusal(error)
     found = COPY_LINE.search(getattr(error, "context", None) or "")
-    line = int(found[1]) if found else None
-    return ImportRefused(line, str(error.args[0]), found[2] if found else None)
+    if found and isinstance(problem, StatementRefused):
+        return ImportRefused(int(found[1]), str(error.args[0]), found[2])
+    return problem
 
 
 async def _csv(

@@ -32,6 +32,7 @@ from undercroft.data.tables.transfer.exports import Format as ExportFormat
 from undercroft.data.tables.transfer.filters import OURS, Where, plan_where
 from undercroft.data.tables.transfer.imports import Counted, Format, import_rows
 from undercroft.data.tables.transfer.schemas import Imported
+from undercroft.data.tables.transfer.upserts import Resolution, Upsert
 from undercroft.foundation.access import Needs, Permission
 from undercroft.foundation.http import CurrentActor, Parts, Router
 from undercroft.foundation.problems import ClientGone, UnsupportedMediaType
@@ -63,6 +64,10 @@ MEDIA_TYPES: dict[str, Format] = {
     "application/jsonl": "ndjson",
 }
 
+CONFLICT = (
+    "Columns of a unique constraint, comma-separated, by which a row is known."
+    " Without them every row must be new."
+)
 RENAMING = "`name in the file:column`, where they differ. All others are called as in the file."
 Renamed = Annotated[str, StringConstraints(pattern=r"^[^\x00]+:[^\x00:]+$", max_length=200)]
 
@@ -83,7 +88,15 @@ IMPORT_BODY = {
     access=Needs("tables:import"),
     openapi=IMPORT_BODY,
     streams=True,
-    problems=(TableNotFound, ImportRefused, ImportsBusy, UnsupportedMediaType),
+    problems=(
+        TableNotFound,
+        ColumnNotFound,
+        ImportRefused,
+        ImportsBusy,
+        TableBusy,
+        StatementRefused,
+        UnsupportedMediaType,
+    ),
 )
 async def import_table(
     request: Request,
@@ -93,8 +106,16 @@ async def import_table(
     schema: SchemaName = "public",
     null: Annotated[str, Query(max_length=20, description="Text for NULL in CSV.")] = "",
     columns: Annotated[list[Renamed] | None, Query(description=RENAMING)] = None,
+    on_conflict: Annotated[str, Query(max_length=10_000, description=CONFLICT)] = "",
+    resolution: Annotated[
+        Resolution, Query(description="What becomes of rows that are there: of use to on_conflict.")
+    ] = "merge",
 ) -> Imported:
-    """Fill a table from CSV with a header line, or from NDJSON. All rows or none."""
+    """Fill a table from CSV with a header line, or from NDJSON. All rows or none.
+
+    With `on_conflict`, rows that the table has already are changed to what the file says, or left
+    as they are; the file itself may name none of them twice if it is to change them.
+    """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     kind = MEDIA_TYPES.get(media_type)
     if kind is None:
@@ -106,11 +127,12 @@ async def import_table(
         found = await queries.get_table(session, schema, table)
         rows = await queries.list_columns(session, found)
     known = {row["name"]: row["type"] for row in rows if row["generated"] is None}
+    keys = _chosen(on_conflict, list(known)) if on_conflict else ()
     started = time.perf_counter()
     body = Counted(request.stream())
     async with data.imports:
         try:
-            count = await import_rows(
+            moved = await import_rows(
                 data.developer,
                 parts.settings.data,
                 found,
@@ -119,11 +141,14 @@ async def import_table(
                 kind=kind,
                 null=null,
                 renamed=_renamed(columns or ()),
+                upsert=Upsert(keys, resolution) if keys else None,
             )
         except ClientDisconnect as error:
             raise ClientGone from error
     seconds = round(time.perf_counter() - started, 3)
-    return Imported(table=found.name, rows=count, bytes=body.size, seconds=seconds)
+    return Imported(
+        table=found.name, rows=moved.rows, skipped=moved.skipped, bytes=body.size, seconds=seconds
+    )
 
 
 def _renamed(pairs: Sequence[str]) -> dict[str, str]:
