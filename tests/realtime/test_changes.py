@@ -34,7 +34,6 @@ class Feed:
     async def begin(self) -> None:
         async with self._unit_of_work() as session:
             assert await watch_table(session, "public", self.table)
-        # A new slot shows itself as the first thing in the log; wait for one change of ours.
         async with self._unit_of_work() as session:
             await register_consumer(session, self.name)
 
@@ -76,10 +75,13 @@ async def feed(app: Application, table: str, owner: "Connection[Any]") -> Feed:
     await feed.begin()
 
     async def reading() -> bool:
+        # A slot that is being made is active, too, and has no place in Postgres' log before all
+        # transactions that were open meanwhile have ended.
         return bool(
             await owner.fetchval(
                 "SELECT EXISTS (SELECT FROM pg_replication_slots"
-                " WHERE database = current_database() AND active)"
+                " WHERE database = current_database() AND active"
+                " AND confirmed_flush_lsn IS NOT NULL)"
             )
         )
 
