@@ -10,7 +10,7 @@ from undercroft.foundation.clock import utc_now
 from undercroft.foundation.jobs import JobContext, enqueue, job, schedule
 from undercroft.webhooks.catalogue import patterns_of
 from undercroft.webhooks.models import Event
-from undercroft.webhooks.pump import Pump, Sender
+from undercroft.webhooks.pump import STAY, Pump, Sender
 
 # What is due later than this is found by the schedule.
 SOON = timedelta(seconds=90)
@@ -101,13 +101,18 @@ async def forget_webhook(context: JobContext, webhook_id: UUID) -> None:
 async def _pump(context: JobContext) -> None:
     sender: Sender = context.services["webhooks"]
     due = await Pump(context.unit_of_work, sender).run()
-    if due is None or due > utc_now() + SOON:
+    now = utc_now()
+    if due is None or due > now + SOON:
         return
-    # One wake-up per second, however many pumps find the same delivery next. The one that runs now
-    # has begun at or after its second, so this is never its own key.
-    second = ceil(max(due.timestamp(), utc_now().timestamp()))
-    at = datetime.fromtimestamp(second, UTC)
     async with context.unit_of_work() as session:
+        if due <= now + STAY:
+            # This one's time was over. The queue finds delayed jobs seconds late, others at once.
+            await enqueue(session, deliver)
+            return
+        # One wake-up per second, however many pumps find the same delivery next. The one that runs
+        # now has begun at or after its second, so this is never its own key.
+        second = ceil(due.timestamp())
+        at = datetime.fromtimestamp(second, UTC)
         await enqueue(session, deliver, at=at, dedupe_key=str(second))
 
 

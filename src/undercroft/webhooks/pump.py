@@ -36,10 +36,8 @@ from undercroft.webhooks.signing import keys_of, signed_headers
 log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=30)
-# Then another job goes on, so that a worker that is told to stop waits no longer than this.
-SLICE = 20.0
 LOOK_AGAIN = 0.5
-STAY = 10.0
+STAY = timedelta(seconds=10)
 COUNT_EVERY = 15.0
 EXCERPT_BYTES = 1024
 EXCERPT_PATIENCE = timedelta(seconds=2)
@@ -112,6 +110,8 @@ class Sender:
     # Set by jobs of this process that found another one pumping.
     news: asyncio.Event = field(default_factory=asyncio.Event)
     backlog: Backlog = field(default_factory=Backlog)
+    # Then another job goes on, so that a worker that is told to stop waits no longer than this.
+    seconds: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Pump:
         self._sender = sender
         self._settings = sender.settings
         self._holder = new_id()
-        self._deadline = time.monotonic() + SLICE
+        self._deadline = time.monotonic() + sender.seconds
         self._running: set[asyncio.Task[Called]] = set()
 
     async def run(self) -> datetime | None:
@@ -175,12 +175,12 @@ class Pump:
         due = await self._next_due()
         if due is None or self._is_over():
             return False
-        wait = (due - utc_now()).total_seconds()
+        wait = due - utc_now()
         if wait > STAY:
             return False
         self._sender.news.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(min(wait, LOOK_AGAIN), 0)):
+            async with asyncio.timeout(max(min(wait.total_seconds(), LOOK_AGAIN), 0)):
                 await self._sender.news.wait()
         return True
 
