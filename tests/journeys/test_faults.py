@@ -23,9 +23,9 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def service_key(home: Path) -> str:
+def service_key(home: Path, **extra: str) -> str:
     command = [UNDERCROFT, "keys", "show", "--json", "--home", str(home)]
-    shown = subprocess.run(command, capture_output=True, check=True, env=environment())
+    shown = subprocess.run(command, capture_output=True, check=True, env=environment(**extra))
     return str(json.loads(shown.stdout)["service"])
 
 

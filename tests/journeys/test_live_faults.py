@@ -42,7 +42,7 @@ class Follower:
         self.rows: dict[int, dict[str, Any]] = {}
         self.resyncs = 0
         self.sockets = 0
-        self._served = served
+        self.served = served  # may become another node
         self._key = key
         self._cursor: str | None = None
 
@@ -53,7 +53,7 @@ class Follower:
             await asyncio.sleep(0.1)
 
     async def _session(self) -> None:
-        address = self._served.url.replace("http", "ws")
+        address = self.served.url.replace("http", "ws")
         url = f"{address}/realtime/v1/websocket?apikey={self._key}"
         async with connect(url, open_timeout=5, max_size=None) as socket:
             self.sockets += 1
@@ -87,12 +87,12 @@ class Follower:
             if payload["status"] == "error":
                 raise OSError(payload["message"])
             if payload.get("resync") or self._cursor is None:
-                self.resyncs += 1
                 self.rows = {row["id"]: row for row in await self._fetch()}
                 self._cursor = payload["cursor"]
+                self.resyncs += 1
 
     async def _fetch(self) -> list[dict[str, Any]]:
-        async with httpx.AsyncClient(base_url=self._served.url, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=self.served.url, timeout=10) as client:
             bearer = {"Authorization": f"Bearer {self._key}"}
             answer = await client.get("/rest/v1/things", headers=bearer)
             if answer.status_code != 200:
@@ -153,12 +153,12 @@ async def test_followers_end_with_exactly_the_rows_that_are_there(served: Served
     followers = [Follower(served, key) for _ in range(3)]
     writers = [Writer(served, key, seed) for seed in range(3)]
     following = [asyncio.create_task(one.follow()) for one in followers]
-    await _until(lambda: all(one.resyncs for one in followers))
+    await until(lambda: all(one.resyncs for one in followers))
     writing = [asyncio.create_task(one.write()) for one in writers]
 
     async def more(count: int) -> None:
         goal = sum(one.done for one in writers) + count
-        await _until(lambda: sum(one.done for one in writers) >= goal)
+        await until(lambda: sum(one.done for one in writers) >= goal)
 
     await more(100)
     first_web, second_web = served.web_workers()
@@ -178,7 +178,7 @@ async def test_followers_end_with_exactly_the_rows_that_are_there(served: Served
     with caller(served, key) as operator:
         rows = operator.get("/rest/v1/things").raise_for_status().json()
     expected = {row["id"]: row for row in rows}
-    await _until(lambda: all(one.rows == expected for one in followers))
+    await until(lambda: all(one.rows == expected for one in followers))
     # They were told to read anew once, at the start: the log brought everything else.
     assert [one.resyncs for one in followers] == [1, 1, 1]
     assert all(one.sockets > 1 for one in followers)
@@ -187,7 +187,7 @@ async def test_followers_end_with_exactly_the_rows_that_are_there(served: Served
     await asyncio.gather(*following, *writing, return_exceptions=True)
 
 
-async def _until(condition: Any, seconds: float = 60) -> None:
+async def until(condition: Any, seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - other processes' work has no event
             await asyncio.sleep(0.02)
