@@ -172,7 +172,7 @@ async def test_names_that_no_server_could_hold(make_rows_app: MakeRowsApp, path:
 async def test_more_values_than_the_protocol_counts(make_rows_app: MakeRowsApp):
     app = await make_rows_app(size=1)
     query = b"&".join([b"id=eq.1"] * 65_536)
-    request = HttpRequest("GET", "/readers", query, Head({}, "{}", "{}"))
+    request = HttpRequest("GET", "/readers", query, Head({}))
     with pytest.raises(RestError) as refused:
         await app.answer(request, nobody_leaves, Caller("rows_anon", "{}"))
     assert (refused.value.status, refused.value.code) == (400, "22023")

@@ -173,7 +173,7 @@ class RowsPlane:
         """Answer for other parts of this process as if asked over HTTP. Raises RestError."""
         head = {"accept": "application/json", "content-type": "application/json"}
         head |= {"prefer": prefer, "accept-profile": schema, "content-profile": schema}
-        request = HttpRequest(method, f"/{table}", query, Head(head, "{}", "{}"))
+        request = HttpRequest(method, f"/{table}", query, Head(head))
         messages = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> MutableMapping[str, Any]:

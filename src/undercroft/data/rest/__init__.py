@@ -9,8 +9,8 @@ from undercroft.data.rest.batch import AnswerStore, Batch
 from undercroft.data.rest.config import OpenApiMode, RestConfig, TransactionEnd
 from undercroft.data.rest.errors import RestError
 from undercroft.data.rest.execute import Executor
-from undercroft.data.rest.jobs import Caller
 from undercroft.data.rest.pool import Pool
+from undercroft.data.rest.recipes import Caller
 
 __all__ = [
     "AnswerStore",

@@ -13,7 +13,6 @@ import orjson
 from undercroft.data.rest import media
 from undercroft.data.rest.batch.batch import PATH as BATCH
 from undercroft.data.rest.batch.batch import Batch
-from undercroft.data.rest.compile import Compiled, Compiler
 from undercroft.data.rest.config import OpenApiMode, RestConfig
 from undercroft.data.rest.cors import cors_headers, preflight
 from undercroft.data.rest.errors import (
@@ -21,15 +20,12 @@ from undercroft.data.rest.errors import (
     RestError,
     schema_cache_missing,
     unacceptable_media_types,
-    unacceptable_schema,
 )
-from undercroft.data.rest.execute import Executor, Job, Result, RowCountError
-from undercroft.data.rest.familiar import Familiar, take_apart
-from undercroft.data.rest.intent import Wanted, read_call_intent, read_table_intent
-from undercroft.data.rest.jobs import Caller, Jobs, row_count_refused
+from undercroft.data.rest.execute import Executor, RowCountError
 from undercroft.data.rest.media import parse_accept
 from undercroft.data.rest.openapi import describe, visibility_query
 from undercroft.data.rest.options import allow
+from undercroft.data.rest.recipes import Caller, job_of, row_count_refused
 from undercroft.data.rest.request import (
     ClientDisconnectedError,
     HttpRequest,
@@ -42,8 +38,10 @@ from undercroft.data.rest.request import (
     read_body,
     read_http,
 )
-from undercroft.data.rest.response import VARY, Around, Response, overridden, respond
+from undercroft.data.rest.response import Response, overridden, respond
 from undercroft.data.rest.timing import NOT_TIMED, Stopwatch
+from undercroft.data.rest.understanding import Understanding, Values
+from undercroft.data.rest.understood import VARY, Understood
 from undercroft.data.rest.watch import Watches
 from undercroft.data.schema.cache import SchemaCache, SchemaCacheNotLoadedError
 
@@ -79,10 +77,8 @@ class RestApp:
         self._catch_up = catch_up
         self._batch = batch
         self._heard_from, self._hear = hear or (_NO_STATUS, _ignore)
-        self._jobs = Jobs(config)
         self._watches = Watches()
-        self._compiler: Compiler | None = None
-        self._familiar = Familiar()
+        self._understood: Understanding | None = None
         self._generation = -1
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,37 +119,58 @@ class RestApp:
     async def _answer(
         self, request: HttpRequest, receive: Receive, caller: Caller, watch: Stopwatch
     ) -> Response:
+        known = self._understanding().recall(request, caller.role)
+        if known is None:
+            return await self._answer_anew(request, receive, caller, watch)
+        watch.lap("parse")
+        return await self._carry_out(*known, request, receive, caller, watch)
+
+    async def _answer_anew(
+        self, request: HttpRequest, receive: Receive, caller: Caller, watch: Stopwatch
+    ) -> Response:
         if self._batch and request.path == BATCH and request.method == "POST":
             return await self._answer_batch(self._batch, request, receive, caller)
         resource = self._find_resource(request)
-        schema = self._schema(request)
-        compiler = self._current_compiler()
+        understanding = self._understanding()
+        schema = understanding.schema(request.profile)
         if resource.action == "inspect":
-            response = allow(compiler, request, resource, schema)
+            response = allow(understanding.compiler, request, resource, schema)
             watch.lap("parse")
             return response
         if resource.action == "describe":
-            return await self._describe(request, caller, compiler, schema, watch)
+            return await self._describe(request, caller, schema, watch)
         body = None
         if has_body(resource.action, request.method):
             body = await read_body(receive, self._config.max_body_bytes)
+        asked = (request, resource, schema, body, caller.role, watch)
         try:
-            wanted, compiled = self._understand(request, resource, schema, body, watch)
+            understood = self._understanding().understand(*asked)
         except RestError as error:
-            if error.code not in UNKNOWN_NAMES or not (self._catch_up and await self._catch_up()):
+            if not await self._may_be_behind(error):
                 raise
-            wanted, compiled = self._understand(request, resource, schema, body, watch)
-        catalog = self._current_compiler().catalog
-        job = self._jobs.statement(request, caller, wanted, compiled, catalog)
+            understood = self._understanding().understand(*asked)
+        if resource.action == "read":
+            self._understanding().remember(request, caller.role, understood)
+        return await self._carry_out(*understood, request, receive, caller, watch)
+
+    async def _carry_out(
+        self,
+        understood: Understood,
+        values: Values,
+        request: HttpRequest,
+        receive: Receive,
+        caller: Caller,
+        watch: Stopwatch,
+    ) -> Response:
+        job = job_of(understood.recipe, values, request, caller)
         watch.lap("plan")
+        anonymous = caller.role == self._config.anon_role
         try:
-            result = await self._run(job, receive)
+            result = await self._watched(self._executor.run(job, anonymous=anonymous), receive)
         except RowCountError as error:
-            raise row_count_refused(wanted.intent, compiled, error.rows) from error
+            raise row_count_refused(understood.intent, understood.compiled, error.rows) from error
         watch.lap("transaction")
-        profile = schema if self._names_schema(request) else None
-        around = Around(self._config.prefix, request.query, profile, wanted.window.offset)
-        return respond(wanted.intent, compiled, result, around)
+        return respond(understood, result, request.query)
 
     async def answer(self, request: HttpRequest, receive: Receive, caller: Caller) -> Response:
         """Answer a request of a caller who is known already. Raises RestError."""
@@ -163,68 +180,35 @@ class RestApp:
         self, batch: Batch, request: HttpRequest, receive: Receive, caller: Caller
     ) -> Response:
         body = await read_body(receive, self._config.max_body_bytes)
-        run = batch.answer(request, caller, body, self._current_compiler())
+        run = batch.answer(request, caller, body, self._understanding())
         try:
             return await self._watched(run, receive)
         except RestError as error:
-            if error.code not in UNKNOWN_NAMES or not (self._catch_up and await self._catch_up()):
+            if not await self._may_be_behind(error):
                 raise
-        run = batch.answer(request, caller, body, self._current_compiler())
+        run = batch.answer(request, caller, body, self._understanding())
         return await self._watched(run, receive)
 
-    def _understand(
-        self,
-        request: HttpRequest,
-        resource: Resource,
-        schema: str,
-        body: bytes | None,
-        watch: Stopwatch,
-    ) -> tuple[Wanted, Compiled]:
-        compiler = self._current_compiler()
-        asked = take_apart(request) if resource.action == "read" else None
-        if asked is not None and (known := self._familiar.find(asked)) is not None:
-            watch.lap("parse")
-            return known
-        read_intent = read_call_intent if resource.kind == "function" else read_table_intent
-        wanted = read_intent(
-            request, resource, schema, body, config=self._config, catalog=compiler.catalog
-        )
-        watch.lap("parse")
-        compiled = compiler.compile(wanted.intent)
-        if asked is not None:
-            self._familiar.remember(asked, wanted, compiled)
-        return wanted, compiled
+    async def _may_be_behind(self, error: RestError) -> bool:
+        """Tell whether what was not found may be there by now: the schema has changed since."""
+        if error.code not in UNKNOWN_NAMES or self._catch_up is None:
+            return False
+        return await self._catch_up()
 
     def _find_resource(self, request: HttpRequest) -> Resource:
         root = self._config.openapi_mode is not OpenApiMode.DISABLED
         return find_resource(request, root_enabled=root, root_spec=self._config.root_spec)
 
-    def _schema(self, request: HttpRequest) -> str:
-        profile = request.profile
-        if profile is None:
-            return self._config.schemas[0]
-        if profile not in self._config.schemas:
-            raise unacceptable_schema(profile, self._config.schemas)
-        return profile
-
-    def _names_schema(self, request: HttpRequest) -> bool:
-        return len(self._config.schemas) > 1 or request.profile is not None
-
-    def _current_compiler(self) -> Compiler:
-        """Keep what is compiled until the catalogue is read again."""
-        if self._compiler is None or self._generation != self._schema_cache.generation:
+    def _understanding(self) -> Understanding:
+        """Keep what is understood until the catalogue is read again."""
+        if self._understood is None or self._generation != self._schema_cache.generation:
             try:
                 catalog = self._schema_cache.current
             except SchemaCacheNotLoadedError as error:
                 raise schema_cache_missing() from error
             self._generation = self._schema_cache.generation
-            self._compiler = Compiler(catalog, self._config)
-            self._familiar = Familiar()
-        return self._compiler
-
-    async def _run(self, job: Job, receive: Receive) -> Result:
-        anonymous = job.role == self._config.anon_role
-        return await self._watched(self._executor.run(job, anonymous=anonymous), receive)
+            self._understood = Understanding(catalog, self._config)
+        return self._understood
 
     async def _watched(self, work: Awaitable[Answered], receive: Receive) -> Answered:
         """Await `work`, which ends when the client leaves."""
@@ -241,27 +225,24 @@ class RestApp:
             watch.stop()
 
     async def _describe(
-        self,
-        request: HttpRequest,
-        caller: Caller,
-        compiler: Compiler,
-        schema: str,
-        watch: Stopwatch,
+        self, request: HttpRequest, caller: Caller, schema: str, watch: Stopwatch
     ) -> Response:
         """Answer the root with the OpenAPI document."""
         accepts = parse_accept(request.headers.get("accept"))
         if not {item.name for item in accepts} & {media.OPENAPI, media.JSON, media.ANY}:
             raise unacceptable_media_types(item.mime for item in accepts)
-        config, catalog = self._config, compiler.catalog
+        config, understanding = self._config, self._understanding()
+        query = visibility_query(schema)
         watch.lap("parse")
-        job = self._jobs.bare(request, caller, schema, visibility_query(schema), catalog)
+        recipe = understanding.looking(query, schema, caller.role, request.method)
+        job = job_of(recipe, [], request, caller)
         watch.lap("plan")
         result = await self._executor.run(job, anonymous=caller.role == config.anon_role)
         watch.lap("transaction")
         host = request.headers.get("host", "")
-        document = describe(catalog, schema, result.body or b"", config, host)
+        document = describe(understanding.catalog, schema, result.body or b"", config, host)
         headers: Headers = [(b"content-type", media.MediaType(media.OPENAPI).content_type), VARY]
-        if self._names_schema(request):
+        if understanding.names_schema(request):
             headers.append((b"content-profile", schema.encode()))
         return overridden(Response(200, headers, orjson.dumps(document)), result)
 

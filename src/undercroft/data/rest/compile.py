@@ -83,6 +83,10 @@ class Compiled:
     warning: str | None = None
 
     @property
+    def returns_nothing(self) -> bool:
+        return self.function is not None and self.function.returns_void
+
+    @property
     def is_foreign(self) -> bool:
         """Whether code runs that others wrote: the function, or triggers of the table or below."""
         table = self.table

@@ -58,22 +58,17 @@ class Result(NamedTuple):
     inserted: int | None = None
 
 
-@dataclass(slots=True)
-class Job:
-    """A statement and the transaction it wants.
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A statement and the transaction it wants, of whoever has `role`.
 
     `explain_count` is a query whose estimated rows are wanted, when more than `explain_above` were
     counted; `plan_options` asks for the plan of the statement instead of its result.
     """
 
     statement: Statement
-    values: list[str | None]
     role: str
-    claims: str
     method: str
-    path: str
-    headers: str
-    cookies: str
     search_path: str
     read_only: bool = True
     settings: tuple[tuple[str, str], ...] = ()
@@ -93,23 +88,34 @@ class Job:
         return not looks and (self.read_only or (self.least is None and self.most is None))
 
 
+class Job(NamedTuple):
+    """A recipe, and what one request adds to it."""
+
+    recipe: Recipe
+    values: list[str | None]
+    claims: str
+    path: str
+    headers: str
+    cookies: str
+
+
 class Loan:
-    """A session for one transaction; one that is left open is rolled back.
+    """Gives a session back after one transaction; one that is left open is rolled back.
 
     A class, since a generator for every request costs a twentieth of it.
     """
 
     __slots__ = ("_foreign", "_pool", "_session")
 
-    def __init__(self, pool: Pool, foreign: Foreign) -> None:
+    def __init__(self, pool: Pool, session: Session, foreign: Foreign) -> None:
         self._pool = pool
+        self._session = session
         self._foreign = foreign
 
-    async def __aenter__(self) -> Session:
-        self._session = await self._pool.take()
+    def __enter__(self) -> Session:
         return self._session
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _trace: object
     ) -> None:
         if isinstance(error, ConnectionLost):
@@ -147,49 +153,56 @@ class Executor:
 
     async def run(self, job: Job, *, anonymous: bool) -> Result:
         """Run the job. Raises RestError for what the database refuses, RowCountError likewise."""
+        recipe = job.recipe
         try:
-            async with self.lend(job.role, job.foreign) as session:
-                if job.fits_one_trip and not self._explicit:
+            with await self.lend(recipe.role, recipe.foreign) as session:
+                if recipe.fits_one_trip and not self._explicit:
                     return await self._trip(session, job)
                 return await self._transaction(session, job)
         except StatementFailed as error:
             raise from_postgres(error, anonymous=anonymous) from error
 
-    def lend(self, role: str, foreign: Foreign) -> "Loan":
+    async def lend(self, role: str, foreign: Foreign) -> Loan:
         """Lend a session that may become `role`, for a transaction in which `foreign` code runs.
 
         A pooler would clean another session than that.
         """
-        left = Foreign.NONE if self._explicit else foreign
-        return Loan(self._pools.get(role, self._pool), left)
+        pool = self._pools.get(role, self._pool)
+        return Loan(pool, await pool.take(), Foreign.NONE if self._explicit else foreign)
 
     def enter(self, session: Session, job: Job) -> None:
         """Queue what makes the transaction that of the caller."""
-        settings = encode([orjson.dumps(dict(job.settings)).decode()]) if job.settings else None
-        surroundings = (job.search_path, job.method, job.cookies)
+        recipe = job.recipe
+        settings = None
+        if recipe.settings:
+            settings = encode([orjson.dumps(dict(recipe.settings)).decode()])
+        surroundings = (recipe.search_path, recipe.method, job.cookies)
         surround = encode(surroundings) if surroundings != self._surroundings else None
-        read_only = "on" if job.read_only else "off"
-        caller = encode((job.claims, job.path, job.headers, read_only, job.role))
+        read_only = "on" if recipe.read_only else "off"
+        caller = encode((job.claims, job.path, job.headers, read_only, recipe.role))
         if settings is not None:
             session.queue(_SETTINGS, settings)
         if surround is not None:
             session.queue(_SURROUND, surround)
         session.queue(_ENTER, caller)
         if self._pre_request is not None:
-            session.queue(self._pre_request, (), role=job.role)
+            session.queue(self._pre_request, (), role=recipe.role)
 
     async def fetch(self, session: Session, job: Job) -> Result:
         """Send what is queued and the statement with it. What was queued needs no look."""
-        values = encode(job.statement.values(job.values))
-        if job.plan_options is not None:
-            session.pipeline.query(f"explain ({job.plan_options}) {job.statement.sql}", values)
+        recipe = job.recipe
+        values = encode(recipe.statement.values(job.values))
+        if recipe.plan_options is not None:
+            explained = f"explain ({recipe.plan_options}) {recipe.statement.sql}"
+            session.pipeline.query(explained, values)
             return _read_plan((await session.sync())[-1])
-        session.queue(job.statement.sql, values, role=job.role)
+        session.queue(recipe.statement.sql, values, role=recipe.role)
         result = _read_result((await session.sync())[-1])
-        if job.explain_count is None or not _wants_estimate(result.total, job.explain_above):
+        count = recipe.explain_count
+        if count is None or not _wants_estimate(result.total, recipe.explain_above):
             return result
-        counted = encode(job.explain_count.values(job.values))
-        session.pipeline.query(f"explain (format json) {job.explain_count.sql}", counted)
+        counted = encode(count.values(job.values))
+        session.pipeline.query(f"explain (format json) {count.sql}", counted)
         plan = orjson.loads((await session.sync())[-1].get_value(0, 0) or b"")
         return result._replace(total=max(result.total or 0, int(plan[0]["Plan"]["Plan Rows"])))
 
@@ -206,27 +219,29 @@ class Executor:
 
     async def _trip(self, session: Session, job: Job) -> Result:
         """Do it all at once: what is sent together is one transaction."""
-        values = encode(job.statement.values(job.values))
+        recipe = job.recipe
+        values = encode(recipe.statement.values(job.values))
         self.enter(session, job)
-        session.queue(job.statement.sql, values, role=job.role)
+        session.queue(recipe.statement.sql, values, role=recipe.role)
         result = _read_result((await session.sync())[-1])
-        check_bounds(result.page, job)
+        check_bounds(result.page, recipe)
         return result
 
     async def _transaction(self, session: Session, job: Job) -> Result:
         """Do it step by step: to look before the end, or to choose an end."""
-        begin = f"begin isolation level {job.isolation}" if job.isolation else "begin"
+        recipe = job.recipe
+        begin = f"begin isolation level {recipe.isolation}" if recipe.isolation else "begin"
         session.pipeline.query(begin)
         self.enter(session, job)
         result = await self.fetch(session, job)
-        check_bounds(result.page, job)
-        await self.end(session, job.foreign, rolls_back=job.rolls_back)
+        check_bounds(result.page, recipe)
+        await self.end(session, recipe.foreign, rolls_back=recipe.rolls_back)
         return result
 
 
-def check_bounds(rows: int, job: Job) -> None:
-    too_few = job.least is not None and rows < job.least
-    if too_few or (job.most is not None and rows > job.most):
+def check_bounds(rows: int, recipe: Recipe) -> None:
+    too_few = recipe.least is not None and rows < recipe.least
+    if too_few or (recipe.most is not None and rows > recipe.most):
         raise RowCountError(rows)
 
 

@@ -6,10 +6,9 @@ Reading a request anew takes a third of the time that we spend on a row read by 
 import re
 from typing import NamedTuple
 
-from undercroft.data.rest.compile import Compiled
-from undercroft.data.rest.intent import Wanted
 from undercroft.data.rest.query_string import unquote
 from undercroft.data.rest.request import HttpRequest
+from undercroft.data.rest.understood import Understood
 
 _KEPT = 1000
 # These take the rest of a parameter as it is, whatever it says.
@@ -25,21 +24,13 @@ class Asked(NamedTuple):
     values: list[str | None]
 
 
-def take_apart(request: HttpRequest) -> Asked:
-    headers = request.headers
+def take_apart(request: HttpRequest, role: str) -> Asked:
+    """Take a request apart that reads, if it asks for something that can be read."""
     parts = _PLAIN_FILTER.split(request.query)
     values: list[str | None] = [unquote(raw.decode("latin-1")) for raw in parts[3::_PARTS]]
     names = parts[1::_PARTS]
     del parts[3::_PARTS]
-    shape = (
-        request.method,
-        request.path,
-        request.profile,
-        headers.get("accept"),
-        headers.get("prefer"),
-        headers.get("range"),
-        *parts,
-    )
+    shape = (role, request.method, request.path, request.head.reading, *parts)
     return Asked(shape, names, values)
 
 
@@ -47,21 +38,17 @@ class Familiar:
     """Remembers for one catalogue."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[object, ...], tuple[Wanted, Compiled]] = {}
+        self._known: dict[tuple[object, ...], Understood] = {}
 
-    def find(self, asked: Asked) -> tuple[Wanted, Compiled] | None:
-        known = self._known.get(asked.shape)
-        if known is None:
-            return None
-        wanted, compiled = known
-        return Wanted(wanted.intent, asked.values, wanted.window), compiled
+    def find(self, asked: Asked) -> Understood | None:
+        return self._known.get(asked.shape)
 
-    def remember(self, asked: Asked, wanted: Wanted, compiled: Compiled) -> None:
+    def remember(self, asked: Asked, understood: Understood, values: list[str | None]) -> None:
         """Remember a read, unless something was cut that is no filter, or a filter was not."""
         names = [unquote(name.decode("latin-1")) for name in asked.names]
-        filters = [item.key for item in wanted.intent.shape.filters]
-        if names != filters or wanted.values != asked.values:
+        filters = [item.key for item in understood.intent.shape.filters]
+        if names != filters or values != asked.values:
             return
         if len(self._known) >= _KEPT:
             self._known.clear()
-        self._known[asked.shape] = wanted, compiled
+        self._known[asked.shape] = understood

@@ -3,7 +3,8 @@
 from undercroft.data.rest.compile import Compiler
 from undercroft.data.rest.query_string import read_query, split_pairs
 from undercroft.data.rest.request import HttpRequest, Resource
-from undercroft.data.rest.response import VARY, Response
+from undercroft.data.rest.response import Response
+from undercroft.data.rest.understood import VARY
 from undercroft.data.schema.model import QualifiedName, Volatility
 
 

@@ -1,7 +1,7 @@
 """What arrives over HTTP, read once: path, method, the headers we look at, and the body."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -30,13 +30,21 @@ _ROOT_ACTIONS = {"GET": "describe", "HEAD": "describe", "OPTIONS": "inspect"}
 _CONTENT_PROFILE = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Head:
-    """The headers of a request, and as JSON for `request.headers` and `request.cookies`."""
+    """The headers of a request, and as JSON for `request.headers` and `request.cookies`.
+
+    `reading` are those that a read depends on.
+    """
 
     headers: dict[str, str]
-    headers_json: str
-    cookies_json: str
+    headers_json: str = "{}"
+    cookies_json: str = "{}"
+    reading: tuple[str | None, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        reading = tuple(map(self.headers.get, ("accept-profile", "accept", "prefer", "range")))
+        object.__setattr__(self, "reading", reading)
 
 
 @dataclass(slots=True)
@@ -55,12 +63,6 @@ class HttpRequest:
     @property
     def headers(self) -> dict[str, str]:
         return self.head.headers
-
-    def headers_json(self) -> str:
-        return self.head.headers_json
-
-    def cookies_json(self) -> str:
-        return self.head.cookies_json
 
     @property
     def profile(self) -> str | None:

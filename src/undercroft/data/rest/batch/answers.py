@@ -10,8 +10,8 @@ from typing import Protocol
 import orjson
 
 from undercroft.data.rest.batch.errors import key_refused
-from undercroft.data.rest.jobs import Caller
 from undercroft.data.rest.pool import Session
+from undercroft.data.rest.recipes import Caller
 
 LONGEST_KEY = 255
 SEAL = "idempotency"

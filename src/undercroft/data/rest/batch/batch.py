@@ -15,15 +15,15 @@ from undercroft.data.rest.batch.errors import key_refused, step_error, too_long
 from undercroft.data.rest.batch.references import resolve, resolve_where
 from undercroft.data.rest.batch.requests import write_request
 from undercroft.data.rest.batch.steps import REF, Step, read_steps
-from undercroft.data.rest.compile import Compiled, Compiler
 from undercroft.data.rest.config import RestConfig
-from undercroft.data.rest.errors import RestError, from_postgres, unacceptable_schema
+from undercroft.data.rest.errors import RestError, from_postgres
 from undercroft.data.rest.execute import Executor, Job, Result, RowCountError, check_bounds
-from undercroft.data.rest.intent import Wanted, read_call_intent, read_table_intent
-from undercroft.data.rest.jobs import Caller, Jobs, row_count_refused
 from undercroft.data.rest.pool import Foreign, Session
+from undercroft.data.rest.recipes import Caller, job_of, row_count_refused
 from undercroft.data.rest.request import HttpRequest
 from undercroft.data.rest.response import Response
+from undercroft.data.rest.understanding import Understanding
+from undercroft.data.rest.understood import Understood
 from undercroft.foundation.db import StatementFailed
 
 PATH = "/batch"
@@ -37,7 +37,7 @@ class Asked:
 
     request: HttpRequest
     caller: Caller
-    compiler: Compiler
+    understanding: Understanding
     steps: Sequence[Step]
     has_references: bool
     dry_run: bool
@@ -52,23 +52,20 @@ class Batch:
     ) -> None:
         self._executor = executor
         self._config = config
-        self._jobs = Jobs(config)
         self._answers = answers
         # What its steps run need not be told apart: a batch is worth a round trip.
         self._foreign = Foreign.DYNAMIC if config.cleans_sessions else Foreign.NONE
 
     async def answer(
-        self, request: HttpRequest, caller: Caller, body: bytes, compiler: Compiler
+        self, request: HttpRequest, caller: Caller, body: bytes, understanding: Understanding
     ) -> Response:
         """Run the batch. Raises RestError, with the step it is about."""
-        asked = self._read(request, caller, body, compiler)
+        asked = self._read(request, caller, body, understanding)
         headers = [(b"content-type", media.MediaType(media.JSON).content_type)]
         try:
-            async with (
-                self._executor.lend(caller.role, self._foreign) as session,
-                asyncio.timeout(LONGEST_SECONDS),
-            ):
-                answer, replayed = await self._transaction(session, asked)
+            with await self._executor.lend(caller.role, self._foreign) as session:
+                async with asyncio.timeout(LONGEST_SECONDS):
+                    answer, replayed = await self._transaction(session, asked)
         except TimeoutError as error:
             raise too_long(LONGEST_SECONDS) from error
         except StatementFailed as error:  # at the commit: a deferred constraint
@@ -77,7 +74,9 @@ class Batch:
             headers.append((b"idempotency-replayed", b"true"))
         return Response(200, headers, answer)
 
-    def _read(self, request: HttpRequest, caller: Caller, body: bytes, compiler: Compiler) -> Asked:
+    def _read(
+        self, request: HttpRequest, caller: Caller, body: bytes, understanding: Understanding
+    ) -> Asked:
         options = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
         dry_run = options.get("dry_run", ["false"])[-1].lower() not in ("false", "0", "no")
         key = None
@@ -86,7 +85,8 @@ class Batch:
                 raise key_refused(400, "This server keeps no answers")
             key = (scope_of(caller, given, request.query), hashlib.sha256(body).digest())
         has_references = f'"{REF}"'.encode() in body
-        return Asked(request, caller, compiler, read_steps(body), has_references, dry_run, key)
+        steps = read_steps(body)
+        return Asked(request, caller, understanding, steps, has_references, dry_run, key)
 
     async def _transaction(self, session: Session, asked: Asked) -> tuple[bytes, bool]:
         session.pipeline.query("begin")
@@ -133,49 +133,43 @@ class Batch:
                 "where": resolve_where(step.where, results),
             }
             step = step.model_copy(update=update)
-        wanted, compiled = self._understand(asked, step)
-        job = self._job(asked, wanted, compiled, first=number == 0)
-        result = await self._execute(session, job, wanted, compiled, asked.caller)
+        understood, job = self._understand(asked, step, first=number == 0)
+        result = await self._execute(session, understood, job, asked.caller)
         answered: dict[str, Any] = {"op": step.op, "ref": step.ref, "count": result.page}
         rows = result.body or b"null"
         if result.body is not None:
             answered["result" if step.op == "call" else "rows"] = orjson.Fragment(rows)
         return answered, rows
 
-    def _understand(self, asked: Asked, step: Step) -> tuple[Wanted, Compiled]:
-        request, resource, body = write_request(step, asked.request)
-        schema = step.schema_name or self._config.schemas[0]
-        if schema not in self._config.schemas:
-            raise unacceptable_schema(schema, self._config.schemas)
-        read_intent = read_call_intent if step.op == "call" else read_table_intent
-        wanted = read_intent(
-            request, resource, schema, body, config=self._config, catalog=asked.compiler.catalog
+    def _understand(self, asked: Asked, step: Step, *, first: bool) -> tuple[Understood, Job]:
+        caller, around = asked.caller, asked.request
+        request, resource, body = write_request(step, around)
+        schema = asked.understanding.schema(step.schema_name or None)
+        understood, values = asked.understanding.understand(
+            request, resource, schema, body, caller.role
         )
-        return wanted, asked.compiler.compile(wanted.intent)
-
-    def _job(self, asked: Asked, wanted: Wanted, compiled: Compiled, *, first: bool) -> Job:
-        catalog = asked.compiler.catalog
-        job = self._jobs.statement(asked.request, asked.caller, wanted, compiled, catalog)
-        settings = job.settings
+        settings = understood.recipe.settings
         if not first:
             # Back to the login role, from which everything below is set again.
             settings = (("role", "none"), *settings)
-        return replace(job, settings=settings, read_only=False, isolation=None)
+        recipe = replace(
+            understood.recipe,
+            method=around.method,
+            settings=settings,
+            read_only=False,
+            isolation=None,
+        )
+        return understood, job_of(recipe, values, around, caller)
 
     async def _execute(
-        self,
-        session: Session,
-        job: Job,
-        wanted: Wanted,
-        compiled: Compiled,
-        caller: Caller,
+        self, session: Session, understood: Understood, job: Job, caller: Caller
     ) -> Result:
         try:
             self._executor.enter(session, job)
             result = await self._executor.fetch(session, job)
-            check_bounds(result.page, job)
+            check_bounds(result.page, job.recipe)
         except RowCountError as error:
-            raise row_count_refused(wanted.intent, compiled, error.rows) from error
+            raise row_count_refused(understood.intent, understood.compiled, error.rows) from error
         except StatementFailed as error:
             raise self._refused(error, caller) from error
         return result

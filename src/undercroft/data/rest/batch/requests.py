@@ -46,7 +46,7 @@ def write_request(step: Step, around: HttpRequest) -> tuple[HttpRequest, Resourc
         "content-type": media.JSON,
         "prefer": ",".join(_preferences(step)),
     }
-    head = Head(headers, around.headers_json(), around.cookies_json())
+    head = Head(headers, around.head.headers_json, around.head.cookies_json)
     request = HttpRequest(METHODS[step.op], path, _query(step), head)
     body = dump({} if step.body is None else step.body) if _has_body(step) else None
     return request, Resource(kind, name, ACTIONS[step.op]), body

@@ -12,7 +12,7 @@ import jwt
 import orjson
 
 from undercroft.data.rest.errors import RestError
-from undercroft.data.rest.jobs import Caller
+from undercroft.data.rest.recipes import Caller
 from undercroft.data.rest.standalone.claim_path import find_claim, parse_claim_path
 from undercroft.data.rest.standalone.settings import InvalidSettingError, JwtSettings
 
