@@ -28,10 +28,11 @@ class JoiningTransport:
     uvicorn writes them one by one, and two writes are two packets and two awakenings of the client.
     """
 
-    __slots__ = ("_head", "_loop", "plain")
+    __slots__ = ("_head", "_loop", "is_closing", "plain")
 
     def __init__(self, plain: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.plain = plain
+        self.is_closing = plain.is_closing  # asked with every answer
         self._loop = loop
         self._head = b""
 
@@ -47,7 +48,7 @@ class JoiningTransport:
 
     def flush(self) -> None:
         head, self._head = self._head, b""
-        if head and not self.plain.is_closing():  # the client may have left meanwhile
+        if head and not self.is_closing():  # the client may have left meanwhile
             self.plain.write(head)
 
     def close(self) -> None:

@@ -22,6 +22,7 @@ from undercroft.data.rest.errors import (
     unacceptable_media_types,
 )
 from undercroft.data.rest.execute import Executor, RowCountError
+from undercroft.data.rest.familiar import Values
 from undercroft.data.rest.media import parse_accept
 from undercroft.data.rest.openapi import describe, visibility_query
 from undercroft.data.rest.options import allow
@@ -40,7 +41,7 @@ from undercroft.data.rest.request import (
 )
 from undercroft.data.rest.response import Response, overridden, respond
 from undercroft.data.rest.timing import NOT_TIMED, Stopwatch
-from undercroft.data.rest.understanding import Understanding, Values
+from undercroft.data.rest.understanding import Understanding
 from undercroft.data.rest.understood import VARY, Understood
 from undercroft.data.rest.watch import Watches
 from undercroft.data.schema.cache import SchemaCache, SchemaCacheNotLoadedError
@@ -52,6 +53,7 @@ CatchUp = Callable[[], Awaitable[bool]]
 Hear = Callable[[Scope, HttpRequest, Response], None]
 Answered = TypeVar("Answered")
 _NO_STATUS = 1000
+_SENDS_BODY = ("POST", "PATCH", "PUT")
 # Unknown relationship, function, column, table: what a schema change just made would be here.
 UNKNOWN_NAMES = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42703"})
 
@@ -119,7 +121,9 @@ class RestApp:
     async def _answer(
         self, request: HttpRequest, receive: Receive, caller: Caller, watch: Stopwatch
     ) -> Response:
-        known = self._understanding().recall(request, caller.role)
+        known = None
+        if request.method not in _SENDS_BODY:
+            known = self._understanding().recall(request, caller.role, None)
         if known is None:
             return await self._answer_anew(request, receive, caller, watch)
         watch.lap("parse")
@@ -142,16 +146,35 @@ class RestApp:
         body = None
         if has_body(resource.action, request.method):
             body = await read_body(receive, self._config.max_body_bytes)
-        asked = (request, resource, schema, body, caller.role, watch)
+        understood = await self._understand(request, resource, schema, body, caller, watch)
+        return await self._carry_out(*understood, request, receive, caller, watch)
+
+    async def _understand(
+        self,
+        request: HttpRequest,
+        resource: Resource,
+        schema: str,
+        body: bytes | None,
+        caller: Caller,
+        watch: Stopwatch,
+    ) -> tuple[Understood, Values]:
+        on_table = resource.kind == "table"
+        role = caller.role
+        if on_table and body is not None:
+            known = self._understanding().recall(request, role, body)
+            if known is not None:
+                watch.lap("parse")
+                return known
+        asked = (request, resource, schema, body, role, watch)
         try:
             understood = self._understanding().understand(*asked)
         except RestError as error:
             if not await self._may_be_behind(error):
                 raise
             understood = self._understanding().understand(*asked)
-        if resource.action == "read":
-            self._understanding().remember(request, caller.role, understood)
-        return await self._carry_out(*understood, request, receive, caller, watch)
+        if on_table:
+            self._understanding().remember(request, role, body, *understood)
+        return understood
 
     async def _carry_out(
         self,

@@ -64,7 +64,7 @@ def read_table_intent(
     if body is None or not has_body(resource.action, request.method):
         return Wanted(intent, values, EVERYTHING)
     columns = query.shape.columns if resource.action in ("insert", "update") else None
-    payload = read_rows(body, _content_type(request), _columns(columns))
+    payload = read_rows(body, content_type_of(request), _columns(columns))
     return _with_body(Wanted(intent, values, EVERYTHING), payload)
 
 
@@ -96,7 +96,7 @@ def read_call_intent(
     functions = catalog.functions.get(target, ())
     if body is None:
         return _with_arguments(wanted, query.arguments, functions)
-    content_type = _content_type(request)
+    content_type = content_type_of(request)
     columns = query.shape.columns
     payload = read_arguments(body, content_type, _columns(columns))
     wanted = wanted._replace(intent=wanted.intent._replace(content_type=content_type))
@@ -162,6 +162,6 @@ def _columns(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else parse_columns(text)
 
 
-def _content_type(request: HttpRequest) -> str:
+def content_type_of(request: HttpRequest) -> str:
     header = request.headers.get("content-type")
     return media.JSON if header is None else parse_media_type(header).name

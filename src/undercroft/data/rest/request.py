@@ -27,6 +27,7 @@ _TABLE_ACTIONS = {
 }
 _CALL_ACTIONS = {"GET": "call", "HEAD": "call", "POST": "call", "OPTIONS": "inspect"}
 _ROOT_ACTIONS = {"GET": "describe", "HEAD": "describe", "OPTIONS": "inspect"}
+_DECIDING = ("accept-profile", "content-profile", "accept", "content-type", "prefer", "range")
 _CONTENT_PROFILE = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 
@@ -34,17 +35,16 @@ _CONTENT_PROFILE = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 class Head:
     """The headers of a request, and as JSON for `request.headers` and `request.cookies`.
 
-    `reading` are those that a read depends on.
+    `deciding` are those that the meaning of a request on a table depends on.
     """
 
     headers: dict[str, str]
     headers_json: str = "{}"
     cookies_json: str = "{}"
-    reading: tuple[str | None, ...] = field(init=False)
+    deciding: tuple[str | None, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        reading = tuple(map(self.headers.get, ("accept-profile", "accept", "prefer", "range")))
-        object.__setattr__(self, "reading", reading)
+        object.__setattr__(self, "deciding", tuple(map(self.headers.get, _DECIDING)))
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from undercroft.data.rest.compile import Compiler
 from undercroft.data.rest.config import RestConfig
 from undercroft.data.rest.errors import unacceptable_schema
 from undercroft.data.rest.execute import Recipe
-from undercroft.data.rest.familiar import Familiar, take_apart
+from undercroft.data.rest.familiar import Familiar, Values, take_apart
 from undercroft.data.rest.intent import read_call_intent, read_table_intent
 from undercroft.data.rest.query.sql import Statement
 from undercroft.data.rest.recipes import Recipes
@@ -12,9 +12,6 @@ from undercroft.data.rest.request import HttpRequest, Resource
 from undercroft.data.rest.timing import NOT_TIMED, Stopwatch
 from undercroft.data.rest.understood import Understood, frame
 from undercroft.data.schema.model import Catalog
-
-Values = list[str | None]
-_READS = ("GET", "HEAD")
 
 
 class Understanding:
@@ -25,16 +22,26 @@ class Understanding:
         self._recipes = Recipes(config)
         self._familiar = Familiar()
 
-    def recall(self, request: HttpRequest, role: str) -> tuple[Understood, Values] | None:
-        """Understand a read that differs from one before in values alone."""
-        if request.method not in _READS:
-            return None
-        asked = take_apart(request, role)
-        known = self._familiar.find(asked)
-        return known and (known, asked.values)
+    def recall(
+        self, request: HttpRequest, role: str, body: bytes | None
+    ) -> tuple[Understood, Values] | None:
+        """Understand a request that differs from one before in values alone."""
+        asked = take_apart(request, role, body)
+        known = asked and self._familiar.find(asked)
+        return (known, asked.values) if asked and known else None
 
-    def remember(self, request: HttpRequest, role: str, read: tuple[Understood, Values]) -> None:
-        self._familiar.remember(take_apart(request, role), *read)
+    def remember(
+        self,
+        request: HttpRequest,
+        role: str,
+        body: bytes | None,
+        understood: Understood,
+        values: Values,
+    ) -> None:
+        """Remember what a request on a table meant."""
+        asked = take_apart(request, role, body)
+        if asked is not None:
+            self._familiar.remember(asked, understood, values)
 
     def understand(
         self,

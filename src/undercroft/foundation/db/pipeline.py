@@ -17,6 +17,10 @@ from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatu
 from psycopg.pq.abc import PGresult
 
 _TEXT, _BINARY = 0, 1
+# As numbers: to compare members of an enumeration takes longer than to ask libpq for one.
+_FAILED, _SYNCED, _IDLE = map(
+    int, (ExecStatus.FATAL_ERROR, ExecStatus.PIPELINE_SYNC, TransactionStatus.IDLE)
+)
 _NOT_TEXT = "22021"  # character_not_in_repertoire
 _NOT_VALID = "22023"  # invalid_parameter_value
 _MOST_VALUES = 65_535  # the protocol counts them in two bytes
@@ -122,7 +126,7 @@ class Pipeline:
     @property
     def at_rest(self) -> bool:
         """Whether no transaction is open and nothing waits to be sent."""
-        idle = self._connection.transaction_status == TransactionStatus.IDLE
+        idle = self._connection.transaction_status == _IDLE
         return idle and self.queued == 0 and self._answer is None
 
     def prepare(self, name: str, sql: str) -> None:
@@ -198,7 +202,7 @@ class Pipeline:
                     if connection.status == ConnStatus.BAD:  # and after what is no protocol
                         self._lose(OperationalError(connection.get_error_message()))
                     continue
-                if result.status == ExecStatus.PIPELINE_SYNC:
+                if result.status == _SYNCED:
                     self._finish()
                     return
                 self._results.append(result)
@@ -234,7 +238,7 @@ def _options(settings: Mapping[str, str]) -> str:
 
 def _failure(results: Sequence[PGresult]) -> StatementFailed | None:
     for position, result in enumerate(results):
-        if result.status == ExecStatus.FATAL_ERROR:
+        if result.status == _FAILED:
             return StatementFailed(
                 _field(result, DiagnosticField.SQLSTATE) or "XX000",
                 _field(result, DiagnosticField.MESSAGE_PRIMARY) or "The server gave no reason.",

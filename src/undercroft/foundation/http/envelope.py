@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count, repeat
+from typing import NamedTuple
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -63,7 +64,7 @@ class Envelope:
         self.max_query_bytes = int(settings.http.max_query_bytes)
         self.access_log = access_log
         self.metrics = settings.observability.metrics
-        self.headers = security_headers(settings)
+        self._own = _Own.of(security_headers(settings))
         # Unique across processes and restarts by its head, cheap by its tail.
         self._request_ids = map("{}{:08x}".format, repeat(new_id().hex[8:]), count())
 
@@ -71,12 +72,13 @@ class Envelope:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        request_id = _given_request_id(scope) or next(self._request_ids)
+        headers = dict(scope["headers"])
+        request_id = _acceptable(headers.get(b"x-request-id")) or next(self._request_ids)
         request = self._begin(scope, request_id)
-        answer = _Answer(send, [*self.headers, (b"x-request-id", request_id.encode())])
+        answer = _Answer(send, self._own, request_id)
         try:
-            limit = self._body_limit(scope["path"])
-            self._check_head(scope, limit)
+            limit = self._body_limit(scope["path"]) if self.larger_bodies else self.max_body_bytes
+            self._check_head(scope, headers.get(b"content-length"), limit)
             await self.app(scope, _limited(receive, limit), answer)
         except Exception as error:  # noqa: BLE001 - the last door: nothing may leave unrendered
             await self._fail(error, scope, receive, answer)
@@ -105,14 +107,12 @@ class Envelope:
                 return limit
         return self.max_body_bytes
 
-    def _check_head(self, scope: Scope, max_body_bytes: int) -> None:
+    def _check_head(self, scope: Scope, length: bytes | None, max_body_bytes: int) -> None:
         if len(scope["query_string"]) > self.max_query_bytes:
             raise QueryTooLong(self.max_query_bytes)
-        size = 0
-        for name, value in scope["headers"]:
-            size += len(name) + len(value)
-            if name == b"content-length" and value.isdigit() and int(value) > max_body_bytes:
-                raise BodyTooLarge(max_body_bytes)
+        if length is not None and length.isdigit() and int(length) > max_body_bytes:
+            raise BodyTooLarge(max_body_bytes)
+        size = sum([len(name) + len(value) for name, value in scope["headers"]])
         if size > self.max_header_bytes:
             raise HeadersTooLarge(self.max_header_bytes)
 
@@ -145,27 +145,42 @@ class Envelope:
             )
 
 
+class _Own(NamedTuple):
+    """The headers that answers carry unless they set their own."""
+
+    headers: tuple[tuple[bytes, bytes], ...]
+    names: frozenset[bytes]
+
+    @classmethod
+    def of(cls, headers: list[tuple[bytes, bytes]]) -> "_Own":
+        names = {name for name, _ in headers}
+        return cls(tuple(headers), frozenset(names | {b"x-request-id"}))
+
+
 class _Answer:
     """A `send` that adds our headers and remembers how far the answer got.
 
     `status` is 0 until one has gone out.
     """
 
-    __slots__ = ("complete", "headers", "send", "status")
+    __slots__ = ("complete", "own", "request_id", "send", "status")
 
-    def __init__(self, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, send: Send, own: _Own, request_id: str) -> None:
         self.send = send
-        self.headers = headers
+        self.own = own
+        self.request_id = request_id
         self.status = 0
         self.complete = False
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            own = message.get("headers", ())
-            taken = {name for name, _ in own}
-            added = [pair for pair in self.headers if pair[0] not in taken]
-            message = {**message, "headers": [*own, *added]}
+            given = message.get("headers", ())
+            names = [name for name, _ in given]
+            own = [*self.own.headers, (b"x-request-id", self.request_id.encode())]
+            if not self.own.names.isdisjoint(names):
+                own = [pair for pair in own if pair[0] not in names]
+            message = {**message, "headers": [*given, *own]}
         await self.send(message)
         if message["type"] == "http.response.body":
             self.complete = not message.get("more_body")
@@ -187,11 +202,10 @@ def _limited(receive: Receive, max_bytes: int) -> Receive:
     return limited
 
 
-def _given_request_id(scope: Scope) -> str | None:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and ACCEPTABLE_REQUEST_ID.fullmatch(value):
-            return str(value.decode())
-    return None
+def _acceptable(request_id: bytes | None) -> str | None:
+    if request_id is None or not ACCEPTABLE_REQUEST_ID.fullmatch(request_id):
+        return None
+    return request_id.decode()
 
 
 def security_headers(settings: Settings) -> list[tuple[bytes, bytes]]:
