@@ -47,6 +47,7 @@ $(BIN)/.uv: requirements/bootstrap.txt
 $(BIN)/.runtime: $(BIN)/.uv requirements/runtime.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/runtime.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 $(BIN)/.dev: $(BIN)/.runtime requirements/dev.txt $(BIN)/.peers $(CLIENTS)/package-lock.json

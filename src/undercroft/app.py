@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
+from sqlalchemy.orm import configure_mappers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -27,7 +29,7 @@ from undercroft.foundation.apps import App, AppSettings, find_apps
 from undercroft.foundation.cache import Cache, CachedReads, RateLimiter
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
-from undercroft.foundation.http import Foundation, Router
+from undercroft.foundation.http import Foundation
 from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
 from undercroft.foundation.http.openapi import describe_api
@@ -117,7 +119,8 @@ def create_app(settings: Settings | None = None) -> Application:
         parts.listener,
     )
     control = _control_plane(settings, parts, identity, rows, files, realtime)
-    _join(control, apps, settings)
+    control.routes.extend(build_routes(settings))
+    _join(control, apps)
     refusals = activity.Refusals(parts.database)
     control.state.refusals = refusals
     control.state.statistics = dashboard.Statistics(parts.cached_reads)
@@ -272,39 +275,55 @@ def _control_plane(
     )
     app.state.studio = storage.media.Studio(settings.uploads)
     add_problem_handlers(app)
-    for router in CONTROL:
-        app.include_router(router.api, prefix=settings.prefix)
-    for router in ROOT:
-        app.include_router(router.api)
     app.openapi = lambda: describe_api(app)  # type: ignore[method-assign]
     return app
 
 
-def _join(control: FastAPI, apps: Sequence[App], settings: Settings) -> None:
-    """Add the apps' routes behind the platform's, so that none can take a path from it."""
+def _join(control: FastAPI, apps: Sequence[App]) -> None:
+    """What apps add beside their routes."""
     control.state.app_settings = AppSettings(apps)
     control.state.webhook_catalogue = catalogue_of(apps)
     control.state.app_probes = {"changes": probe_changes} | {
         f"{app.name}.{name}": probe for app in apps for name, probe in app.health.items()
     }
-    taken = {entry for router in CONTROL for entry in _paths(router)}
     for app in apps:
         if app.locales:
             languages.learn(app.locales)
+
+
+def build_shared(settings: Settings) -> None:
+    """Make what is the same in every process and never changes, for all that are forked later."""
+    build_routes(settings)
+    catalogue_of(find_apps(settings))
+    configure_mappers()
+
+
+def build_routes(settings: Settings) -> list[BaseRoute]:
+    """Every route of the control plane.
+
+    The apps' lie behind the platform's, and one that takes a path from it is refused.
+    """
+    found = [route for router in CONTROL for route in router.routes(settings.prefix)]
+    taken = set(_paths(found))
+    found += (route for router in ROOT for route in router.routes())
+    for app in find_apps(settings):
         for router in app.routers:
-            if twice := next((entry for entry in _paths(router) if entry in taken), None):
+            routes = router.routes(settings.prefix)
+            if twice := next((entry for entry in _paths(routes) if entry in taken), None):
+                path = twice[1].removeprefix(settings.prefix)
                 raise SettingsInvalid(
-                    f"UNDERCROFT_APPS: '{app.name}' declares {' '.join(twice)}, which exists."
+                    f"UNDERCROFT_APPS: '{app.name}' declares {twice[0]} {path}, which exists."
                 )
-            taken.update(_paths(router))
-            control.include_router(router.api, prefix=settings.prefix)
+            taken.update(_paths(routes))
+            found += routes
+    return found
 
 
-def _paths(router: Router) -> list[tuple[str, str]]:
+def _paths(routes: Sequence[BaseRoute]) -> list[tuple[str, str]]:
     """Method and path of each route; the names of parameters make no difference."""
     return [
         (method, re.sub(r"{[^}]*}", "{}", route.path))
-        for route in router.api.routes
+        for route in routes
         if isinstance(route, APIRoute)
         for method in sorted(route.methods or ())
     ]

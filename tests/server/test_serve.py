@@ -56,6 +56,9 @@ class TestStart:
         assert len(server.web_workers()) == 2
         assert len(server.children("serve --port")) == 3
 
+    def test_the_parent_has_one_thread_so_that_forking_is_safe(self, server: Served):
+        assert psutil.Process(server.process.pid).num_threads() == 1
+
     def test_a_second_serve_on_the_home_says_who_holds_it(self, server: Served):
         second = command("serve", "--port", "0", "--home", str(server.home))
         assert second.returncode == 1

@@ -102,10 +102,13 @@ class ForkedProcess:
             self._ready_pipe = None
 
 
-def call_in_child(lifeline: Lifeline, function: Callable[[], Any]) -> Any:
+def call_in_child(
+    lifeline: Lifeline, function: Callable[[], Any], *, meanwhile: Callable[[], object]
+) -> Any:
     """The outcome of `function`, run in a child so that its threads and loops end with it.
 
-    Raises `CannotServe` when it fails; unless the operator can help it, the log has a traceback.
+    `meanwhile` runs here until then. Raises `CannotServe` when the child fails; unless the operator
+    can help it, the log has a traceback.
     """
     read, write = os.pipe()
 
@@ -116,8 +119,11 @@ def call_in_child(lifeline: Lifeline, function: Callable[[], Any]) -> Any:
     pid = _fork(lifeline, answer)
     os.close(write)
     with os.fdopen(read, "rb") as pipe:
-        content = pipe.read()
-    os.waitpid(pid, 0)
+        try:
+            meanwhile()
+        finally:
+            content = pipe.read()
+            os.waitpid(pid, 0)
     succeeded, outcome = pickle.loads(content) if content else (False, "a process was killed")  # noqa: S301
     if not succeeded:
         raise CannotServe(outcome)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from undercroft.app import bootstrap
+from undercroft.app import bootstrap, build_shared
 from undercroft.foundation.db import migrate
 from undercroft.foundation.embedded import EmbeddedEngines
 from undercroft.foundation.problems import SettingsInvalid
@@ -22,9 +22,14 @@ def prepare(settings: Settings, engines: EmbeddedEngines, lifeline: Lifeline) ->
     """Migrate an embedded database, check any other, and fill in what a fresh one lacks.
 
     The superuser is the one made now, if any. In a child: it opens connections and an event loop.
+    Meanwhile what all workers share is made here.
     """
     embedded = engines.postgres is not None
-    made: Superuser | None = call_in_child(lifeline, lambda: _prepare(settings, embedded=embedded))
+    made: Superuser | None = call_in_child(
+        lifeline,
+        lambda: _prepare(settings, embedded=embedded),
+        meanwhile=lambda: build_shared(settings),
+    )
     if engines.postgres:
         engines.postgres.as_superuser(migrate.superuser_script())
     return made

@@ -20,6 +20,7 @@ COMMON = {
     "random_page_cost": "1.1",  # solid-state disks
     "jit": "off",  # compiling costs more than our statements run
     "huge_pages": "try",
+    "io_max_concurrency": "16",  # what one process reads ahead; room for 64 is kept for each
     "autovacuum_vacuum_scale_factor": "0.1",
     "autovacuum_analyze_scale_factor": "0.05",
     "shared_preload_libraries": "pg_stat_statements",

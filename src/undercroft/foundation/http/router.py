@@ -15,6 +15,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.params import Form
 from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.routing import BaseRoute
 
 from undercroft.foundation.access import ANONYMOUS, AccessRule, Actor, Public
 from undercroft.foundation.addresses import home_of
@@ -92,7 +93,7 @@ class Door(APIRoute):
         """All that is asked before the body is read."""
         context = current_request()
         if context:
-            context.route = self._template(request, parts.settings.prefix)
+            context.route = self.path
         if guard.rate:
             await parts.limiter.hit(guard.rate, home_of(client_address(request)))
         actor = request.state.actor = await _authenticate(request, parts, guard.access)
@@ -101,11 +102,6 @@ class Door(APIRoute):
         guard.access.check(actor)
         if self.body_field and not isinstance(self.body_field.field_info, Form):
             _check_is_json(request)
-
-    def _template(self, request: Request, prefix: str) -> str:
-        """The path with the names of its parameters; this route knows it without the prefix."""
-        below = request.scope["path"].startswith(f"{prefix}/")
-        return prefix + self.path if below else self.path
 
     def _record(self, request: Request) -> None:
         """What changed something and published nothing is announced as what it was: a call."""
@@ -153,11 +149,25 @@ def _wants_once(request: Request, guard: Guard) -> bool:
 
 
 class Router:
-    """An `APIRouter` whose every route names its access rule."""
+    """Routes that each name their access rule: declared by modules, built for an application."""
 
     def __init__(self, prefix: str = "", *, tag: str) -> None:
-        tags: list[str | Enum] = [tag]
-        self.api = APIRouter(prefix=prefix, tags=tags, route_class=Door)
+        self._prefix = prefix
+        self._tags: list[str | Enum] = [tag]
+        self._declared: list[tuple[str, Endpoint, dict[str, Any]]] = []
+        self._built: dict[str, Sequence[BaseRoute]] = {}
+
+    def routes(self, prefix: str = "") -> Sequence[BaseRoute]:
+        """What was declared, below `prefix`.
+
+        Built once: it takes a millisecond a route, and who is forked afterwards shares the memory.
+        """
+        if prefix not in self._built:
+            api = APIRouter(prefix=prefix + self._prefix, tags=self._tags, route_class=Door)
+            for path, endpoint, options in self._declared:
+                api.add_api_route(path, endpoint, **options)
+            self._built[prefix] = api.routes
+        return self._built[prefix]
 
     def get(self, path: str, **options: Any) -> Callable[[Endpoint], Endpoint]:
         return self.route("GET", path, **options)
@@ -196,15 +206,9 @@ class Router:
 
         def declare(endpoint: Endpoint) -> Endpoint:
             endpoint.__guard__ = Guard(access, rate, streams, unrecorded)  # type: ignore[attr-defined]
-            self.api.add_api_route(
-                path,
-                endpoint,
-                methods=[method],
-                operation_id=options.pop("operation_id", endpoint.__name__),
-                openapi_extra=extra,
-                responses=responses,
-                **options,
-            )
+            named = {"operation_id": endpoint.__name__} | options
+            named |= {"methods": [method], "openapi_extra": extra, "responses": responses}
+            self._declared.append((path, endpoint, named))
             return endpoint
 
         return declare

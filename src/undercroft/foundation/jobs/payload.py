@@ -8,6 +8,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, NotRequired, Union, get_args, get_origin
 from uuid import UUID
@@ -72,6 +73,7 @@ def payload_of(name: str, function: Callable[..., Any]) -> Payload:
     return Payload(name, types)
 
 
+@cache
 def payload_of_event(name: str, event: type) -> Payload:
     """The payload of a subscriber: one event, a frozen dataclass."""
     if not is_dataclass(event) or not event.__dataclass_params__.frozen:  # type: ignore[attr-defined]

@@ -13,12 +13,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import TypeVar
 
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pwdlib.hashers.bcrypt import BcryptHasher
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from undercroft.foundation.settings import PasswordSettings
 from undercroft.identity.auth.errors import HashingBusy, PasswordRefused
@@ -115,7 +116,19 @@ def _be_nice() -> None:
 
 @cache
 def _common() -> tuple[frozenset[str], frozenset[str]]:
-    ranked = FREQUENCY_LISTS["passwords"]
+    """All of the list and its head, from the one file of the package that holds it.
+
+    Importing the package would rank every word of six lists: 13 MB for as long as we run.
+    """
+    package = find_spec("zxcvbn")
+    assert package
+    assert package.origin
+    lists = spec_from_file_location("lists", Path(package.origin).with_name("frequency_lists.py"))
+    assert lists
+    assert lists.loader
+    module = module_from_spec(lists)
+    lists.loader.exec_module(module)
+    ranked = module.FREQUENCY_LISTS["passwords"]
     return frozenset(ranked), frozenset(ranked[:FAMOUS])
 
 
