@@ -111,6 +111,12 @@ def test_key():
     assert parse_logic_key("and") == ((), False, "and")
 
 
+@pytest.mark.parametrize("text", ["id::text", '"id"x', "id)", "id!x", 'id"x"'])
+def test_what_follows_the_name_of_a_filter_is_left_alone(text: str):
+    """As PostgREST does, whose grammar does not ask for an end there."""
+    assert parse_key(text) == ((), Field("id"))
+
+
 def test_logic():
     values: list[str] = []
     tree = parse_logic("or", "(a.eq.1,not.and(b.not.in.(2,3),c.is.null))", values, negated=True)
