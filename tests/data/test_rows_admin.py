@@ -81,6 +81,12 @@ class TestAdmin:
         ):
             assert line in lines
 
+    async def test_config(self, rows_database: RowsDatabase, bound: socket.socket):
+        async with started(rows_database, DB_MAX_ROWS="17") as app:
+            lines = (await admin_of(app, bound).get("/config")).text.splitlines()
+        assert "db-max-rows = 17" in lines
+        assert 'db-anon-role = "rows_anon"' in lines
+
     async def test_schema(self, rows_database: RowsDatabase, bound: socket.socket):
         async with started(rows_database) as app:
             document = (await admin_of(app, bound).get("/schema_cache")).json()
@@ -116,6 +122,26 @@ class TestLog:
             assert " - rows_anon [" in lines[0]
             assert lines[0].endswith('HTTP/1.1" 200 23 "" "a \\"b\\""')
             assert " - rows_member [" in lines[1]
+
+    @pytest.mark.parametrize(
+        ("level", "wanted", "count"),
+        [("info", "main-query", 2), ("warn", "true", 1), ("info", "disabled", 0)],
+    )
+    async def test_queries(
+        self,
+        rows_database: RowsDatabase,
+        capsys: pytest.CaptureFixture[str],
+        level: str,
+        wanted: str,
+        count: int,
+    ):
+        async with started(rows_database, LOG_LEVEL=level, LOG_QUERY=wanted) as app:
+            rows = make_client(app)
+            for path in ("/readers?id=eq.1", "/readers?id=eq.one", "/bookz"):
+                await rows.get(path)
+        lines = [line for line in capsys.readouterr().err.splitlines() if "select" in line.lower()]
+        assert len(lines) == count
+        assert all('"library"."readers"' in line for line in lines)
 
     async def test_who_cannot_be_told(
         self, rows_database: RowsDatabase, capsys: pytest.CaptureFixture[str]

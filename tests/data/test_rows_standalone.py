@@ -221,6 +221,7 @@ class TestSettings:
             ("SERVER_PORT", "-1", "server-port must be between 0 and 65535"),
             ("ADMIN_SERVER_PORT", "65536", "admin-server-port must be between 0 and 65535"),
             ("DB_POOL", "-5", "db-pool cannot be below 0"),
+            ("LOG_QUERY", "all", "Invalid SQL logging value"),
             ("SERVER_UNIX_SOCKET_MODE", "rw", "not an octal"),
             ("SERVER_UNIX_SOCKET_MODE", "077", "between 600 and 777"),
         ],

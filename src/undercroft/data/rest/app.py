@@ -186,6 +186,7 @@ class RestApp:
         watch: Stopwatch,
     ) -> Response:
         job = job_of(understood.recipe, values, request, caller)
+        request.sql = understood.recipe.statement.sql
         watch.lap("plan")
         anonymous = caller.role == self._config.anon_role
         try:

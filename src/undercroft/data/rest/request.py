@@ -51,7 +51,7 @@ class Head:
 class HttpRequest:
     """`headers` keeps the last value of a name, but all of Prefer, joined as one list.
 
-    `role` is whose request it is, once that is known.
+    `role` is whose request it is and `sql` what it asks of the database, once that is known.
     """
 
     method: str
@@ -59,6 +59,7 @@ class HttpRequest:
     query: bytes
     head: Head
     role: str | None = None
+    sql: str | None = None
 
     @property
     def headers(self) -> dict[str, str]:

@@ -143,7 +143,7 @@ class StandaloneApp:
             pre_request=qualified(rest.pre_request) if rest.pre_request else None,
         )
         verifier = TokenVerifier(settings.jwt, rest.anon_role, self.counts.tokens)
-        hear = access_log(settings.log_level)
+        hear = access_log(settings.log_level, queries=settings.logs_queries)
         return RestApp(executor, self.schemas, verifier, rest, hear=hear)
 
     async def _open(self) -> Pipeline:

@@ -101,6 +101,7 @@ def _of_server(settings: StandaloneSettings) -> dict[str, Value]:
         "admin-server-unix-socket": admin.unix_socket,
         "admin-server-unix-socket-mode": f"{admin.unix_socket_mode:o}",
         "log-level": settings.log_level,
+        "log-query": settings.logs_queries,
         "server-host": server.host,
         "server-port": server.port,
         "server-reuseport": server.shares_port,

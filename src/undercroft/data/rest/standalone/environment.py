@@ -53,6 +53,7 @@ def read_settings(
         pre_config=options.qualified_name("db_pre_config"),
         hoisted_settings=options.listed("db_hoisted_tx_settings") or HOISTED_SETTINGS,
         log_level=options.choice("log_level", LOG_LEVELS, "error", "Invalid logging level"),
+        logs_queries=_logs_queries(options),
     )
 
 
@@ -132,6 +133,13 @@ def _admin(options: Options) -> Listen:
         options.text("admin_server_unix_socket"),
         _socket_mode(options, "admin_server_unix_socket_mode"),
     )
+
+
+def _logs_queries(options: Options) -> bool:
+    """Read a flag, which version 13 had as words."""
+    words = ("disabled", "main-query", "false", "true")
+    given = options.choice("log_query", words, "disabled", "Invalid SQL logging value")
+    return given in ("main-query", "true")
 
 
 def _socket_mode(options: Options, name: str) -> int:

@@ -71,3 +71,4 @@ class StandaloneSettings:
     pre_config: QualifiedName | None = None
     hoisted_settings: tuple[str, ...] = HOISTED_SETTINGS
     log_level: str = "error"
+    logs_queries: bool = False
