@@ -173,10 +173,15 @@ class TestManaging:
         await check_orders(office.admin, API, ("created_at", "name", "url"))
         found = await ids_of(office.admin, API, search=hooks[1]["name"].upper())
         assert found == [hooks[1]["id"]]
-        path = f"{API}/{hooks[0]['id']}/deliveries"
-        for _ in range(3):
-            assert (await office.admin.post(f"{API}/{hooks[0]['id']}/ping")).status_code == 202
-        await check_orders(office.admin, path, ("created_at", "event_type", "state", "attempts"))
+
+    async def test_deliveries_are_sorted(self, office: Office):
+        async with target(answer()) as server:
+            made = await office.webhook(server.url())
+            for _ in range(3):
+                assert (await office.admin.post(f"{API}/{made['id']}/ping")).status_code == 202
+            await office.settled(made, "delivered", 3)
+        names = ("created_at", "event_type", "state", "attempts")
+        await check_orders(office.admin, f"{API}/{made['id']}/deliveries", names)
 
     async def test_the_events_are_listed_with_their_fields(self, office: Office):
         listed = (await office.admin.get(f"{API}/events")).json()["items"]
