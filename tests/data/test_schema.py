@@ -194,6 +194,9 @@ class TestDescription:
     async def test_ours_do_not_exist(self, shop: Caller, path: str):
         for schema in ("auth", "undercroft", "pg_catalog", "nowhere"):
             assert (await shop.get(f"{SCHEMA}{path}?schema={schema}")).status_code == 404
+        # 63 letters are too many where a letter has two bytes.
+        answer = await shop.get(f"{SCHEMA}{path}?schema={'é' * 63}")
+        assert (answer.status_code, answer.json()["code"]) == (422, "name_too_long")
 
 
 class TestTypes:

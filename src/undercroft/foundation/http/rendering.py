@@ -48,8 +48,20 @@ class TextNotStorable(Invalid):
     detail = "It holds a NUL character or half of a surrogate pair."
 
 
-# Two transactions waited for each other, or saw different pasts: the caller may try again.
-CROSSED = ("40P01", "40001")
+class NameTooLong(Invalid):
+    title = "The name is too long"
+    detail = (
+        "Names in the database have at most 63 bytes, letters outside ASCII count more than one."
+    )
+
+
+BY_STATE: Mapping[str | None, type[Problem]] = {
+    "57014": StatementTimeout,
+    # Two transactions waited for each other, or saw different pasts: the caller may try again.
+    "40P01": Unavailable,
+    "40001": Unavailable,
+    "42622": NameTooLong,
+}
 # "character not in repertoire", "untranslatable character": what Postgres does not store as text.
 UNSTORABLE = ("22021", "22P05")
 
@@ -86,11 +98,8 @@ def problem_for(error: BaseException) -> Problem:
         return error
     if is_away(error):
         return Unavailable()
-    state = getattr(sql_error(error), "sqlstate", None)
-    if state == "57014":
-        return StatementTimeout()
-    if state in CROSSED:
-        return Unavailable()
+    if known := BY_STATE.get(getattr(sql_error(error), "sqlstate", None)):
+        return known()
     if _is_unstorable(error):
         return TextNotStorable()
     return InternalError()
