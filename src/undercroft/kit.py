@@ -28,6 +28,7 @@ from undercroft.foundation.db import (
     notify,
     paginate,
 )
+from undercroft.foundation.fields import Moment, json_within
 from undercroft.foundation.http import CurrentActor, PageQuery, Parts, Router, Session
 from undercroft.foundation.http.dependencies import Reads
 from undercroft.foundation.ids import new_id
@@ -111,6 +112,7 @@ __all__ = [
     "MemberNotFound",
     "Membership",
     "MissingPermission",
+    "Moment",
     "Needs",
     "NotFound",
     "Organization",
@@ -154,6 +156,7 @@ __all__ = [
     "enqueue",
     "find_role",
     "job",
+    "json_within",
     "new_id",
     "notify",
     "paginate",

@@ -273,6 +273,8 @@ class TestViolations:
             {"stream_name": ""},
             {"detected_at": "yesterday"},
             {"detected_at": "2026-11-22T10:00:00"},
+            {"detected_at": "0001-01-01T00:00:00+14:00"},
+            {"detections": [10**30]},
             {"detections": {"not": "a list"}},
             {"warnings": ["x"] * 1001},
             {"image": "../../etc/passwd"},

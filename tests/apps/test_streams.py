@@ -166,6 +166,7 @@ class TestStreams:
             {"model_key": "../model"},
             {"expires_at": "soon"},
             {"expires_at": "2030-01-01T00:00:00"},
+            {"expires_at": "9999-12-31T23:59:59-14:00"},
             {"name": ""},
             {"organization_id": "x"},
         ],

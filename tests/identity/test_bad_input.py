@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fixtures.actors import Caller
+from tests.fixtures.actors import Caller, unique
 
 API = "/api/v1"
 JSON = {"Content-Type": "application/json"}
@@ -68,6 +68,43 @@ async def test_cursors_of_another_shape(admin: Caller, forged: Any):
 async def test_cursors_with_forged_values(admin: Caller, values: list[Any]):
     for path in ("organizations", "users", "api-keys"):
         await is_no_cursor(admin, path, ["", *values])
+
+
+@pytest.mark.parametrize(
+    "moment", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00Z"]
+)
+async def test_times_at_the_ends_of_time(admin: Caller, moment: str):
+    flag = (await admin.post(f"{API}/features", json={"name": unique("flag")})).json()["id"]
+    key = {"name": "k", "permissions": [], "expires_at": moment}
+    hook = {"name": unique("hook"), "url": "https://hooks.example.com/in", "events": ["*"]}
+    webhook = (await admin.post(f"{API}/webhooks", json=hook)).json()["id"]
+    answers = [
+        await admin.post(f"{API}/api-keys", json=key),
+        await admin.put(f"{API}/features/{flag}/grants", json={"starts_at": moment}),
+        await admin.put(f"{API}/features/{flag}/grants", json={"ends_at": moment}),
+        await admin.post(f"{API}/webhooks/{webhook}/replay", json={"since": moment}),
+        await admin.get(f"{API}/activity", params={"since": moment}),
+        await admin.get(f"{API}/activity", params={"until": moment}),
+    ]
+    assert [answer.status_code for answer in answers if answer.status_code >= 500] == []
+    if not moment.endswith("Z"):
+        codes = {answer.json()["errors"][0]["code"] for answer in answers}
+        assert codes == {"moment_impossible"}
+
+
+@pytest.mark.parametrize(
+    ("value", "code"), [(10**30, "not_for_json"), ("x" * 20_000, "metadata_too_large")]
+)
+async def test_what_may_hold_anything_holds_what_json_can(admin: Caller, value: Any, code: str):
+    anything = {"a": value}
+    for path, body in (
+        ("/organizations", {"name": unique("big"), "settings": anything}),
+        ("/activity", {"message": "m", "metadata": anything}),
+        ("/activity", {"message": "m", "error_details": anything}),
+    ):
+        answer = await admin.post(API + path, json=body)
+        assert answer.status_code == 422, (path, answer.text)
+        assert answer.json()["errors"][0]["code"] == code
 
 
 async def test_cursors_over_text(admin: Caller):

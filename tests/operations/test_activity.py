@@ -295,9 +295,11 @@ class TestReading:
             ({"since": "2001-01-01"}, "window_too_wide"),
             ({"since": "2001-01-01", "level": "warn"}, "window_too_wide"),
             ({"since": "2026-01-02", "until": "2026-01-01"}, "window_empty"),
+            ({"until": "0001-01-01"}, "window_empty"),
+            ({"action": "a\x00b"}, "text_not_storable"),
         ],
     )
-    async def test_a_question_that_would_scan_everything_is_refused(
+    async def test_a_question_without_an_answer_is_refused(
         self, admin: Caller, params: dict[str, str], code: str
     ):
         for path in (LOG, f"{LOG}/statistics", f"{LOG}/export"):

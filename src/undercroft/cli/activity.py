@@ -91,9 +91,12 @@ def export(
     wanted = _filter(since, until, level, action, user)
 
     async def write(parts: "Foundation") -> None:
-        from undercroft.operations.activity.exports import export_entries
+        from undercroft.operations.activity.exports import PAGE, export_entries
+        from undercroft.operations.activity.queries import next_entries
 
-        async for part in export_entries(parts.database, wanted, kind):
+        async with parts.database.unit_of_work() as session:
+            first = await next_entries(session, wanted, None, PAGE)
+        async for part in export_entries(parts.database, wanted, kind, first):
             sys.stdout.buffer.write(part)
 
     _with_parts(home, "activity export", write)

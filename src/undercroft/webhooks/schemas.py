@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from undercroft.foundation.fields import Moment
 from undercroft.webhooks.changes import TableChanges
 from undercroft.webhooks.headers import Headers
 
@@ -134,8 +135,8 @@ class DeliveryDetail(DeliveryRead):
 class Replay(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: Moment
+    until: Moment | None = None
     states: list[Literal["delivered", "dead", "skipped"]] = Field(
         default=["dead", "skipped"],
         min_length=1,

@@ -4,14 +4,16 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from undercroft import Moment, json_within
 
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=80),
     Field(examples=["Harbour, east quay"]),
 ]
-Entries = Annotated[list[Any], Field(max_length=1000)]
+Entries = Annotated[list[Any], Field(max_length=1000), json_within(1_048_576)]
 
 
 class SiteCreate(BaseModel):
@@ -56,7 +58,7 @@ class ViolationCreate(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     stream_name: Name
-    detected_at: AwareDatetime
+    detected_at: Moment
     detections: Entries = Field([], examples=[[{"label": "no helmet", "box": [10, 20, 60, 90]}]])
     warnings: Entries = Field([], examples=[["Someone is not wearing a helmet."]])
     cone_polygon: Entries = Field([], examples=[[[0, 0], [100, 0], [100, 80]]])

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
 
 from undercroft import (
     CurrentActor,
     FilesParts,
     FileTooLarge,
     FileTypeRefused,
+    Moment,
     Needs,
     Page,
     PageQuery,
@@ -42,8 +42,8 @@ async def list_violations(
     session: Session,
     page: PageQuery,
     stream_name: Annotated[str | None, Query(max_length=80)] = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: Moment | None = None,
+    until: Moment | None = None,
 ) -> Page[schemas.ViolationRead]:
     """What was seen at a site, the newest first."""
     found, cursor, total = await queries.list_violations(
@@ -75,7 +75,7 @@ async def delete_violations(
     site: SiteToRun,
     session: Session,
     actor: CurrentActor,
-    before: AwareDatetime | None = None,
+    before: Moment | None = None,
 ) -> schemas.Deleted:
     """Delete the violations of a site that you run, or those older than `before`."""
     count = await service.delete_violations(session, site, before, actor=actor)

@@ -8,7 +8,6 @@ from pydantic import (
     AfterValidator,
     AliasChoices,
     AnyUrl,
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,6 +16,8 @@ from pydantic import (
     UrlConstraints,
     create_model,
 )
+
+from undercroft import Moment
 
 SCHEMES = ["rtsp", "rtsps", "rtmp", "rtmps", "http", "https"]
 _URL: TypeAdapter[Any] = TypeAdapter(
@@ -43,7 +44,7 @@ StreamUrl = Annotated[
 ModelKey = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[\w.-]+$")]
 Hour = Annotated[int, Field(ge=0, le=24)]
 Expiry = Annotated[
-    AwareDatetime | None,
+    Moment | None,
     Field(
         validation_alias=AliasChoices("expires_at", "expire_date"),
         description="Detectors leave it alone from then on.",

@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from undercroft.foundation.fields import Moment
 from undercroft.foundation.phrases import Phrase
 
 ENDS_TOO_EARLY = Phrase("ends_too_early", "ends_at must be later than starts_at.")
@@ -47,8 +48,8 @@ class FeatureGrants(BaseModel):
     percentage: int = Field(
         0, ge=0, le=100, description="Share of accounts, always the same ones; 100 is everybody."
     )
-    starts_at: AwareDatetime | None = Field(None, description="Off before.")
-    ends_at: AwareDatetime | None = Field(None, description="Off from then on.")
+    starts_at: Moment | None = Field(None, description="Off before.")
+    ends_at: Moment | None = Field(None, description="Off from then on.")
 
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> "FeatureGrants":

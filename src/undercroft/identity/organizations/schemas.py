@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from undercroft.foundation.fields import json_within
 from undercroft.identity.organizations.models import OrganizationRole
 from undercroft.identity.users.schemas import EmailField
 
@@ -23,6 +24,8 @@ UniformNumber = Annotated[
     str, StringConstraints(pattern=r"^[0-9]{8}$"), Field(description="Eight digits.")
 ]
 Description = Annotated[str, StringConstraints(max_length=1000)]
+# Every list of organizations carries them.
+Settings = Annotated[dict[str, Any], json_within(16_384)]
 Streams = Annotated[int, Field(ge=0, le=1_000_000, description="Needs organizations:manage.")]
 Seats = Annotated[
     int, Field(ge=1, le=1_000_000, description="Null: no limit. Needs organizations:manage.")
@@ -36,7 +39,7 @@ class OrganizationCreate(BaseModel):
     slug: Slug | None = Field(None, description="Left out: made from the name.")
     description: Description | None = None
     uniform_number: UniformNumber | None = None
-    settings: dict[str, Any] = {}
+    settings: Settings = {}
     owner_id: UUID | None = Field(
         None, description="Somebody else as the owner. Needs organizations:manage."
     )
@@ -53,7 +56,7 @@ class OrganizationUpdate(BaseModel):
     slug: Slug = ""
     description: Description | None = None
     uniform_number: UniformNumber | None = None
-    settings: dict[str, Any] = {}
+    settings: Settings = {}
     is_active: bool = Field(default=True, description="Needs organizations:manage.")
     max_allowed_streams: Streams = 8
     max_members: Seats | None = None

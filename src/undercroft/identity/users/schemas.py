@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import orjson
 from pydantic import (
     AliasChoices,
     BaseModel,
@@ -12,15 +11,13 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    field_validator,
 )
 
-from undercroft.foundation.phrases import Phrase
+from undercroft.foundation.fields import json_within
 from undercroft.identity.users.models import UserStatus, UserType
 
-LARGEST_METADATA = 2048
-METADATA_TOO_LARGE = Phrase("metadata_too_large", "May have at most {max_bytes} bytes as JSON.")
-NOT_FOR_JSON = Phrase("not_for_json", "Holds what JSON cannot carry, such as very large numbers.")
+# It travels in every token of the account.
+Metadata = Annotated[dict[str, Any], json_within(2048)]
 
 # `ind` is what a system before us called Indonesian.
 Language = Annotated[
@@ -91,21 +88,9 @@ class UserUpdate(BaseModel):
     last_name: Name | None = Field(None, validation_alias=AliasChoices("last_name", "family_name"))
     display_name: Name | None = None
     language: Language = "en"
-    user_metadata: dict[str, Any] = Field(
+    user_metadata: Metadata = Field(
         default={}, validation_alias=AliasChoices("user_metadata", "preferences")
     )
-
-    @field_validator("user_metadata")
-    @classmethod
-    def _fits_a_token(cls, value: dict[str, Any]) -> dict[str, Any]:
-        # It travels in every token of the account.
-        try:
-            size = len(orjson.dumps(value))
-        except (TypeError, ValueError) as error:
-            raise NOT_FOR_JSON.refusal() from error
-        if size > LARGEST_METADATA:
-            raise METADATA_TOO_LARGE.refusal(max_bytes=LARGEST_METADATA)
-        return value
 
 
 class UserUpdateByAdmin(UserUpdate):

@@ -20,23 +20,20 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 async def export_entries(
-    database: Database, wanted: ActivityFilter, kind: str
+    database: Database, wanted: ActivityFilter, kind: str, first: Sequence[Entry]
 ) -> AsyncIterator[bytes]:
     """CSV (RFC 4180) with a header line, or a JSON object per line; oldest first.
 
-    No transaction stays open while the reader is slow.
+    `first` is the first page. No transaction stays open while the reader is slow.
     """
     if kind == "csv":
         yield _csv([COLUMNS])
-    last: Entry | None = None
-    while True:
-        async with database.unit_of_work() as session:
-            entries = await next_entries(session, wanted, last, PAGE)
-        if not entries:
-            return
-        last = entries[-1]
+    entries = first
+    while entries:
         EXPORTED.inc(len(entries))
         yield _lines(entries, kind)
+        async with database.unit_of_work() as session:
+            entries = await next_entries(session, wanted, entries[-1], PAGE)
 
 
 def _lines(entries: Sequence[Entry], kind: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +18,8 @@ from undercroft.operations.activity.models import UNSEALED, ActorType, Entry, Le
 WIDEST = timedelta(days=92)
 USUAL = timedelta(days=30)
 OLDEST = timedelta(days=36_500)
+# No entry is older: their ids count from here.
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_FREQUENT = 10
 
 SORTS: Sorts = {
@@ -73,7 +75,8 @@ def bounded(
     """The filter within its window; raises `WindowTooWide` for one that would scan everything."""
     indexed = given.user_id is not None or given.target_id is not None
     until = until or now + timedelta(minutes=1)
-    since = since or until - (OLDEST if indexed else USUAL)
+    span = OLDEST if indexed else USUAL
+    since = since or max(until, BEGINNING + span) - span
     if since >= until:
         raise WindowEmpty
     if not indexed and until - since > WIDEST:

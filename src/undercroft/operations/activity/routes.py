@@ -6,10 +6,12 @@ from uuid import UUID
 
 from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
+from pydantic import AfterValidator
 
 from undercroft.foundation.access import Needs, Permission
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db import Page, PageRequest
+from undercroft.foundation.fields import in_utc
 from undercroft.foundation.http import (
     CurrentActor,
     Parts,
@@ -50,8 +52,9 @@ user_router = Router("/users", tag="operations")
 
 ActivityPage = Annotated[PageRequest, sorted_by("created_at", "level", "action", "module")]
 Search = Annotated[str | None, searched_by("Part of message, action or what it is about.")]
-Since = Annotated[datetime | None, Query(description="First moment; 30 days ago unless told.")]
-Until = Annotated[datetime | None, Query(description=LATEST)]
+Time = Annotated[datetime, AfterValidator(in_utc)]
+Since = Annotated[Time | None, Query(description="First moment; 30 days ago unless told.")]
+Until = Annotated[Time | None, Query(description=LATEST)]
 UserId = Annotated[UUID | None, Query(description="Who acted.")]
 
 
@@ -70,13 +73,7 @@ async def _filter(
     wanted = ActivityFilter(
         now, now, level, action, module, user_id, target_id, address, search=search
     )
-    return bounded(wanted, _aware(since), _aware(until), now=now)
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    """Times without a zone are in UTC, as all of ours."""
-    utc = utc_now().tzinfo
-    return moment.replace(tzinfo=utc) if moment and moment.tzinfo is None else moment
+    return bounded(wanted, since, until, now=now)
 
 
 Wanted = Annotated[ActivityFilter, Depends(_filter)]
@@ -132,7 +129,7 @@ async def list_my_activity(
     mine = ActivityFilter(
         now, now, user_id=actor.user_id, api_key_id=actor.api_key_id, actor_type=kind
     )
-    return await _page(session, bounded(mine, _aware(since), _aware(until), now=now), page)
+    return await _page(session, bounded(mine, since, until, now=now), page)
 
 
 @router.get("/statistics", access=Needs("activity_statistics:read"), problems=BOUNDS)
@@ -170,8 +167,10 @@ async def export_activity(
 ) -> StreamingResponse:
     """The log as CSV or as a JSON object per line, oldest first. Takes the filters of the list."""
     publish(session, ActivityExported(format, wanted.since, wanted.until, by=actor.user_id))
+    # Before the answer begins: what the database refuses must still be told as a problem.
+    first = await queries.next_entries(session, wanted, None, exports.PAGE)
     return StreamingResponse(
-        exports.export_entries(parts.database, wanted, format),
+        exports.export_entries(parts.database, wanted, format, first),
         media_type=MEDIA[format],
         headers={
             "Content-Disposition": f'attachment; filename="activity.{format}"',

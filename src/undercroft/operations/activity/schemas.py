@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from undercroft.foundation.fields import json_within
 from undercroft.operations.activity.models import ActorType, Level
 
 ACTION = r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*$"
-LARGEST_JSON = 16_384
+Small = Annotated[dict[str, Any], json_within(16_384)]
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 Short = Annotated[str, StringConstraints(max_length=100)]
@@ -68,16 +69,8 @@ class ActivityCreate(BaseModel):
     method: Annotated[str, StringConstraints(max_length=10)] | None = None
     status_code: int | None = Field(None, ge=100, le=599)
     duration_ms: int | None = Field(None, ge=0, le=86_400_000)
-    metadata: dict[str, Any] = Field(default_factory=dict)
-    error_details: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("metadata", "error_details")
-    @classmethod
-    def _is_small(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if len(repr(value)) > LARGEST_JSON:
-            message = f"must be smaller than {LARGEST_JSON} characters"
-            raise ValueError(message)
-        return value
+    metadata: Small = Field(default_factory=dict)
+    error_details: Small = Field(default_factory=dict)
 
 
 class Counted(BaseModel):

@@ -4,8 +4,9 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from undercroft.foundation.fields import Moment
 from undercroft.identity.access.schemas import NameToFind
 
 
@@ -19,7 +20,7 @@ class ApiKeyCreate(BaseModel):
     organization_id: UUID | None = Field(
         None, description="An organization of yours that the key acts in."
     )
-    expires_at: AwareDatetime | None = None
+    expires_at: Moment | None = None
 
 
 class ApiKeyRead(BaseModel):
