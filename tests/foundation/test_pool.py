@@ -7,6 +7,7 @@ from datetime import timedelta
 import httpx
 import pytest
 import pytest_asyncio
+from asyncpg import DivisionByZeroError, InvalidSQLStatementNameError
 from sqlalchemy import text
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -72,6 +73,28 @@ async def test_waiting_has_an_end(settings: Settings):
             async with database.unit_of_work() as another:
                 await another.execute(text("SELECT 1"))
     await database.dispose()
+
+
+async def test_a_lone_statement_gives_its_connection_back(narrow: Database):
+    number = text("SELECT 12 / CAST(:by AS integer) AS found")
+    assert (await narrow.run_alone(number, {"by": 4})).found == 3
+    with pytest.raises(DivisionByZeroError):
+        await narrow.run_alone(number, {"by": 0})
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await narrow.run_alone(text("SELECT pg_sleep(60)"), {})
+    assert (await narrow.run_alone(number, {"by": 3})).found == 4
+    assert await narrow.run_alone(text("SELECT 1 WHERE false"), {}) is None
+
+
+async def test_a_session_without_its_statements_is_not_used_again(narrow: Database):
+    number = text("SELECT 1 AS found")
+    await narrow.run_alone(number, {})
+    async with narrow.unit_of_work() as session:
+        await (await session.connection()).exec_driver_sql("DEALLOCATE ALL")
+    with pytest.raises(InvalidSQLStatementNameError):
+        await narrow.run_alone(number, {})
+    assert (await narrow.run_alone(number, {})).found == 1
 
 
 async def test_keyed_requests_do_not_wait_for_each_others_second_connection(settings: Settings):

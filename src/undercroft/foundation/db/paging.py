@@ -63,8 +63,7 @@ async def paginate(
         chosen, unique = (sorts or {})[page.sort.removeprefix("-")], keys[-1]
         keys = (unique,) if chosen is unique else (chosen, unique)
         descending = page.sort.startswith("-")
-    counted = select(func.count()).select_from(statement.order_by(None).subquery())
-    total = counted.scalar_subquery() if page.count else null()
+    total = _counting(statement).scalar_subquery() if page.count else null()
     position = tuple_(*keys)
     ordered = statement.order_by(*(key.desc() if descending else key.asc() for key in keys))
     if page.cursor:
@@ -83,7 +82,11 @@ async def paginate(
     cursor = write_cursor(page.sort, found[page.limit - 1][-len(keys) :]) if more else None
     if found:
         return rows, cursor, found[0][-len(keys) - 1]
-    return rows, cursor, await session.scalar(counted) if page.count else None
+    return rows, cursor, await session.scalar(_counting(statement)) if page.count else None
+
+
+def _counting(statement: Select[Any]) -> Select[Any]:
+    return select(func.count()).select_from(statement.order_by(None).subquery())
 
 
 def containing(part: str, *columns: Any) -> ColumnElement[bool]:

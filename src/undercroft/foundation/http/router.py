@@ -8,20 +8,23 @@ handler, keeps the answer for a replay where an Idempotency-Key asks for it, and
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.params import Form
 from fastapi.routing import APIRoute
 from sqlalchemy.ext.asyncio import AsyncSession
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from undercroft.foundation.access import ANONYMOUS, AccessRule, Actor, Public
 from undercroft.foundation.addresses import home_of
 from undercroft.foundation.context import current_request
 from undercroft.foundation.http import idempotency
-from undercroft.foundation.http.dependencies import Foundation
+from undercroft.foundation.http.dependencies import Foundation, get_session
 from undercroft.foundation.jobs import has_published, publish
 from undercroft.foundation.problems import Problem, Unauthorized, UnsupportedMediaType
 
@@ -64,18 +67,32 @@ class RouteCalled:
 class Door(APIRoute):
     """A route that refuses before it reads."""
 
+    @cached_property
+    def _start(self) -> str:
+        return self.path.partition("{")[0]
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """One look: the framework asks every route in turn, which adds up."""
+        return super().matches(scope) if self._start in scope["path"] else (Match.NONE, {})
+
     def get_route_handler(self) -> Handler:
         handle = super().get_route_handler()
         guard = guard_of(self.endpoint)
         if guard is None:
             raise TypeError(f"{self.path} has no access rule; declare it through Router.")
 
+        recorded_here = not guard.unrecorded and not WRITES.isdisjoint(self.methods or ())
+        needs_session = recorded_here or _asks_for(get_session, self.dependant)
+
         async def enter(request: Request) -> Response:
             parts: Foundation = request.app.state.parts
             await self._check_caller(request, parts, guard)
+            once = _wants_once(request, guard)
+            if not once and not needs_session:
+                return await recorded(request)
             async with parts.database.unit_of_work() as session:
                 request.state.session = session
-                if _wants_once(request, guard):
+                if once:
                     return await idempotency.run_once(request, session, parts, recorded)
                 return await recorded(request)
 
@@ -123,6 +140,11 @@ async def _authenticate(request: Request, parts: Foundation, access: AccessRule)
         if isinstance(access, Public) and not access.about_caller:
             return ANONYMOUS
         raise
+
+
+def _asks_for(dependency: Endpoint, dependant: Dependant) -> bool:
+    asks = dependant.call is dependency
+    return asks or any(_asks_for(dependency, below) for below in dependant.dependencies)
 
 
 def _check_is_json(request: Request) -> None:

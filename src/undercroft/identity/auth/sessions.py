@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, select, text, update
+from sqlalchemy import delete, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.crypto import new_secret, sha256
@@ -164,7 +164,7 @@ ROTATE = text("""
 
 async def refresh_session(
     identity: Identity, refresh: str, *, origin: str | None, now: datetime
-) -> tuple[SignIn, Row[Any]]:
+) -> tuple[SignIn, Any]:
     """Exchange a refresh token for its successor and new tokens; tell them and the account's row.
 
     Shown again within the replay window it gives the same successor: clients race, and a race is

@@ -1,9 +1,10 @@
 """Every SELECT about accounts."""
 
 from datetime import UTC, datetime
+from functools import cache
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, bindparam, exists, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import undefer
 
@@ -56,12 +57,18 @@ async def get_user(
 
     With `deleted` one that waits for its erasure is found too.
     """
-    there = User.erased_at.is_(None) if deleted else User.status != UserStatus.DELETED
-    statement = select(User).where(User.id == user_id, there)
-    user: User | None = await session.scalar(statement.with_for_update() if lock else statement)
+    user: User | None = await session.scalar(_one_user(lock, deleted), {"user_id": user_id})
     if user is None:
         raise UserNotFound
     return user
+
+
+@cache
+def _one_user(lock: bool, deleted: bool) -> Select[User]:  # noqa: FBT001
+    """Put together once: that costs as much as running it, and most requests do."""
+    there = User.erased_at.is_(None) if deleted else User.status != UserStatus.DELETED
+    statement = select(User).where(User.id == bindparam("user_id"), there)
+    return statement.with_for_update() if lock else statement
 
 
 async def get_password_hash(session: AsyncSession, user_id: UUID) -> str | None:
