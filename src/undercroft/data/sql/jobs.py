@@ -14,7 +14,9 @@ GRACE = timedelta(minutes=1)
 async def prune_sql_history(context: JobContext) -> None:
     async with context.unit_of_work() as session:
         await session.execute(
-            text("DELETE FROM undercroft.sql_runs WHERE created_at < now() - :kept"),
+            text(
+                "DELETE FROM undercroft.sql_runs WHERE created_at < now() - CAST(:kept AS interval)"
+            ),
             {"kept": context.settings.sql.history_retention},
         )
 
@@ -30,14 +32,14 @@ async def end_lost_queries(context: JobContext) -> None:
             text(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE usename = :role AND datname = current_database()"
-                "   AND backend_start < now() - :oldest"
+                "   AND backend_start < now() - CAST(:oldest AS interval)"
             ),
             {"role": developer_role(settings), "oldest": oldest},
         )
         await session.execute(
             text(
                 "UPDATE undercroft.sql_runs SET outcome = 'lost'"
-                " WHERE outcome = 'running' AND created_at < now() - :longest"
+                " WHERE outcome = 'running' AND created_at < now() - CAST(:longest AS interval)"
             ),
             {"longest": longest},
         )
