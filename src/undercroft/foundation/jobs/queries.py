@@ -22,10 +22,9 @@ from pgqueuer.queries import Queries
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.foundation.jobs.tables import NAMES, SCHEMA
+from undercroft.foundation.jobs.tables import NAMES
 
 QUEUE = NAMES.qualified.queue_table
-TABLE_IS_HERE = "SELECT to_regclass($1) IS NOT NULL AS here"
 
 SWEEP = f"""
     WITH silent AS (
@@ -86,24 +85,6 @@ class JobQueries(Queries):
             QueryQueueBuilder(NAMES),
             QuerySchedulerBuilder(NAMES),
         )
-
-    async def has_table(self, table: str) -> bool:
-        """Whether the migrations were here: what a table of theirs holds, they know.
-
-        PgQueuer asks `information_schema` about each table, column and index when it starts. The
-        plans of that kept 5 MB in the connection's server process for as long as it lived.
-        """
-        rows = await self.driver.fetch(TABLE_IS_HERE, f"{SCHEMA}.{table}")
-        return bool(rows[0]["here"])
-
-    async def table_has_column(self, table: str, column: str) -> bool:  # noqa: ARG002
-        return True
-
-    async def table_has_index(self, table: str, index: str) -> bool:  # noqa: ARG002
-        return True
-
-    async def has_user_defined_enum(self, key: str, enum: str) -> bool:  # noqa: ARG002
-        return True
 
     async def dequeue(
         self,
