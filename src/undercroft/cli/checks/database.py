@@ -13,6 +13,7 @@ from undercroft.foundation.embedded.provision import EXTENSIONS
 from undercroft.foundation.settings import Settings
 
 OLDEST_MAJOR = 15
+LETS_OTHERS_PASS_ROW_SECURITY = 16  # makes roles with BYPASSRLS for who has it, superuser or not
 LARGEST_CLOCK_DIFFERENCE = timedelta(seconds=2)
 
 
@@ -29,6 +30,8 @@ async def database_findings(settings: Settings) -> AsyncIterator[Finding]:
         yield await _clock(connection)
         async for found in _privileges(connection):
             yield found
+        if connection.get_server_version().major < LETS_OTHERS_PASS_ROW_SECURITY:
+            yield await _service_role(connection)
         async for found in developer_findings(connection, settings):
             yield found
         async for found in rows_login_findings(connection, settings):
@@ -90,6 +93,21 @@ async def _privileges(connection: "asyncpg.Connection") -> AsyncIterator[Finding
         has = role[column] or role["rolsuper"]
         advice = f'{reason} As a superuser: ALTER ROLE "{role["rolname"]}" {attribute};'
         yield finding(attribute, "yes" if has else "no", fine=has, advice=advice, fatal=fatal)
+
+
+async def _service_role(connection: "asyncpg.Connection") -> Finding:
+    """On old servers a superuser has to make the role, whatever ours may do."""
+    fine = await connection.fetchval("""
+        SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = 'service_role' AND rolbypassrls)
+            OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+    """)
+    return finding(
+        "service_role",
+        "there" if fine else "missing",
+        fine=fine,
+        advice="As a superuser: CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;",
+        fatal=True,
+    )
 
 
 async def _extensions(connection: "asyncpg.Connection") -> Finding:

@@ -23,6 +23,13 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'service_role') THEN
         CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;
     END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+    IF current_setting('server_version_num')::int < 160000 THEN
+        RAISE insufficient_privilege USING MESSAGE =
+            'Before PostgreSQL 16 only a superuser may make a role that passes row security. '
+            'As one: CREATE ROLE service_role NOLOGIN NOINHERIT BYPASSRLS;';
+    END IF;
+    RAISE;
 END $$;
 """
 
