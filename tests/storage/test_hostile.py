@@ -218,6 +218,11 @@ class TestForms:
         assert answer.status_code in {400, 413}, answer.text
         assert await bucket.names(service) == []
 
+    async def test_a_boundary_longer_than_any(self, bucket: Bucket, service: Caller):
+        kind = {"Content-Type": "multipart/form-data; boundary=" + "b" * 300}
+        answer = await service.post(bucket.path("a"), content=b"--b", headers=kind)
+        assert answer.status_code == 400, answer.text
+
     async def test_a_file_in_tiny_pieces(self, bucket: Bucket, service: Caller):
         async def pieces() -> Any:
             for _ in range(20_000):

@@ -135,6 +135,7 @@ class TestForms:
             (b"", "multipart/form-data; boundary=x", "upload_missing"),
             (b"--x--\r\n", "multipart/form-data; boundary=x", "upload_missing"),
             (b"nothing", "multipart/form-data; boundary=x", "upload_malformed"),
+            (b"", "multipart/form-data; boundary=" + "x" * 300, "upload_malformed"),
             (b"file", "text/plain", "upload_missing"),
             (b"file", "multipart/form-data", "upload_missing"),
             (b"{}", "application/json", "upload_missing"),

@@ -66,7 +66,10 @@ class _Parts:
         self._head_bytes = 0
         self._begun = 0
         self._wanted = self._found = self._ended = False
-        self._parser = MultipartParser(boundary, self._callbacks())
+        try:
+            self._parser = MultipartParser(boundary, self._callbacks())
+        except FormParserError as error:  # a boundary longer than any
+            raise UploadMalformed from error
 
     async def find_file(self) -> bool:
         while not self._found:

@@ -196,7 +196,10 @@ def open_incoming(request: Request) -> Incoming:
     boundary = options.get(b"boundary")
     if not boundary:
         raise invalid("The form has no boundary")
-    return IncomingForm(request, boundary)
+    try:
+        return IncomingForm(request, boundary)
+    except ValueError as error:  # the parser's, of a boundary longer than any
+        raise invalid("The form cannot be read") from error
 
 
 def read_cache_control(given: str | None) -> str:
