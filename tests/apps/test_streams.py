@@ -177,6 +177,16 @@ class TestStreams:
         answer = await stream(ours.people["owner"], made["id"], **fields)
         assert answer.status_code == 422, answer.text
 
+    @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00", "9999-12-31T23:59:59.999999"])
+    async def test_the_ends_of_time_are_times(self, ours: Tenant, admin: Caller, moment: str):
+        await allow(admin, ours, 1000)
+        made = await site(ours.people["owner"], ours)
+        answer = await stream(ours.people["owner"], made["id"], expires_at=f"{moment}Z")
+        assert answer.status_code == 201, answer.text
+        path = f"{API}/streams/{answer.json()['id']}"
+        read = (await ours.people["owner"].get(path)).json()
+        assert read["is_expired"] is moment.startswith("0001")
+
     async def test_hours_may_reach_from_0_to_24(self, ours: Tenant, admin: Caller):
         await allow(admin, ours, 1000)
         made = await site(ours.people["owner"], ours)
