@@ -1,8 +1,6 @@
 """Scripts that take too long or are too large, and callers who leave."""
 
 import asyncio
-import json
-from typing import Any
 
 import asyncpg
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from tests.data.sql_support import SQL, refused, run, value
 from tests.fixtures.actors import Caller, settled, unique
 from tests.fixtures.engines import EngineAddresses
+from tests.fixtures.hang_up import hang_up
 from undercroft.app import Application
 
 
@@ -67,7 +66,7 @@ class TestTime:
         body = {"query": f"set statement_timeout = 0; select pg_sleep(600), '{word}'"}
         headers = {"Authorization": f"Bearer {admin.tokens['access_token']}"}
         left = asyncio.Event()
-        started = asyncio.create_task(hang_up(app, body, headers, left))
+        started = asyncio.create_task(hang_up(app, f"{SQL}/query", body, headers, left))
         assert await settled(lambda: runs(engines, database, word), 5)
         left.set()
         await started
@@ -78,40 +77,6 @@ class TestTime:
             return [item["outcome"] for item in items] == ["cancelled"]
 
         assert await settled(written)
-
-
-async def hang_up(
-    app: Application, body: dict[str, Any], headers: dict[str, str], left: asyncio.Event
-) -> None:
-    """A request whose connection closes when `left` is set."""
-    messages = iter([{"type": "http.request", "body": json.dumps(body).encode()}])
-
-    async def receive() -> dict[str, Any]:
-        for message in messages:
-            return message
-        await left.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(_message: Any) -> None:
-        pass
-
-    scope = {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "path": f"{SQL}/query",
-        "raw_path": f"{SQL}/query".encode(),
-        "query_string": b"",
-        "root_path": "",
-        "scheme": "http",
-        "server": ("undercroft.test", 80),
-        "client": ("127.0.0.1", 50000),
-        "headers": [
-            (b"content-type", b"application/json"),
-            *((name.lower().encode(), text.encode()) for name, text in headers.items()),
-        ],
-    }
-    await app(scope, receive, send)
 
 
 async def counted(engines: EngineAddresses, database: str, condition: str) -> int:

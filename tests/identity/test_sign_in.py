@@ -6,6 +6,8 @@ import httpx
 
 from tests.fixtures.actors import Caller, register, sign_in, unique
 from tests.fixtures.app import PASSWORD
+from tests.fixtures.hang_up import hang_up
+from undercroft.app import Application
 
 
 class TestRegister:
@@ -27,6 +29,19 @@ class TestRegister:
         assert again.json()["message"] == fresh.json()["message"]
         refused = await client.post("/api/v1/auth/login", json=body)
         assert refused.status_code == 401
+
+
+class TestSignIn:
+    async def test_who_hangs_up_leaves_their_turn_to_others(self, app: Application, member: Caller):
+        left = asyncio.Event()
+        left.set()
+        body = {"identifier": member.identifier, "password": PASSWORD}
+        gone = (hang_up(app, "/api/v1/auth/login", body, {}, left) for _ in range(20))
+        await asyncio.gather(*gone)
+        again = await sign_in(member.client, member.identifier, PASSWORD)
+        found = (await again.get("/api/v1/sessions")).json()["items"]
+        known = {member.tokens["session_id"], again.tokens["session_id"]}
+        assert {session["id"] for session in found} == known
 
 
 class TestRefresh:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from undercroft.data.sql import queries, service, snippets
-from undercroft.data.sql.access import Caller, OwnSnippet, TheConsole
+from undercroft.data.sql.access import OwnSnippet, TheConsole
 from undercroft.data.sql.answers import plan_answer, run_answer
 from undercroft.data.sql.errors import (
     ConsoleBusy,
@@ -30,7 +30,14 @@ from undercroft.data.sql.schemas import (
 )
 from undercroft.foundation.access import Needs, Permission, UsersOnly
 from undercroft.foundation.db import Page, PageRequest
-from undercroft.foundation.http import CurrentActor, Router, Session, searched_by, sorted_by
+from undercroft.foundation.http import (
+    CurrentActor,
+    Router,
+    Session,
+    Waiting,
+    searched_by,
+    sorted_by,
+)
 
 PERMISSIONS = (
     Permission(
@@ -56,7 +63,7 @@ EXECUTE = Needs("sql:execute")
 
 @router.post("/query", access=EXECUTE, response_model=SqlRead, problems=RUN_PROBLEMS)
 async def run_sql(
-    asked: SqlQuery, console: TheConsole, actor: CurrentActor, caller: Caller
+    asked: SqlQuery, console: TheConsole, actor: CurrentActor, caller: Waiting
 ) -> Response:
     """Run a script: all of its statements in one transaction, or nothing of it.
 
@@ -71,7 +78,7 @@ async def run_sql(
 
 @router.post("/explain", access=EXECUTE, response_model=SqlPlan, problems=RUN_PROBLEMS)
 async def explain_sql(
-    asked: SqlExplain, console: TheConsole, actor: CurrentActor, caller: Caller
+    asked: SqlExplain, console: TheConsole, actor: CurrentActor, caller: Waiting
 ) -> Response:
     """The plan of one statement. With `analyze` it runs, and is taken back."""
     outcome = await caller.run(service.explain(console, asked, actor=actor))

@@ -2,6 +2,7 @@
 
 from undercroft.foundation.http.dependencies import CurrentActor, Foundation, Parts, Session
 from undercroft.foundation.http.paging import Counted, PageQuery, searched_by, sorted_by
+from undercroft.foundation.http.presence import Waiting
 from undercroft.foundation.http.router import Router
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Parts",
     "Router",
     "Session",
+    "Waiting",
     "searched_by",
     "sorted_by",
 ]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from undercroft.foundation.access import Needs, Permission, Public, SignedIn, StepUpRequired
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db import Page, PageRequest
-from undercroft.foundation.http import CurrentActor, Router, Session, sorted_by
+from undercroft.foundation.http import CurrentActor, Router, Session, Waiting, sorted_by
 from undercroft.foundation.problems import UnsupportedMediaType
 from undercroft.identity.auth import lockout, schemas, service, sessions
 from undercroft.identity.auth.callers import (
@@ -116,12 +116,13 @@ async def register(
 
 
 async def _log_in(
-    request: Request, session: Session, identity: IdentityParts
+    request: Request, session: Session, identity: IdentityParts, caller: Waiting
 ) -> schemas.TokensRead:
     body = await _sign_in_request(request)
     device = device_of(request)
-    signed_in = await service.sign_in(
-        session, identity, body.identifier, body.password, device, now=utc_now()
+    # Who hung up, perhaps to try again, leaves the queue for a hash to those who still wait.
+    signed_in = await caller.run(
+        service.sign_in(session, identity, body.identifier, body.password, device, now=utc_now())
     )
     return await tokens_read(session, signed_in)
 
