@@ -106,6 +106,15 @@ class TestInsert:
         )
         assert response.json() == [{"id": 9, "name": "a, b"}, {"id": 10, "name": "c"}]
 
+    async def test_csv_of_long_values(self, dry: httpx.AsyncClient):
+        response = await dry.post(
+            "/publishers",
+            content=f"id,name\n9,{'x' * 200_000}\n",
+            headers={**FULL, "Content-Type": "text/csv"},
+        )
+        assert response.status_code == 201, response.text
+        assert len(response.json()[0]["name"]) == 200_000
+
     async def test_csv_null(self, dry: httpx.AsyncClient):
         response = await dry.post(
             "/authors?select=id,bio",

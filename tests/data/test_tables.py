@@ -133,6 +133,7 @@ class TestImport:
             (b"a,b\n1,x,extra\n", "text/csv", 2),
             (b"a,b\n1,caf\xe9\n", "text/csv", 2),
             (b"a,nope\n1,2\n", "text/csv", 1),
+            (b"a\rb,a\n1,2\n", "text/csv", 1),
             (b"a,a\n1,2\n", "text/csv", 1),
             (b"", "text/csv", 1),
             (b'{"a": 1}\n{"a": \n', "application/x-ndjson", 2),

@@ -137,6 +137,7 @@ class TestRights:
         [
             ("columns=nowhere", 404),
             ("columns=id);drop", 404),
+            ("columns=i%0Ad", 404),
             ("format=xml", 422),
             ("schema=auth", 404),
             ("schema=undercroft", 404),

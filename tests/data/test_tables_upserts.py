@@ -80,6 +80,7 @@ class TestUpserts:
             ("id,name\n3,Eve\n", "email", 422, "import_refused"),  # not in the file
             ("id,name\n3,Eve\nx,Eve\n", "id", 422, "import_refused"),
             ("id,name\n3,Eve\n", "nowhere", 404, "column_not_found"),
+            ("id,name\n3,Eve\n", "i\nd", 404, "column_not_found"),
             ("id,name\n3,Eve\n", 'id") do nothing; --', 404, "column_not_found"),
         ],
     )

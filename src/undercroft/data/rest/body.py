@@ -1,7 +1,5 @@
 """Request bodies: JSON, CSV and forms become one JSON text that the database takes apart."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +7,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from undercroft.data import csv_text
 from undercroft.data.rest import media
 from undercroft.data.rest.errors import RestError, invalid_body
 
@@ -83,8 +82,8 @@ def _uniform_keys(rows: Sequence[Any], message: str) -> tuple[str, ...]:
 
 def _csv(body: bytes) -> Payload:
     try:
-        lines = list(csv.reader(io.StringIO(_decode(body), newline=""), strict=True))
-    except csv.Error as error:
+        lines = list(csv_text.read(_decode(body)))
+    except csv_text.CsvInvalid as error:
         raise invalid_body(f"parse error (Failed reading: {error})") from error
     filled = [line for line in lines if line]
     if not filled:

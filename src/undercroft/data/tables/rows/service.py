@@ -4,7 +4,6 @@ Operators with `rows:manage` may pass row security; they must ask for it with ev
 what they see otherwise is what their policies show.
 """
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from undercroft.data.csv_text import fields
 from undercroft.data.plane import RowsPlane
 from undercroft.data.rest import Caller, RestError
 from undercroft.data.rest.query_string import encoded, quoted_name
@@ -138,7 +138,7 @@ async def _key(session: AsyncSession, table: Table, row_id: str) -> list[tuple[s
     if not names:
         raise NoPrimaryKey
     # Of several columns like a line of CSV: `1,"a, b"`.
-    values = [row_id] if len(names) == 1 else next(csv.reader([row_id]), [])
+    values = [row_id] if len(names) == 1 else fields(row_id)
     if len(values) != len(names):
         raise RowKeyInvalid(names)
     return [(quoted_name(n), f"eq.{v}") for n, v in zip(names, values, strict=True)]

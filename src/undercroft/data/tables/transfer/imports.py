@@ -3,8 +3,6 @@
 The table's owner copies, so row security does not apply: importing needs its own permission.
 """
 
-import csv
-import io
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 import asyncpg
 
+from undercroft.data.csv_text import fields
 from undercroft.data.developer import Developer
 from undercroft.data.json_text import dumps, loads
 from undercroft.data.tables.ddl import refusal
@@ -137,7 +136,7 @@ async def _csv(
         line = head.removeprefix(b"\xef\xbb\xbf").partition(b"\n")[0].decode()
     except UnicodeDecodeError as error:
         raise ImportRefused(1, "The header is not UTF-8.") from error
-    yield _columns_for(next(csv.reader(io.StringIO(line)), []), known, renamed)
+    yield _columns_for(fields(line), known, renamed)
     yield head.removeprefix(b"\xef\xbb\xbf")
     async for chunk in chunks:
         yield chunk

@@ -1,6 +1,5 @@
 """`/tables/{table}/import` and `/export`: HTTP in and out."""
 
-import csv
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from undercroft.data.csv_text import fields
 from undercroft.data.parts import Data, DataParts
 from undercroft.data.tables import queries
 from undercroft.data.tables.access import SchemaName
@@ -232,7 +232,7 @@ class Exported(StreamingResponse):
 
 def _chosen(columns: str, known: list[str]) -> list[str]:
     """The columns asked for, in that order."""
-    asked = next(csv.reader([columns]), []) if columns else known
+    asked = (fields(columns) or [columns]) if columns else known
     for name in asked:
         if name not in known:
             raise ColumnNotFound(name)
