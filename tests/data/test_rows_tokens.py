@@ -296,11 +296,16 @@ class TestClaimPaths:
             (".app[1:]", None),
             (".role.deeper", None),
             (".none", None),
+            (".null", "null"),
+            (".number", "1"),
+            (".app.roles", '["first","second"]'),
         ],
     )
     def test_path(self, path: str, role: str | None):
         claims = {
             "role": "plain",
+            "null": None,
+            "number": 1,
             "https://x.y/role": "url",
             "app": {"roles": ["first", "second"], "a-b": "dash"},
         }

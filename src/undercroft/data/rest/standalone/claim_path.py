@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from undercroft.data.rest.standalone.settings import InvalidSettingError
 
 _KEY = re.compile(r'\.(?:([\w$@]+)|"([^"]*)")')
@@ -17,6 +19,7 @@ _INDEX = re.compile(r"\[(-?\d+)\]", re.ASCII)
 _SLICE = re.compile(r"\[(-?\d+)?:(-?\d+)?\]", re.ASCII)
 _FILTER = re.compile(r'\[\?\(?@ *(==|!=|\^==|==\^|\*==) *(?:"([^"]*)"|\'([^\']*)\')\)?\]')
 _FUNCTION = re.compile(r"""\[\?(search|match)\(@, *(?:"([^"]*)"|'([^']*)')\)\]""")
+_NOWHERE = object()  # which null is not
 _MATCHES: dict[str, Callable[[str, str], bool]] = {
     "==": lambda item, text: item == text,
     "!=": lambda item, text: item != text,
@@ -90,21 +93,23 @@ _STEPS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Step]], ...] = (
 )
 
 
-def find_claim(claims: Any, path: Sequence[Step]) -> Any:
-    """Follow a path; None when it leads nowhere."""
+def find_claim(claims: Any, path: Sequence[Step]) -> str | None:
+    """Follow a path to a text, or what JSON writes of another value; None when it leads nowhere."""
     value = claims
     for step in path:
         value = _follow(value, step)
-    return value
+    if value is _NOWHERE:
+        return None
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _follow(value: Any, step: Step) -> Any:
     match step:
         case str():
-            return value.get(step) if isinstance(value, dict) else None
+            return value.get(step, _NOWHERE) if isinstance(value, dict) else _NOWHERE
         case int():
             inside = isinstance(value, list) and -len(value) <= step < len(value)
-            return value[step] if inside else None
+            return value[step] if inside else _NOWHERE
         case slice():
             return _cut(value, step)
         case Filter():
@@ -112,14 +117,14 @@ def _follow(value: Any, step: Step) -> Any:
                 [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
             )
             matches = _MATCHES[step.operator]
-            return next((item for item in texts if matches(item, step.text)), None)
+            return next((item for item in texts if matches(item, step.text)), _NOWHERE)
 
 
 def _cut(value: Any, part: slice) -> Any:
     """Cut a text, or take the first of a part of an array; nothing left is nothing found."""
     if isinstance(value, str):
-        return value[part] or None
-    return next(iter(value[part]), None) if isinstance(value, list) else None
+        return value[part] or _NOWHERE
+    return next(iter(value[part]), _NOWHERE) if isinstance(value, list) else _NOWHERE
 
 
 def show_claim_path(path: Sequence[Step]) -> str:

@@ -91,8 +91,7 @@ class TokenVerifier:
                 "Anonymous access is disabled",
                 headers=[(b"www-authenticate", b"Bearer")],
             )
-        name = role if isinstance(role, str) else orjson.dumps(role).decode()
-        return Caller(name, orjson.dumps({**claims, "role": name}).decode())
+        return Caller(role, orjson.dumps({**claims, "role": role}).decode())
 
     def _verified_token(self, token: str) -> tuple[dict[str, Any], Caller]:
         known = self._verified.get(token)
