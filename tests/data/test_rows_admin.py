@@ -260,6 +260,8 @@ class TestProcess:
             with closing(connection):
                 connection.request("GET", "/readers?id=eq.1")
                 assert connection.getresponse().read() == b'[{"id":1,"name":"Ada"}]'
+                connection.sock.sendall("GET /readers?name=eq.Zoë HTTP/1.0\r\n\r\n".encode())
+                assert connection.sock.makefile("rb").read().endswith(b"\r\n\r\n[]")
 
     def test_without_recovery(self, rows_database: RowsDatabase):
         settings = variables(

@@ -41,6 +41,26 @@ def answer(connection: socket.socket) -> tuple[int, dict[str, object]]:
     return int(head.split()[1]), json.loads(body)
 
 
+def test_a_target_may_be_what_people_type(server: Served):
+    with connected(server) as connection:
+        for target in ("/rest/v1/映画?titre=eq.é", "/api/v1/é"):
+            connection.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            status, problem = answer(connection)
+            assert (status, problem["code"]) in ((401, "PGRST302"), (404, "not_found"))
+
+
+def test_a_body_like_a_request_is_a_body(server: Served):
+    body = "GET /é HTTP/1.1\r\n\r\n".encode()
+    with connected(server) as connection:
+        for _ in range(2):
+            head = LOGIN + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body)
+            connection.sendall(head)
+            assert connection.recv(25, socket.MSG_WAITALL) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            connection.sendall(body)
+            status, problem = answer(connection)
+            assert (status, problem["code"]) == (422, "invalid")
+
+
 def test_a_gigabyte_is_refused_by_its_announcement(server: Served):
     for path in (b"/api/v1/auth/login", b"/rest/v1/anything"):
         with connected(server) as connection:

@@ -3,11 +3,12 @@
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 from websockets.protocol import State
+
+from undercroft.foundation.http.targets import TypedTargets
 
 LONGEST_HEAD_SECONDS = 20.0
 _ANSWER = b"HTTP/1.1 "
@@ -59,7 +60,7 @@ class JoiningTransport:
         return getattr(self.plain, name)
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(TypedTargets):
     """Bounds what is read before a request begins, and joins what is written.
 
     What a head that arrived whole may hold is for the application to judge; here only those end

@@ -14,6 +14,7 @@ import uvloop
 from undercroft.data.rest.standalone.admin import AdminApp
 from undercroft.data.rest.standalone.app import StandaloneApp
 from undercroft.data.rest.standalone.listening import listening, shown
+from undercroft.foundation.http.targets import TypedTargets
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
-                http="httptools",
+                http=TypedTargets,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
