@@ -29,7 +29,15 @@ from undercroft.foundation.db import (
     paginate,
 )
 from undercroft.foundation.fields import Moment, json_within
-from undercroft.foundation.http import CurrentActor, PageQuery, Parts, Router, Session
+from undercroft.foundation.http import (
+    CurrentActor,
+    PageQuery,
+    Parts,
+    Router,
+    Session,
+    searched_by,
+    sorted_by,
+)
 from undercroft.foundation.http.dependencies import Reads
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import (
@@ -163,7 +171,9 @@ __all__ = [
     "publish",
     "run_in_app",
     "schedule",
+    "searched_by",
     "settings_of",
+    "sorted_by",
     "subscribes",
     "update_organization",
     "utc_now",

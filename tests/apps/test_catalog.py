@@ -9,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from tests.fixtures.actors import Caller, promoted, unique
+from tests.fixtures.lists import check_orders
 from tests.fixtures.query_counter import QueryCounter
 
 API = "/api/v1"
@@ -91,6 +92,22 @@ class TestLists:
             seen += [entry["title"] for entry in page["items"]]
             cursor = page["next_cursor"]
         assert seen == sorted(titles, reverse=True)
+
+    async def test_come_in_every_order(self, client: httpx.AsyncClient, service: Caller):
+        made, word = await author(service), unique("order")
+        for number in range(3):
+            await author(service, name=f"{word} {number}")
+            await movie(service, made["id"], year_of_issue=1990 + number)
+            await series(service, made["id"], episodes=10 + number)
+        movies, shows = ("title", "year_of_issue", "created_at"), ("title", "episodes", "seasons")
+        await check_orders(service, f"{API}/authors", ("name", "age", "created_at"), search=word)
+        await check_orders(service, f"{API}/movies", movies, author_id=made["id"])
+        await check_orders(service, f"{API}/series", shows, author_id=made["id"])
+        await check_orders(service, f"{API}/authors/{made['id']}/movies", movies)
+        await check_orders(service, f"{API}/authors/{made['id']}/series", shows)
+        first = (await client.get(f"{API}/movies?sort=title&limit=1")).json()["next_cursor"]
+        mixed = await client.get(f"{API}/movies?sort=-title&limit=1&cursor={first}")
+        assert (mixed.status_code, mixed.json()["code"]) == (422, "cursor_invalid")
 
     async def test_filter_by_genre_and_years(self, client: httpx.AsyncClient, service: Caller):
         made = await author(service)

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.fixtures.actors import Caller, make_group, promoted, unique
+from tests.fixtures.lists import check_orders
 from tests.fixtures.outbox import Outbox
 from tests.fixtures.query_counter import QueryCounter
 from tests.identity.test_organizations import Tenant, make_tenant
@@ -247,6 +248,21 @@ class TestViolations:
         one = (await owner.get(path)).json()["items"][0]
         assert (await owner.delete(f"{path}/{one['id']}")).status_code == 204
         assert (await owner.get(f"{path}/{one['id']}")).status_code == 404
+
+    async def test_and_sites_and_users_come_in_every_order(self, ours: Tenant):
+        owner = ours.people["owner"]
+        word = unique("order")
+        for number in range(3):
+            made = await site(owner, ours, name=f"{word} {number}")
+        path = f"{API}/sites/{made['id']}"
+        for hour in (8, 9, 10):
+            await violation(owner, made["id"], detected_at=f"2026-11-22T{hour:02}:00:00Z")
+        for name in ("admin", "member", "guest"):
+            added = await owner.put(f"{path}/users/{ours.people[name].id}")
+            assert added.status_code == 200, added.text
+        await check_orders(owner, f"{API}/sites", ("name", "created_at"), search=word.upper())
+        await check_orders(owner, f"{path}/violations", ("detected_at",))
+        await check_orders(owner, f"{path}/users", ("added_at",), key="user_id")
 
     async def test_have_images(self, ours: Tenant):
         owner = ours.people["owner"]

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from tests.apps.test_sites import org_key, shown_to, site
 from tests.fixtures.actors import Caller, unique
+from tests.fixtures.lists import check_orders, ids_of
 from tests.identity.test_organizations import Tenant, make_tenant
 from undercroft.app import Application
 
@@ -176,6 +177,16 @@ class TestStreams:
         made = await site(ours.people["owner"], ours)
         answer = await stream(ours.people["owner"], made["id"], **fields)
         assert answer.status_code == 422, answer.text
+
+    async def test_come_in_every_order_and_are_searched(self, ours: Tenant, admin: Caller):
+        await allow(admin, ours, 1000)
+        owner = ours.people["owner"]
+        made = await site(owner, ours)
+        for name in ("north gate", "South Gate", "west gate"):
+            assert (await stream(owner, made["id"], name=name)).status_code == 201
+        path = f"{API}/sites/{made['id']}/streams"
+        await check_orders(owner, path, ("name", "created_at"))
+        assert len(await ids_of(owner, path, search="th GATE")) == 2
 
     @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00", "9999-12-31T23:59:59.999999"])
     async def test_the_ends_of_time_are_times(self, ours: Tenant, admin: Caller, moment: str):

@@ -1,17 +1,24 @@
 """`/authors`."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Query, Response
 
-from undercroft import CurrentActor, Page, PageQuery, Reads, Router, Session
+from undercroft import CurrentActor, Page, Reads, Router, Session
 from undercroft.apps.catalog import schemas, service
 from undercroft.apps.catalog.access import AuthorToChange, for_readers, for_writers
 from undercroft.apps.catalog.errors import AuthorHasWorks, AuthorNotFound
 from undercroft.apps.catalog.models import Author
 from undercroft.apps.catalog.queries import Which
-from undercroft.apps.catalog.reading import AUTHORS, MOVIES, SERIES
+from undercroft.apps.catalog.reading import (
+    AUTHORS,
+    MOVIES,
+    SERIES,
+    AuthorPage,
+    MoviePage,
+    SeriesPage,
+)
 
 router = Router("/authors", tag="catalog")
 
@@ -20,24 +27,22 @@ Search = Annotated[
     Query(min_length=1, max_length=100, description="Part of the name, or nearly it."),
 ]
 AgeBound = Annotated[int | None, Query(ge=0, le=1000)]
-AuthorSort = Literal["", "name", "-name", "age", "-age", "created_at", "-created_at"]
 
 
 @router.get("", access=for_readers, response_model=Page[schemas.AuthorRead])
 async def list_authors(
     session: Session,
     reads: Reads,
-    page: PageQuery,
+    page: AuthorPage,
     search: Search = None,
     min_age: AgeBound = None,
     max_age: AgeBound = None,
-    sort: AuthorSort = "",
 ) -> Response:
     """Authors by name; a search puts the likeliest first.
 
     Never older than the last write that was answered.
     """
-    which = Which(sort, search, {}, {"age": min_age}, {"age": max_age})
+    which = Which(search, {}, {"age": min_age}, {"age": max_age})
     return await AUTHORS.page(session, reads, page, which)
 
 
@@ -108,7 +113,7 @@ async def delete_author(
     problems=(AuthorNotFound,),
 )
 async def list_author_movies(
-    author_id: UUID, session: Session, reads: Reads, page: PageQuery
+    author_id: UUID, session: Session, reads: Reads, page: MoviePage
 ) -> Response:
     """The author's movies, by title."""
     return await MOVIES.page(session, reads, page, Which(), of=author_id)
@@ -121,7 +126,7 @@ async def list_author_movies(
     problems=(AuthorNotFound,),
 )
 async def list_author_series(
-    author_id: UUID, session: Session, reads: Reads, page: PageQuery
+    author_id: UUID, session: Session, reads: Reads, page: SeriesPage
 ) -> Response:
     """The author's series, by title."""
     return await SERIES.page(session, reads, page, Which(), of=author_id)

@@ -22,6 +22,11 @@ NAMED: Mapping[type[Any], InstrumentedAttribute[str]] = {
     Movie: Movie.title,
     Series: Series.title,
 }
+SORTS: Mapping[type[Any], tuple[str, ...]] = {
+    Author: ("name", "age", "created_at"),
+    Movie: ("title", "year_of_issue", "created_at"),
+    Series: ("title", "episodes", "seasons", "created_at"),
+}
 MISSING: Mapping[type[Any], type[NotFound]] = {
     Author: AuthorNotFound,
     Movie: MovieNotFound,
@@ -31,9 +36,8 @@ MISSING: Mapping[type[Any], type[NotFound]] = {
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """What a list shows. `sort` is a column, after `-` from the highest; `filters` are exact."""
+    """What a list shows. `filters` are exact."""
 
-    sort: str = ""
     search: str | None = None
     filters: Mapping[str, object] = field(default_factory=dict)
     at_least: Mapping[str, int | None] = field(default_factory=dict)
@@ -68,12 +72,10 @@ async def list_all(
     if which.search:
         condition, likeness = await _matching(session, NAMED[model], which.search)
         statement = statement.where(condition)
-    descending = which.sort.startswith("-")
-    first: Any = getattr(model, which.sort.lstrip("-")) if which.sort else NAMED[model]
-    if likeness is not None and not which.sort:
-        first, descending = likeness, True
-    keys = (first, model.id)
-    return await paginate(session, statement, page, keys=keys, descending=descending)
+    first: Any = NAMED[model] if likeness is None else likeness
+    keys, descending = (first, model.id), likeness is not None
+    sorts = {name: getattr(model, name) for name in SORTS[model]}
+    return await paginate(session, statement, page, keys=keys, descending=descending, sorts=sorts)
 
 
 async def count_works(session: AsyncSession, author_id: UUID) -> int:

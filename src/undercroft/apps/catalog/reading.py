@@ -4,14 +4,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Response
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft import CachedReads, Page, PageRequest
+from undercroft import CachedReads, Page, PageRequest, sorted_by
 from undercroft.apps.catalog import queries
 from undercroft.apps.catalog.models import Author, Movie, Series
 from undercroft.apps.catalog.queries import Which
@@ -21,6 +21,10 @@ from undercroft.apps.catalog.service import NAMESPACE
 SINGLE = timedelta(seconds=30)
 LISTED = timedelta(seconds=60)
 AUTHOR_OF = timedelta(seconds=180)
+
+AuthorPage = Annotated[PageRequest, sorted_by(*queries.SORTS[Author])]
+MoviePage = Annotated[PageRequest, sorted_by(*queries.SORTS[Movie])]
+SeriesPage = Annotated[PageRequest, sorted_by(*queries.SORTS[Series])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,6 @@ def _listed(noun: str, page: PageRequest, which: Which) -> str:
 
 
 def _flat(which: Which) -> list[tuple[str, str]]:
-    named = {"sort": which.sort, "search": which.search, "filters": dict(which.filters)}
+    named = {"search": which.search, "filters": dict(which.filters)}
     bounds = {"at_least": dict(which.at_least), "at_most": dict(which.at_most)}
     return [(name, repr(value)) for name, value in (named | bounds).items()]

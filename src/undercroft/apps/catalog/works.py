@@ -2,30 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Path, Query, Response
 
-from undercroft import CurrentActor, NotFound, Page, PageQuery, Reads, Router, Session
+from undercroft import CurrentActor, NotFound, Page, Reads, Router, Session
 from undercroft.apps.catalog import queries, schemas, service
 from undercroft.apps.catalog.access import for_readers, for_writers
 from undercroft.apps.catalog.authors import Search
 from undercroft.apps.catalog.errors import MovieNotFound, SeriesNotFound, UnknownAuthor
 from undercroft.apps.catalog.models import Work
 from undercroft.apps.catalog.queries import Which
-from undercroft.apps.catalog.reading import MOVIES, SERIES, Reader
+from undercroft.apps.catalog.reading import MOVIES, SERIES, MoviePage, Reader, SeriesPage
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 GenreFilter = Annotated[schemas.Genre | None, Query()]
 Bound = Annotated[int | None, Query(ge=0, le=1_000_000)]
-MovieSort = Literal[
-    "", "title", "-title", "year_of_issue", "-year_of_issue", "created_at", "-created_at"
-]
-SeriesSort = Literal[
-    "", "title", "-title", "episodes", "-episodes", "seasons", "-seasons", "created_at",
-    "-created_at",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,21 +140,20 @@ series = work_router(
 async def list_movies(
     session: Session,
     reads: Reads,
-    page: PageQuery,
+    page: MoviePage,
     search: Search = None,
     genre: GenreFilter = None,
     author_id: UUID | None = None,
     year_of_issue: Bound = None,
     min_year: Bound = None,
     max_year: Bound = None,
-    sort: MovieSort = "",
 ) -> Response:
     """Movies by title; a search puts the likeliest first.
 
     Never older than the last write that was answered.
     """
     exact = {"genre": genre, "author_id": author_id, "year_of_issue": year_of_issue}
-    which = Which(sort, search, exact, {"year_of_issue": min_year}, {"year_of_issue": max_year})
+    which = Which(search, exact, {"year_of_issue": min_year}, {"year_of_issue": max_year})
     return await MOVIES.page(session, reads, page, which)
 
 
@@ -169,18 +161,17 @@ async def list_movies(
 async def list_series(
     session: Session,
     reads: Reads,
-    page: PageQuery,
+    page: SeriesPage,
     search: Search = None,
     genre: GenreFilter = None,
     author_id: UUID | None = None,
     min_episodes: Bound = None,
     max_episodes: Bound = None,
-    sort: SeriesSort = "",
 ) -> Response:
     """Series by title; a search puts the likeliest first.
 
     Never older than the last write that was answered.
     """
     exact = {"genre": genre, "author_id": author_id}
-    which = Which(sort, search, exact, {"episodes": min_episodes}, {"episodes": max_episodes})
+    which = Which(search, exact, {"episodes": min_episodes}, {"episodes": max_episodes})
     return await SERIES.page(session, reads, page, which)

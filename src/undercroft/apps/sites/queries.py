@@ -42,7 +42,8 @@ async def list_sites(
     if search:
         statement = statement.where(Site.name.icontains(search, autoescape=True))
     keys = (Site.name, Site.id)
-    return await paginate(session, statement, page, keys=keys, descending=False)
+    sorts = {"name": Site.name, "created_at": Site.created_at}
+    return await paginate(session, statement, page, keys=keys, descending=False, sorts=sorts)
 
 
 async def _visible(session: AsyncSession, actor: Actor) -> Select[Any]:
@@ -94,7 +95,8 @@ async def list_users(
 ) -> tuple[list[SiteUser], str | None, int | None]:
     statement = select(SiteUser).where(SiteUser.site_id == site_id)
     keys = (SiteUser.added_at, SiteUser.user_id)
-    return await paginate(session, statement, page, keys=keys, descending=False)
+    sorts = {"added_at": SiteUser.added_at}
+    return await paginate(session, statement, page, keys=keys, descending=False, sorts=sorts)
 
 
 async def get_user(session: AsyncSession, site_id: UUID, user_id: UUID) -> SiteUser:
@@ -125,7 +127,9 @@ async def list_violations(
         statement = statement.where(Violation.detected_at >= since)
     if until:
         statement = statement.where(Violation.detected_at < until)
-    return await paginate(session, statement, page, keys=(Violation.detected_at, Violation.id))
+    keys = (Violation.detected_at, Violation.id)
+    sorts = {"detected_at": Violation.detected_at}
+    return await paginate(session, statement, page, keys=keys, sorts=sorts)
 
 
 async def get_violation(

@@ -3,8 +3,6 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
-
 from undercroft import (
     CurrentActor,
     LoadOrganization,
@@ -14,10 +12,12 @@ from undercroft import (
     OrganizationNotFound,
     OrganizationRole,
     Page,
-    PageQuery,
+    PageRequest,
     RoleTooLow,
     Router,
     Session,
+    searched_by,
+    sorted_by,
 )
 from undercroft.apps.sites import queries, schemas, service
 from undercroft.apps.sites.access import SiteToChange, SiteToRead, SiteToRun
@@ -37,10 +37,10 @@ CHANGED = (SiteNotFound, RoleTooLow, OrganizationInactive)
 @router.get("", access=Needs("sites:read"))
 async def list_sites(
     session: Session,
-    page: PageQuery,
+    page: Annotated[PageRequest, sorted_by("name", "created_at")],
     actor: CurrentActor,
     organization_id: UUID | None = None,
-    search: Annotated[str | None, Query(max_length=80, description="Part of the name.")] = None,
+    search: Annotated[str | None, searched_by("Part of the name.")] = None,
 ) -> Page[schemas.SiteRead]:
     """The sites that you run, or were added to, by name."""
     found, cursor, total = await queries.list_sites(
@@ -96,7 +96,7 @@ async def delete_site(site: SiteToChange, session: Session, actor: CurrentActor)
 
 @router.get("/{site_id}/users", access=Needs("sites:read"), problems=(SiteNotFound, RoleTooLow))
 async def list_site_users(
-    site: SiteToRun, session: Session, page: PageQuery
+    site: SiteToRun, session: Session, page: Annotated[PageRequest, sorted_by("added_at")]
 ) -> Page[schemas.SiteUserRead]:
     """Whom the site is shown to, beside those who run it."""
     found, cursor, total = await queries.list_users(session, site.id, page)

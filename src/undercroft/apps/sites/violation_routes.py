@@ -13,10 +13,11 @@ from undercroft import (
     Moment,
     Needs,
     Page,
-    PageQuery,
+    PageRequest,
     RoleTooLow,
     Router,
     Session,
+    sorted_by,
 )
 from undercroft.apps.sites import queries, schemas, service
 from undercroft.apps.sites.access import (
@@ -40,7 +41,7 @@ PICTURE = {"content": dict.fromkeys(IMAGES.types, BINARY)}
 async def list_violations(
     site: SiteToRead,
     session: Session,
-    page: PageQuery,
+    page: Annotated[PageRequest, sorted_by("detected_at")],
     stream_name: Annotated[str | None, Query(max_length=80)] = None,
     since: Moment | None = None,
     until: Moment | None = None,

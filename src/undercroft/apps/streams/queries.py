@@ -19,12 +19,15 @@ async def get_stream(session: AsyncSession, stream_id: UUID, *, lock: bool = Fal
 
 
 async def list_streams(
-    session: AsyncSession, site_id: UUID, page: PageRequest
+    session: AsyncSession, site_id: UUID, page: PageRequest, *, search: str | None
 ) -> tuple[list[Stream], str | None, int | None]:
     """By name."""
     statement = select(Stream).where(Stream.site_id == site_id)
+    if search:
+        statement = statement.where(Stream.name.icontains(search, autoescape=True))
     keys = (Stream.name, Stream.id)
-    return await paginate(session, statement, page, keys=keys, descending=False)
+    sorts = {"name": Stream.name, "created_at": Stream.created_at}
+    return await paginate(session, statement, page, keys=keys, descending=False, sorts=sorts)
 
 
 async def count_streams(session: AsyncSession, organization_id: UUID) -> int:

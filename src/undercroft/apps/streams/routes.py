@@ -16,12 +16,14 @@ from undercroft import (
     OrganizationRole,
     OrganizationToRun,
     Page,
-    PageQuery,
+    PageRequest,
     Parts,
     RoleTooLow,
     Router,
     Session,
     Standing,
+    searched_by,
+    sorted_by,
     update_organization,
     utc_now,
 )
@@ -58,10 +60,15 @@ OrganizationToLimit = Annotated[Standing, Depends(_limited)]
 
 @site_router.get("/{site_id}/streams", access=Needs("streams:read"), problems=(SiteNotFound,))
 async def list_streams(
-    site: SiteToRead, session: Session, page: PageQuery, actor: CurrentActor, parts: Parts
+    site: SiteToRead,
+    session: Session,
+    page: Annotated[PageRequest, sorted_by("name", "created_at")],
+    actor: CurrentActor,
+    parts: Parts,
+    search: Annotated[str | None, searched_by("Part of the name.")] = None,
 ) -> Page[schemas.StreamRead]:
     """The streams of a site, by name."""
-    found, cursor, total = await queries.list_streams(session, site.id, page)
+    found, cursor, total = await queries.list_streams(session, site.id, page, search=search)
     whole = await sees_passwords(session, site, actor)
     items = [_read(parts, stream, whole=whole) for stream in found]
     return Page[schemas.StreamRead](items=items, next_cursor=cursor, total=total)
