@@ -62,6 +62,7 @@ class TestFunctions:
         versions = (await admin.get(f"{path}/versions")).json()["items"]
         assert [one["version"] for one in versions] == [3, 2, 1]
         assert {one["created_by"] for one in versions} == {admin.id}
+        await check_orders(admin, f"{path}/versions", ("version",), key="version")
         assert (await admin.post(f"{path}/restore", json={"version": 9})).status_code == 404
 
     async def test_a_stale_version_is_refused(self, admin: Caller):

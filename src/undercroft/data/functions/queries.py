@@ -75,7 +75,8 @@ async def list_versions(
     session: AsyncSession, definition: Definition, page: PageRequest
 ) -> tuple[list[DefinitionVersion], str | None, int | None]:
     statement = select(DefinitionVersion).where(DefinitionVersion.definition_id == definition.id)
-    return await paginate(session, statement, page, keys=(DefinitionVersion.version,))
+    sorts: Sorts = {"version": DefinitionVersion.version}
+    return await paginate(session, statement, page, keys=(DefinitionVersion.version,), sorts=sorts)
 
 
 async def get_version(

@@ -29,7 +29,6 @@ from undercroft.foundation.access import Needs, Permission
 from undercroft.foundation.db import Page, PageRequest
 from undercroft.foundation.http import (
     CurrentActor,
-    PageQuery,
     Router,
     Session,
     searched_by,
@@ -42,6 +41,7 @@ PERMISSIONS = (
     Permission("functions:manage", "Make, change and drop functions and triggers."),
 )
 Sorted = Annotated[PageRequest, sorted_by("created_at", "updated_at", "name")]
+ByVersion = Annotated[PageRequest, sorted_by("version")]
 Searched = Annotated[str | None, searched_by("Part of the name.")]
 READ, MANAGE = Needs("functions:read"), Needs("functions:manage")
 MAKE_PROBLEMS = (
@@ -125,7 +125,7 @@ def _add_reads(router: Router, kind: Kind) -> None:
     @router.get("/{definition_id}/versions", access=READ, problems=(DefinitionNotFound,))
     @named(f"list_{kind}_versions", "Every version with its author, the newest first.")
     async def list_versions(
-        definition: Annotated[Definition, Depends(find)], session: Session, page: PageQuery
+        definition: Annotated[Definition, Depends(find)], session: Session, page: ByVersion
     ) -> Page[VersionRead]:
         rows, cursor, total = await queries.list_versions(session, definition, page)
         items = [VersionRead.model_validate(row) for row in rows]
