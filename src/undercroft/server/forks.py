@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from asyncpg import PostgresError
 
 from undercroft.foundation.crypto import SealedElsewhere
+from undercroft.foundation.embedded import EnginesUnavailable
 from undercroft.foundation.problems import Problem, SettingsInvalid
 from undercroft.server.errors import CannotServe
 
@@ -121,9 +122,12 @@ def call_in_child(
     with os.fdopen(read, "rb") as pipe:
         try:
             meanwhile()
-        finally:
-            content = pipe.read()
+        except Exception:
+            os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+            raise
+        content = pipe.read()
+    os.waitpid(pid, 0)
     succeeded, outcome = pickle.loads(content) if content else (False, "a process was killed")  # noqa: S301
     if not succeeded:
         raise CannotServe(outcome)
@@ -133,7 +137,7 @@ def call_in_child(
 def _outcome(function: Callable[[], Any]) -> tuple[bool, Any]:
     try:
         return True, function()
-    except (SettingsInvalid, Problem, SealedElsewhere) as error:
+    except (SettingsInvalid, Problem, SealedElsewhere, EnginesUnavailable) as error:
         return False, str(error)
     except (OSError, PostgresError) as error:
         return False, (

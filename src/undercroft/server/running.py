@@ -1,4 +1,4 @@
-"""The second half of `serve`: with engines up and the application imported."""
+"""The second half of `serve`: engines run, the database is migrated, the application imported."""
 
 import gc
 import logging
@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from undercroft.foundation.apps import unread_settings
 from undercroft.foundation.embedded import EmbeddedEngines, HomeLock
-from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.settings import Settings
 from undercroft.server.banner import print_banner, print_json
 from undercroft.server.forks import ForkedProcess, Lifeline
@@ -27,15 +26,13 @@ def run(
     options: ServeOptions,
     engines: EmbeddedEngines,
     lock: HomeLock,
+    lifeline: Lifeline,
     listener: socket.socket,
 ) -> None:
     """Prepare the database, start the workers, watch over everything, stop the workers."""
     if options.reload:
         require_watchfiles()
-    configure_logging(settings.observability)
     _tell_unread(settings)
-    lifeline = Lifeline()
-    lifeline.keep_from_children(lock.close_in_child)
     gc.freeze()  # see below; for the child that prepares
     superuser = prepare(settings, engines, lifeline)
     listen(listener)

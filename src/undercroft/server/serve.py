@@ -1,6 +1,7 @@
 """`undercroft serve`, from the command to the last stopped engine, in the order things happen.
 
-This module imports little: engines start first, and the application is imported meanwhile.
+This module imports little: engines start first, and the application is imported while they do and
+while a child migrates.
 """
 
 import gc
@@ -9,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 
 from undercroft.foundation.embedded import (
     SERVE,
@@ -58,12 +60,22 @@ def serve(settings: Settings, options: ServeOptions) -> None:
             with _launched(engines):
                 _share_metrics(home)
                 gc.disable()  # an import keeps nearly everything it makes
-                from undercroft.server.running import run  # noqa: PLC0415 - while engines start
+                from undercroft.server.forks import Lifeline  # noqa: PLC0415 - while engines start
+                from undercroft.server.migrating import migrate_in_child  # noqa: PLC0415 - the same
 
                 engines.wait_ready()
                 key = HomeSecrets.key_for(home, settings)
                 settings = filled_in(settings, engines.urls(), key, address=address(listener))
-                run(settings, options, engines, lock, listener)
+                lifeline = Lifeline()
+                lifeline.keep_from_children(lock.close_in_child)
+                migrate_in_child(settings, engines, lifeline, meanwhile=_import_application)
+                from undercroft.server.running import run  # noqa: PLC0415 - imported by now
+
+                run(settings, options, engines, lock, lifeline, listener)
+
+
+def _import_application() -> None:
+    import_module("undercroft.server.running")
 
 
 @contextmanager

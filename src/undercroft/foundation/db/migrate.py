@@ -138,7 +138,7 @@ def check(settings: Settings) -> list[str]:
     def compare(config: Config) -> None:
         connection = config.attributes["connection"]
         for app in (None, *apps):
-            found.extend(_differences(config_of(connection, app)))
+            found.extend(_differences(config_of(connection, app, compare=True)))
 
     _with_connection(settings, compare)
     return found
@@ -152,7 +152,7 @@ def revise(settings: Settings, app: App, message: str) -> Path:
         connection = config.attributes["connection"]
         number = len(history(app)) + 1
         today = utc_now().strftime("%Y_%m_%d")
-        own = config_of(connection, app)
+        own = config_of(connection, app, compare=True)
         own.set_main_option("file_template", f"{today}_{number:04d}_%%(slug)s")
         made.append(
             command.revision(
@@ -169,8 +169,13 @@ def with_tables(settings: Settings) -> list[App]:
     return [app for app in find_apps(settings) if app.migrations]
 
 
-def config_of(connection: Connection | None, app: App | None = None) -> Config:
-    """Alembic's configuration; the platform's environment serves the apps' own versions too."""
+def config_of(
+    connection: Connection | None, app: App | None = None, *, compare: bool = False
+) -> Config:
+    """Alembic's configuration; the platform's environment serves the apps' own versions too.
+
+    To `compare` with the models they have to be imported.
+    """
     config = Config()
     config.set_main_option("script_location", _escaped(SCRIPTS))
     config.set_main_option("path_separator", "os")
@@ -178,6 +183,7 @@ def config_of(connection: Connection | None, app: App | None = None) -> Config:
         config.set_main_option("version_locations", _escaped(app.migrations))
     config.attributes["connection"] = connection
     config.attributes["app"] = app
+    config.attributes["compare"] = compare
     return config
 
 
