@@ -1,8 +1,9 @@
 """Routes with doors: nobody declares one without saying who may call it.
 
 A door does, in this order and before the body is read: count the call against its rate limit,
-find out who calls, check the access rule. Then it opens the request's transaction, runs the
-handler, keeps the answer for a replay where an Idempotency-Key asks for it, and commits.
+find out who calls, check the access rule. Then it opens the request's transaction, unless nothing
+would use it, runs the handler, keeps the answer for a replay where an Idempotency-Key asks for it,
+and commits.
 """
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
