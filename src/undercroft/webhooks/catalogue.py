@@ -5,7 +5,7 @@ secret fails here, at import.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 from uuid import UUID
 
@@ -61,11 +61,11 @@ NAMES: Mapping[type, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """An event as the outside gets it."""
+    """An event as the outside gets it, with all its fields as `data`."""
 
     type: str
     organization_id: UUID | None
-    data: dict[str, Any]
+    event: Any
 
 
 def patterns_of(name: str) -> list[str]:
@@ -90,7 +90,7 @@ class Catalogue:
         if name is None:
             return None
         organization_id = getattr(event, "organization_id", None)
-        return Announcement(name, organization_id, asdict(event))
+        return Announcement(name, organization_id, event)
 
     def fields_of(self, name: str) -> list[str]:
         """The members of `data` in events of this name."""

@@ -44,7 +44,7 @@ def keeping(catalogue: Catalogue) -> Listener:
             "id": new_id(),
             "type": announced.type,
             "organization_id": announced.organization_id,
-            "data": to_json(announced.data).decode(),
+            "data": to_json(announced.event).decode(),
             "patterns": patterns_of(announced.type),
         }
         event_id = await session.scalar(KEEP, values)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import Part
 from undercroft.identity.auth.devices import read_device
 from undercroft.operations.activity.models import ActorType, Entry, Level
-from undercroft.operations.activity.values import plain, told
+from undercroft.operations.activity.values import plain
 from undercroft.operations.activity.values import text as cut
 
 # `created_at` and `id` come first: the statement names them twice.
@@ -110,7 +111,7 @@ def row_of(happening: Happening, request: RequestContext | None) -> dict[str, An
     if happening.target:
         row["target_type"], row["target_id"] = happening.target
     row |= happening.details
-    return {name: _storable(name, value) for name, value in row.items()}
+    return {name: None if value is None else _storable(name, value) for name, value in row.items()}
 
 
 def time_of(entry_id: UUID) -> datetime:
@@ -157,15 +158,13 @@ def _circumstances(request: RequestContext | None) -> dict[str, Any]:
 
 
 def _metadata(happening: Happening, request: RequestContext | None) -> dict[str, Any] | None:
-    found = told(happening.metadata)
+    found = dict(happening.metadata)
     if request is None and (work := current_work()):
         found["work"] = work
     return found or None
 
 
 def _storable(name: str, value: Any) -> Any:
-    if value is None:
-        return None
     if name in JSON_COLUMNS:
         return orjson.dumps(plain(value), default=str).decode()
     return cut(value, LENGTHS[name]) if name in LENGTHS else value
@@ -206,6 +205,7 @@ def target_of(event: Any) -> tuple[str, str] | None:
     return _target(_fields(event))
 
 
+@lru_cache
 def module_of(dotted: str) -> str:
     """`undercroft.identity.users.events` is users; of a package outside, its name."""
     parts = dotted.split(".")
@@ -214,6 +214,7 @@ def module_of(dotted: str) -> str:
     return parts[2] if len(parts) > 3 else parts[1] if len(parts) > 1 else parts[0]
 
 
+@lru_cache
 def sentence(action: str) -> str:
     noun, _, verb = action.partition(".")
     return f"{noun} {verb}".replace("_", " ").strip().capitalize()
@@ -229,11 +230,16 @@ def _by(event: Any, values: Mapping[str, Any]) -> UUID | None:
 
 
 def _action(name: str, values: Mapping[str, Any]) -> str:
-    *noun, verb = (word.lower() for word in WORD.findall(name))
+    *noun, verb = _words(name)
     change = values.get("change")
     if isinstance(change, str) and verb == "changed":
         verb = change
     return f"{'_'.join(noun)}.{verb}" if noun else verb
+
+
+@lru_cache
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(word.lower() for word in WORD.findall(name))
 
 
 def _target(values: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -42,10 +43,12 @@ def plain(value: Any, *, depth: int = 0) -> Any:
     """As JSON that Postgres stores: texts cut, long lists ended with a count."""
     if isinstance(value, Enum):
         value = value.value
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
     if depth >= DEEPEST:
         return "…"
+    if isinstance(value, str | UUID):  # nearly everything
+        return _scalar(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, Mapping):
         return told(value, depth=depth + 1)
     if isinstance(value, list | tuple | set | frozenset):
@@ -81,9 +84,14 @@ def text(value: str, longest: int) -> str:
 def _masked(name: str, value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    if SECRET.search(name) and not isinstance(value, UUID):
+    if not isinstance(value, UUID) and _names_secret(name):
         return MASKED
     return UNTOLD if name in PERSONAL else plain(value, depth=depth)
+
+
+@lru_cache(maxsize=1024)
+def _names_secret(name: str) -> bool:
+    return bool(SECRET.search(name))
 
 
 def _items(values: list[Any], depth: int) -> list[Any]:
