@@ -33,15 +33,19 @@ END $$;
 CREATE OR REPLACE FUNCTION undercroft.storage_object_changed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    IF OLD.blob_id IS DISTINCT FROM NEW.blob_id THEN
+    IF OLD.blob_id IS NOT NULL AND OLD.blob_id IS DISTINCT FROM NEW.blob_id THEN
         UPDATE storage.blobs SET sweep_after = now() WHERE id = OLD.blob_id;
     END IF;
-    PERFORM undercroft.storage_count(
-        OLD.organization_id, -coalesce(b.size_bytes, 0), -1)
-       FROM storage.blobs b WHERE b.id = OLD.blob_id;
-    PERFORM undercroft.storage_count(
-        NEW.organization_id, coalesce(b.size_bytes, 0), 1)
-       FROM storage.blobs b WHERE b.id = NEW.blob_id;
+    IF OLD.organization_id IS NOT NULL THEN
+        PERFORM undercroft.storage_count(
+            OLD.organization_id, -coalesce(b.size_bytes, 0), -1)
+           FROM storage.blobs b WHERE b.id = OLD.blob_id;
+    END IF;
+    IF NEW.organization_id IS NOT NULL THEN
+        PERFORM undercroft.storage_count(
+            NEW.organization_id, coalesce(b.size_bytes, 0), 1)
+           FROM storage.blobs b WHERE b.id = NEW.blob_id;
+    END IF;
     RETURN NULL;
 END $$;
 

@@ -68,12 +68,14 @@ class Disk:
             raise
 
     async def write_small(self, key: str, content: bytes) -> None:
-        writing = asyncio.ensure_future(self._run(self._write_small, key, content))
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait([writing])  # or the file would come after it was removed
-            raise
+        loop = asyncio.get_running_loop()
+        writing = loop.run_in_executor(self._threads, self._write_small, key, content)
+        with _explained():
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await asyncio.wait([writing])  # or the file would come after it was removed
+                raise
 
     def _write_small(self, key: str, content: bytes) -> None:
         """In place: nobody looks for it before a row names it, and a note has it swept.
