@@ -98,6 +98,8 @@ WRITES: list[tuple[str, str, list[Any], dict[str, str]]] = [
     ),
     ("POST", "/readers", [{"id": 7, "name": "x"}, b"{", b"", b"\xff", b"null"], {}),
     ("POST", "/readers?columns=id,name", [[], 5, {"id": 7, "name": "x", "a": 1}, b"{"], {}),
+    ("POST", "/readers?%63olumns=id,name", [[], 5, None, {"id": 7, "name": "x"}, {"id": 8}], {}),
+    ("PATCH", "/readers?id=eq.1&colu%6dns=name", [[], 5, {"name": "x"}, {}], {}),
     ("POST", "/readers", [b"id,name\n7,x", b"id,name\n8,y\n9,z", b"id\n7", b"id,name\n7"], CSV),
     ("POST", "/readers?on_conflict=id", [{"id": 1, "name": "x"}, {"id": 9, "name": "y"}], MERGE),
     ("PATCH", "/readers?id=eq.1", [{"name": "x"}, {"name": "y"}, {"name": None}, {}], {}),

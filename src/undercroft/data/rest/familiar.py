@@ -61,10 +61,14 @@ class Familiar:
         return self._known.get(asked.shape)
 
     def remember(self, asked: Asked, understood: Understood, values: Values) -> None:
-        """Remember, unless something was cut that is no filter, or a filter was not."""
+        """Remember, unless something was cut that is no filter, or a filter was not.
+
+        Nor where `columns` was spelt so that `take_apart` did not see it.
+        """
         names = [unquote(name.decode("latin-1")) for name in asked.names]
-        filters = [item.key for item in understood.intent.shape.filters]
-        if names != filters or values != asked.values:
+        query = understood.intent.shape
+        filters = [item.key for item in query.filters]
+        if names != filters or values != asked.values or query.columns is not None:
             return
         if len(self._known) >= _KEPT:
             self._known.clear()

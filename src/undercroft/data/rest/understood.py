@@ -21,8 +21,6 @@ _APPLIED = {
 }
 # What an answer depends on besides its address; `response.headers` may say otherwise.
 VARY = (b"vary", b"Accept, Prefer, Range")
-# What an answer depends on besides its address; `response.headers` may say otherwise.
-VARY = (b"vary", b"Accept, Prefer, Range")
 
 
 class Understood(NamedTuple):
