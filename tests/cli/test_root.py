@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.fixtures.served import command
 
 HEAVY = {"sqlalchemy", "fastapi", "pydantic", "asyncpg", "undercroft.app"}
@@ -23,3 +25,27 @@ class TestRoot:
 
     def test_prints_its_version(self):
         assert command("--version").stdout.strip() == "0.1.0"
+
+    def test_a_wrong_setting_is_named_as_it_was_written(self):
+        outcome = command("settings", "show", DATABASE_URL="localhost:5432/app")
+        assert outcome.returncode == 2
+        assert "undercroft: DATABASE_URL: it must begin with postgresql://" in outcome.stderr
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("keys", "show"),
+            ("outbox",),
+            ("users", "promote", "ada@example.com"),
+            ("jobs", "list"),
+            ("activity", "list"),
+            ("storage", "fsck"),
+            ("types", "database.ts"),
+        ],
+    )
+    def test_a_command_where_there_is_no_home_says_so_and_makes_none(self, tmp_path, words):
+        home = tmp_path / "home"
+        outcome = command(*words, UNDERCROFT_HOME=str(home))
+        assert outcome.returncode == 1
+        assert f"There is no home at {home}" in outcome.stderr
+        assert not home.exists()

@@ -217,5 +217,5 @@ def _with_parts(
         async with open_parts(settings) as (parts, _):
             return await work(parts)
 
-    with open_engines(settings_for(home), command=command) as settings:
+    with open_engines(settings_for(home), command=command, existing=True) as settings:
         return asyncio.run(run())

@@ -32,7 +32,7 @@ def with_identity(
         ):
             return await work(session, identity)
 
-    with open_engines(settings_for(home), command=command) as settings:
+    with open_engines(settings_for(home), command=command, existing=True) as settings:
         return asyncio.run(run())
 
 

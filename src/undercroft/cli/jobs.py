@@ -100,5 +100,5 @@ def _in_transaction(home: Path | None, work: Callable[[Any], Awaitable[T]]) -> T
         finally:
             await database.dispose()
 
-    with open_engines(settings_for(home), command="jobs") as settings:
+    with open_engines(settings_for(home), command="jobs", existing=True) as settings:
         return asyncio.run(run(settings))

@@ -21,7 +21,7 @@ def show_outbox(
     """Show messages such as sign-up codes, newest first; what was sent has forgotten its words."""
     from undercroft.foundation.embedded import open_engines
 
-    with open_engines(settings_for(home), command="outbox") as settings:
+    with open_engines(settings_for(home), command="outbox", existing=True) as settings:
         messages = asyncio.run(read_outbox(settings, limit))
     print(json.dumps(messages, indent=2) if as_json else _as_text(messages))
 

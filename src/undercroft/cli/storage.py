@@ -33,7 +33,7 @@ def fsck(
     """Compare files with bytes, both ways; exit with 1 when something does not belong together."""
     from undercroft.foundation.embedded import open_engines
 
-    with open_engines(settings_for(home), command="storage fsck") as settings:
+    with open_engines(settings_for(home), command="storage fsck", existing=True) as settings:
         report = asyncio.run(_check(settings, repair=repair))
     print(json.dumps(asdict(report), indent=2) if as_json else _as_text(report))
     if not report.clean:

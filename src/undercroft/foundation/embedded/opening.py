@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from undercroft.foundation.embedded.engines import EmbeddedEngines, filled_in
-from undercroft.foundation.embedded.errors import EnginesUnavailable, HomeHeld
+from undercroft.foundation.embedded.errors import EnginesUnavailable, HomeHeld, HomeUnusable
 from undercroft.foundation.embedded.home import Home
 from undercroft.foundation.embedded.lock import HomeLock
 from undercroft.foundation.embedded.secrets import HomeSecrets
@@ -18,15 +18,22 @@ POLL = 0.1
 
 @contextmanager
 def open_engines(
-    settings: Settings, *, command: str = "command", alone: bool = False
+    settings: Settings, *, command: str = "command", alone: bool = False, existing: bool = False
 ) -> Iterator[Settings]:
     """Settings with both addresses and the secret key filled in, valid inside the block.
 
     Waits its turn while another command runs engines on this home; `alone` refuses to share them
-    with a `serve`. Raises `SettingsInvalid` and `EnginesUnavailable`.
+    with a `serve`; `existing` refuses a home that nothing was started on, since a command in the
+    wrong directory would make an empty one and look into that. Raises `SettingsInvalid` and
+    `EnginesUnavailable`.
     """
     require_real_secrets(settings)
     home = Home(settings.home)
+    if existing and settings.database.url is None and not home.secrets_file.exists():
+        raise HomeUnusable(
+            f"There is no home at {home.root}: go to the directory where `undercroft serve` runs, "
+            "name its home by --home or UNDERCROFT_HOME, or start `undercroft serve` here."
+        )
     home.make()
     if settings.database.url and settings.cache.url:
         yield filled_in(settings, (None, None), HomeSecrets.key_for(home, settings))

@@ -18,7 +18,7 @@ from undercroft.foundation.settings.auth import AuthSettings
 from undercroft.foundation.settings.data import DataSettings
 from undercroft.foundation.settings.engines import CacheSettings, DatabaseSettings
 from undercroft.foundation.settings.http import HttpSettings, RateLimitSettings
-from undercroft.foundation.settings.known_names import KnownNamesSource, dotenv_values
+from undercroft.foundation.settings.known_names import KNOWN_NAMES, KnownNamesSource, dotenv_values
 from undercroft.foundation.settings.notifications import NotificationSettings
 from undercroft.foundation.settings.operations import (
     ActivitySettings,
@@ -143,9 +143,17 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         lines = (
-            f"UNDERCROFT_{'__'.join(str(part) for part in line['loc']).upper()}: {line['msg']}"
-            if line["loc"]
-            else line["msg"]
+            f"{_variable(line['loc'])}: {line['msg']}" if line["loc"] else line["msg"]
             for line in error.errors(include_input=False, include_url=False)
         )
         raise SettingsInvalid("; ".join(lines).replace("Value error, ", "")) from error
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    """The variable as whoever set it wrote it: `DATABASE_URL`, where that is what they set."""
+    parts = [str(part) for part in location]
+    ours = f"UNDERCROFT_{'__'.join(parts).upper()}"
+    known = (name for name, path in KNOWN_NAMES.items() if path == ".".join(parts))
+    return (
+        ours if ours in os.environ else next((name for name in known if name in os.environ), ours)
+    )
