@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := tests/contracts/js
 export UV_NO_PROGRESS ?= 1
+# The certificates of the machine, as curl and git use them: a company's proxy is known there alone.
+export UV_SYSTEM_CERTS ?= 1
 
 .PHONY: help serve test check format lock bench docs clean
 help: ## List the targets
