@@ -58,7 +58,9 @@ class TestMigrations:
         assert (tmp_path / "secrets.json").exists()
 
     def test_a_schema_that_is_not_there_yet_is_one_sentence(self, tmp_path: Path):
-        assert "undercroft db upgrade" in output("keys", "show", home=tmp_path / "new", status=1)
+        new = tmp_path / "new"
+        output("db", "current", home=new)
+        assert "undercroft db upgrade" in output("keys", "show", home=new, status=1)
 
     def test_an_unknown_revision_is_one_sentence(self, home: Path):
         assert "no-such" in output("db", "upgrade", "no-such", home=home, status=1)

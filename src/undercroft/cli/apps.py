@@ -87,7 +87,7 @@ def new(
         raise typer.BadParameter(f"{target} is not empty.")
     written = _write(name, target)
     print("\n".join(str(path) for path in written))
-    print(f"\nNext: cd {target} && pip install --editable . && pytest")
+    print(f"\nNext: cd {target} && pip install --editable '.[test]' && pytest")
     print(f"Then: UNDERCROFT_APPS={name} undercroft serve")
 
 

@@ -29,11 +29,8 @@ def open_engines(
     """
     require_real_secrets(settings)
     home = Home(settings.home)
-    if existing and settings.database.url is None and not home.secrets_file.exists():
-        raise HomeUnusable(
-            f"There is no home at {home.root}: go to the directory where `undercroft serve` runs, "
-            "name its home by --home or UNDERCROFT_HOME, or start `undercroft serve` here."
-        )
+    if existing and settings.database.url is None:
+        _require_started(home)
     home.make()
     if settings.database.url and settings.cache.url:
         yield filled_in(settings, (None, None), HomeSecrets.key_for(home, settings))
@@ -44,6 +41,16 @@ def open_engines(
             return
         with _running(EmbeddedEngines(home, settings)) as engines:
             yield filled_in(settings, engines.urls(), HomeSecrets.key_for(home, settings))
+
+
+def _require_started(home: Home) -> None:
+    if home.root.exists():
+        home.make()  # says so when it is another user's
+    if not home.secrets_file.exists():
+        raise HomeUnusable(
+            f"There is no home at {home.root}: go to the directory where `undercroft serve` runs, "
+            "name its home by --home or UNDERCROFT_HOME, or start `undercroft serve` here."
+        )
 
 
 def require_real_secrets(settings: Settings) -> None:
