@@ -13,7 +13,7 @@ from undercroft.foundation.apps import AppSettings, find_apps
 from undercroft.foundation.db import Base, migrate
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
-from undercroft.server import preparation
+from undercroft.server import migrating
 from undercroft.wings import permissions_of
 
 
@@ -183,7 +183,7 @@ class TestMigrations:
     def test_a_server_that_is_not_ours_is_refused_until_it_is_upgraded(self, shelf: Settings):
         secret = shelf.model_copy(update={"secret_key": SecretStr("s" * 40)})
         with pytest.raises(SettingsInvalid, match="The app shelf is at no revision"):
-            preparation._check_revision(secret)
+            migrating._check_revision(secret)
 
 
 async def test_the_data_api_does_not_show_an_apps_tables(app, service):

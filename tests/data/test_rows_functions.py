@@ -114,6 +114,16 @@ class TestBodies:
         )
         assert response.json() == 3
 
+    async def test_an_argument_without_a_name_is_none(self, rows: httpx.AsyncClient):
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        for response in (
+            await rows.get("/rpc/count_bytes?=5"),
+            await rows.post("/rpc/count_bytes", content=b"=5", headers=form),
+            await rows.post("/rpc/add", json={"": 5}),
+        ):
+            assert response.status_code == 404
+            assert response.json()["code"] == "PGRST202"
+
 
 class TestResults:
     async def test_untyped(self, rows: httpx.AsyncClient):

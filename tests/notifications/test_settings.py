@@ -24,7 +24,7 @@ def test_email_use_tls(monkeypatch: pytest.MonkeyPatch, written: str, meant: str
 
 def test_a_typo_is_refused_and_does_not_switch_encryption_off(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("EMAIL_USE_TLS", "tru")
-    with pytest.raises(SettingsInvalid, match="EMAIL_SECURITY"):
+    with pytest.raises(SettingsInvalid, match="EMAIL_USE_TLS"):
         load_settings(_env_file=None)
 
 

@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import pytest
 import pytest_asyncio
 from sqlalchemy import text
 
-from tests.fixtures.actors import Caller, unique
+from tests.fixtures.actors import Caller, sign_in, unique
+from tests.fixtures.app import SUPERUSER, make_client, make_settings, running
+from tests.fixtures.engines import DatabaseFactory, EngineAddresses
 from tests.fixtures.query_counter import QueryCounter
-from undercroft.app import Application
+from undercroft.app import Application, create_app
 from undercroft.foundation.jobs import JobContext
 from undercroft.foundation.outbound import Outbound
 from undercroft.foundation.settings import Settings
@@ -24,33 +27,49 @@ WAKING = text("""
 """)
 
 
+@dataclass
+class Quiet:
+    """A server without a worker."""
+
+    app: Application
+    settings: Settings
+    sender: Sender
+    admin: Caller
+
+
+@pytest.fixture
+def alone(engines: EngineAddresses, make_database: DatabaseFactory) -> Settings:
+    return make_settings(engines, make_database())
+
+
 @pytest_asyncio.fixture
-async def sender(app: Application, settings: Settings) -> AsyncIterator[Sender]:
-    async with aclosing(Outbound(settings.outbound)) as outbound:
-        yield Sender(settings.webhooks, app.parts.keyring, outbound)
+async def quiet(alone: Settings) -> AsyncIterator[Quiet]:
+    async with (
+        running(create_app(alone)) as app,
+        make_client(app) as client,
+        aclosing(Outbound(alone.outbound)) as outbound,
+    ):
+        sender = Sender(alone.webhooks, app.parts.keyring, outbound)
+        yield Quiet(app, alone, sender, await sign_in(client, SUPERUSER))
 
 
-async def test_what_waits_is_counted_now_and_then_only(
-    app: Application, sender: Sender, query_counter: QueryCounter
-):
-    with query_counter() as count:
+async def test_what_waits_is_counted_now_and_then_only(quiet: Quiet):
+    with QueryCounter(quiet.app)() as count:
         for _ in range(5):
-            await Pump(app.parts.database.unit_of_work, sender).run()
+            await Pump(quiet.app.parts.database.unit_of_work, quiet.sender).run()
     assert count.statements.count(WAITING_NOW.text) == 1
 
 
-async def test_who_stops_with_work_left_is_followed_at_once(
-    app: Application, sender: Sender, settings: Settings, admin: Caller
-):
+async def test_who_stops_with_work_left_is_followed_at_once(quiet: Quiet):
     body = {"name": unique("hook"), "url": "https://hooks.example.com/in"}
-    made = (await admin.post(API, json=body)).json()
-    await admin.post(f"{API}/{made['id']}/ping")
-    unit_of_work = app.parts.database.unit_of_work
+    made = (await quiet.admin.post(API, json=body)).json()
+    await quiet.admin.post(f"{API}/{made['id']}/ping")
+    unit_of_work = quiet.app.parts.database.unit_of_work
     async with unit_of_work() as session:
         event_id = await session.scalar(NEWEST_EVENT)
         before = await session.scalar(WAKING, {"job": deliver.name})
-    services = {"webhooks": replace(sender, seconds=0)}
-    await spread.function(JobContext(unit_of_work, settings, services, 1, 1), event_id)
+    services = {"webhooks": replace(quiet.sender, seconds=0)}
+    context = JobContext(unit_of_work, quiet.settings, services, 1, 1)
+    await spread.function(context, event_id)
     async with unit_of_work() as session:
         assert await session.scalar(WAKING, {"job": deliver.name}) == before + 1
-    await admin.delete(f"{API}/{made['id']}")

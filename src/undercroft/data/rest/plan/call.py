@@ -62,6 +62,8 @@ def find_function(catalog: Catalog, request: CallRequest) -> Function:
 
 def _fits(function: Function, request: CallRequest) -> bool:
     given = set(request.argument_names)
+    if "" in given:  # nothing is called so: a parameter without a name is not given by name
+        return False
     if not function.parameters:
         return not given and not (request.posted and request.content_type in _RAW)
     required = {item.name for item in function.parameters if item.required}
