@@ -73,6 +73,7 @@ def _reads(ours: Undercroft, rows: int) -> dict[str, float]:
 
 def _export(console: Console, ours: Undercroft) -> None:
     ours.sql("CREATE TABLE public.exported (LIKE items INCLUDING IDENTITY)")
+    ours.sql("ALTER TABLE public.exported OWNER TO undercroft_developer")
     fill = {"table": "public.exported", "amounts": 100, "rows": EXPORTED}
     ours.sql(FILL.format(owner=ours.user_id, **fill))
     for kind in ("csv", "ndjson"):
