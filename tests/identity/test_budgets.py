@@ -2,9 +2,18 @@
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
-from tests.fixtures.actors import Caller, make_group, promoted, register, settled
+from tests.fixtures.actors import (
+    PASSWORD,
+    Caller,
+    make_group,
+    promoted,
+    register,
+    settled,
+    unique,
+)
 from tests.fixtures.query_counter import QueryCounter
 from tests.fixtures.routes import Entry, entries
 from undercroft.app import Application
@@ -84,3 +93,17 @@ async def test_a_known_callers_rights_cost_no_query_yet_follow_every_change(
     assert await settled(may)
     await promoted(admin, member)
     assert await settled(may_not)
+
+
+@pytest.mark.parametrize("identifier", ["{}@example.com", "{}"])
+async def test_a_taken_identifier_costs_what_a_free_one_costs(
+    client: httpx.AsyncClient, query_counter: QueryCounter, identifier: str
+):
+    body = {"identifier": identifier.format(unique("twin")), "password": PASSWORD}
+    asked = []
+    for _ in range(2):
+        with query_counter() as count:
+            answer = await client.post(f"{API}/auth/register", json=body)
+        assert answer.status_code == 201
+        asked.append([statement.split(None, 4)[:4] for statement in count.statements])
+    assert asked[0] == asked[1]

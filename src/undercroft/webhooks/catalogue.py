@@ -31,6 +31,7 @@ BY_STATUS: Mapping[str, str] = {
 
 NAMES: Mapping[type, str] = {
     users.UserCreated: "user.created",
+    users.RegistrationRepeated: "user.registration_repeated",
     users.UserUpdated: "user.updated",
     users.UserErased: "user.erased",
     access.UserGroupsChanged: "user.groups_changed",

@@ -30,6 +30,7 @@ from undercroft.identity.auth.sessions import SignIn
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries, service
 from undercroft.identity.users.errors import NotYourself
+from undercroft.identity.users.events import RegistrationRepeated
 from undercroft.identity.users.identifiers import Identifier, IdentifierInvalid, parse_identifier
 from undercroft.identity.users.models import User, UserStatus
 from undercroft.notifications import Channel, Kind
@@ -50,7 +51,9 @@ async def register(
     identity.passwords.check_policy(new.password, identifier.words)
     hashed = await identity.passwords.hash(new.password)
     language = negotiate(accept_language)
-    await service.insert_user(session, identifier, password_hash=hashed, language=language)
+    made = await service.insert_user(session, identifier, password_hash=hashed, language=language)
+    if made is None:
+        publish(session, RegistrationRepeated(identifier.kind))
     if identifier.kind == "username":
         return
     channel = Channel.EMAIL if identifier.kind == "email" else Channel.SMS

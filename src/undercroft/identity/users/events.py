@@ -13,6 +13,16 @@ class UserCreated:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrationRepeated:
+    """Somebody registered with an identifier that is taken, of this `auth_type`.
+
+    It costs what `UserCreated` costs, lest the time of an answer tells which of them it was.
+    """
+
+    auth_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserStatusChanged:
     """`status` is the new one: active, suspended, deactivated or deleted."""
 

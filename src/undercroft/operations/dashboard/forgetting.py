@@ -9,6 +9,7 @@ from undercroft.foundation.jobs import Listener
 from undercroft.identity.access.events import GroupChanged, UserGroupsChanged
 from undercroft.identity.auth.events import ContactVerified, SessionStarted
 from undercroft.identity.users.events import (
+    RegistrationRepeated,
     UserCreated,
     UserErased,
     UserStatusChanged,
@@ -19,6 +20,7 @@ from undercroft.operations.dashboard.statistics import NAMESPACE
 CHANGES = (
     ContactVerified,
     GroupChanged,
+    RegistrationRepeated,  # counts nowhere, but may not be answered sooner than what does
     SessionStarted,
     UserCreated,
     UserErased,
