@@ -21,10 +21,11 @@ SOCKETS = 5000
 ROUNDS = 5
 SUBSCRIBERS, RATE, SECONDS = 100, 1000, 5
 AT_ONCE = 100
-# One address plays thousands of people here.
+# One account at one address plays thousands of people here.
 SETTINGS = {
     "UNDERCROFT_REALTIME__MAX_SOCKETS_PER_ADDRESS": "20000",
     "UNDERCROFT_REALTIME__JOINS_PER_SECOND": "20000",
+    "UNDERCROFT_REALTIME__MAX_CHANNELS_PER_CALLER": "20000",
 }
 WISH = {"event": "INSERT", "schema": "public", "table": "items"}
 
@@ -80,6 +81,13 @@ class Client(asyncio.Protocol):
             elif b'"event":"system"' in message:
                 assert b'"status":"ok"' in message, message
                 self.following.set_result(None)
+            elif b'"status":"error"' in message and not self.following.done():
+                self.following.set_exception(RuntimeError(message.decode()))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for waiting in (self.opened, self.following):
+            if not waiting.done():
+                waiting.set_exception(exc or ConnectionError("The server hung up."))
 
     def join(self, token: str) -> None:
         payload = {"config": {"postgres_changes": [WISH]}, "access_token": token}
