@@ -3,6 +3,7 @@
 import asyncio
 import resource
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ from tests.fixtures.app import make_client, make_settings, running
 from tests.fixtures.buckets import Bucket, make_bucket
 from tests.fixtures.engines import EngineAddresses
 from tests.fixtures.storage import Store, open_store
-from tests.storage.test_resumable import TUS, send, started
+from tests.storage.test_resumable import CHUNK, TUS, send, started
 from undercroft.app import Application, create_app
 from undercroft.identity.bootstrap import role_keys
 
@@ -26,7 +27,12 @@ def own_settings(
 ) -> Any:
     settings = make_settings(engines, storage_database)
     directory = tmp_path_factory.mktemp("files")
-    storage = settings.storage.model_copy(update={"directory": directory, "max_upload_pieces": 3})
+    own = {
+        "directory": directory,
+        "max_upload_pieces": 3,
+        "resumable_patience": timedelta(seconds=0.2),
+    }
+    storage = settings.storage.model_copy(update=own)
     return settings.model_copy(update={"storage": storage})
 
 
@@ -64,29 +70,45 @@ def small_disk() -> Iterator[None]:
 
 async def cut(app: Application, caller: Caller, path: str, content: bytes, at: int) -> None:
     """Send the first `at` bytes of an upload and leave."""
-    messages: list[Message] = [
-        {"type": "http.request", "body": content[:at], "more_body": True},
-        {"type": "http.disconnect"},
-    ]
+    length = {"Content-Length": str(len(content))}
+    await begin_to_send(app, caller, "POST", path, content[:at], leave=True, headers=length)
+
+
+async def begin_to_send(
+    app: Application,
+    caller: Caller,
+    method: str,
+    path: str,
+    content: bytes,
+    *,
+    leave: bool,
+    headers: dict[str, str],
+) -> Message:
+    """Send what is a part only, then leave or be silent; returns how the answer began."""
+    messages: list[Message] = [{"type": "http.request", "body": content, "more_body": True}]
+    answers: list[Message] = []
 
     async def receive() -> Message:
-        return messages.pop(0) if messages else {"type": "http.disconnect"}
+        if messages:
+            return messages.pop(0)
+        if not leave:
+            await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
 
-    async def nowhere(_message: Message) -> None: ...
+    async def send_to(message: Message) -> None:
+        answers.append(message)
 
-    bearer = f"Bearer {caller.tokens['access_token']}"
+    given = headers | {"Authorization": f"Bearer {caller.tokens['access_token']}"}
     scope: dict[str, Any] = {
         "type": "http",
-        "method": "POST",
+        "method": method,
         "path": path,
         "query_string": b"",
-        "headers": [
-            (b"authorization", bearer.encode()),
-            (b"content-length", str(len(content)).encode()),
-        ],
+        "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()],
         "client": ("127.0.0.1", 1),
     }
-    await app(scope, receive, nowhere)
+    await app(scope, receive, send_to)
+    return answers[0] if answers else {}
 
 
 async def settled(behind: Store, keys: int) -> bool:
@@ -136,6 +158,31 @@ async def test_an_upload_in_crumbs_comes_to_an_end(operator: Caller, behind: Sto
     kept = len(await behind.keys())
     assert (await operator.delete(url, headers=TUS)).status_code == 204
     assert await settled(behind, kept - 3)
+
+
+async def test_a_client_that_falls_silent_keeps_nobody_out(served: Application, operator: Caller):
+    bucket = await make_bucket(operator)
+    url = await started(operator, bucket, "a", 100)
+    headers = CHUNK | {"Upload-Offset": "0"}
+    ended = await begin_to_send(
+        served, operator, "PATCH", url, b"x" * 30, leave=False, headers=headers
+    )
+    told = dict(ended["headers"])
+    assert (ended["status"], told[b"upload-offset"], told[b"connection"]) == (204, b"30", b"close")
+    assert (await send(operator, url, 30, b"y" * 70)).status_code == 204
+
+
+async def test_a_last_piece_that_is_refused_leaves_nothing(operator: Caller, behind: Store):
+    bucket = await make_bucket(operator)
+    url = await started(operator, bucket, "a", 5)
+    await bucket.upload(operator, "a", b"first")
+    kept = len(await behind.keys())
+    assert (await send(operator, url, 0, b"later")).status_code == 409
+    assert len(await behind.keys()) == kept
+    assert (await operator.delete(bucket.path("a"))).status_code == 200
+    assert (await send(operator, url, 0, b"later")).status_code == 204
+    assert (await operator.get(bucket.path("a"))).content == b"later"
+    assert (await behind.fsck()).clean
 
 
 async def test_a_full_disk_is_said_and_changes_nothing(

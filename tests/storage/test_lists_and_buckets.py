@@ -89,6 +89,20 @@ class TestList:
         assert folders == (expected if order == "asc" else expected[::-1])
         assert objects == (["a.txt", "b.txt"] if order == "asc" else ["b.txt", "a.txt"])
 
+    async def test_one_name_alone(self, filled: Bucket, service: Caller):
+        exact: dict[str, Any] = {"exactMatch": True}
+        found = await listed(service, filled, prefix="dir/1.txt", **exact)
+        assert [entry["name"] for entry in found] == ["1.txt"]
+        assert await paged(service, filled, prefix="dir/1.txt", **exact) == ([], ["dir/1.txt"])
+        for prefix in ("dir", "dir/", "dir/1", "dir/1.txt/"):
+            assert await listed(service, filled, prefix=prefix, **exact) == []
+
+    async def test_versions_that_are_never_kept(self, filled: Bucket, service: Caller):
+        for kind in ("noncurrentVersions", "deleteMarkers"):
+            assert await listed(service, filled, **{kind: "only"}) == []
+            assert await paged(service, filled, **{kind: "only"}) == ([], [])
+            assert len(await listed(service, filled, **{kind: "include"})) == 5
+
     async def test_prefixes(self, filled: Bucket, service: Caller):
         assert await paged(service, filled, prefix="dir") == (
             [],

@@ -261,9 +261,11 @@ class TestDownload:
             answer = await service.get(path, headers={"Range": outside})
             refused(answer, 416, "invalid_range")
             assert answer.headers["content-range"] == "bytes */10"
-        for validator, status in ((tag, 206), ('"other"', 200)):
+        for validator, status in ((tag, 206), ('"other"', 200), (f"W/{tag}", 200)):
             headers = {"Range": "bytes=0-1", "If-Range": validator}
             assert (await service.get(path, headers=headers)).status_code == status
+        told = await service.request("HEAD", path, headers={"Range": "bytes=0-1"})
+        assert (told.status_code, told.headers["content-length"]) == (200, "10")
 
     async def test_several_ranges(self, bucket: Bucket, service: Caller):
         await bucket.upload(service, "a", b"0123456789")

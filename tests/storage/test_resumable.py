@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import hashlib
 from typing import Any
 
@@ -79,7 +80,31 @@ class TestUploads:
         assert (found.content, found.headers["content-type"]) == (b"hello world", "text/plain")
         ranged = await service.get(bucket.path("a.txt"), headers={"Range": "bytes=3-7"})
         assert ranged.content == b"lo wo"
-        assert await offset_of(service, url) == 11
+        told = await service.request("HEAD", url, headers=TUS)
+        assert (told.headers["upload-offset"], told.headers["upload-length"]) == ("11", "11")
+        assert told.headers["upload-metadata"] == described(
+            bucketName=bucket.name, objectName="a.txt", contentType="text/plain"
+        )
+
+    async def test_whose_end_is_sent_again_changes_nothing(self, bucket: Bucket, service: Caller):
+        for name, length in (("a.txt", 5), ("none.txt", 0)):
+            url = await started(service, bucket, name, length, x_upsert="true")
+            if length:
+                await send(service, url, 0, b"first")
+            await bucket.upload(service, name, b"newer", x_upsert="true")
+            assert (await send(service, url, length, b"")).status_code == 204
+            assert (await service.get(bucket.path(name))).content == b"newer"
+
+    async def test_of_compressed_content(self, bucket: Bucket, service: Caller):
+        packed = gzip.compress(b"hello" * 99)
+        metadata = described(bucketName=bucket.name, objectName="a", contentEncoding="gzip")
+        headers = CHUNK | {"Upload-Metadata": metadata}
+        for content, status in ((packed, 201), (b"plain", 415)):
+            given = headers | {"Upload-Length": str(len(content)), "x-upsert": "true"}
+            answer = await service.post(RESUMABLE, headers=given, content=content)
+            assert answer.status_code == status, answer.text
+        found = await service.get(bucket.path("a"))
+        assert (found.headers["content-encoding"], found.content) == ("gzip", b"hello" * 99)
 
     async def test_with_the_first_bytes_and_empty(self, bucket: Bucket, service: Caller):
         metadata = described(bucketName=bucket.name, objectName="one.txt")
@@ -92,7 +117,8 @@ class TestUploads:
 
     async def test_wrong_offsets_lengths_and_versions(self, bucket: Bucket, service: Caller):
         url = await started(service, bucket, "a.txt", 5)
-        assert (await send(service, url, 1, b"x")).status_code == 409
+        wrong = await send(service, url, 1, b"x")
+        assert (wrong.status_code, wrong.headers["tus-resumable"]) == (409, "1.0.0")
         assert (await send(service, url, 0, b"hello!")).status_code == 413
         assert await offset_of(service, url) == 0
         assert (await service.patch(url, content=b"x", headers=TUS)).status_code == 415

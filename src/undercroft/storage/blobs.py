@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from undercroft.storage.backends import Backend, BackendDown, BytesMissing, NoSpaceLeft
+from undercroft.storage.encodings import seen_type, type_inside
 from undercroft.storage.errors import (
     FileTooLarge,
     FileTypeRefused,
@@ -15,7 +16,7 @@ from undercroft.storage.errors import (
     StorageUnavailable,
 )
 from undercroft.storage.metrics import bytes_in, bytes_out
-from undercroft.storage.sniffing import HEAD_BYTES, base_type, media_type_of
+from undercroft.storage.sniffing import HEAD_BYTES, base_type
 
 DIRECTORY = "blobs"
 # [name, size in bytes] of each part of a blob that came in several requests.
@@ -43,8 +44,8 @@ class Accepted:
         if size_bytes > self.max_bytes:
             raise FileTooLarge(self.max_bytes)
 
-    def check_type(self, media_type: str) -> None:
-        base = base_type(media_type)
+    def check_type(self, media_type: str, encoding: str | None = None) -> None:
+        base = base_type(seen_type(media_type, encoding))
         if self.types and not any(fnmatchcase(base, base_type(kind)) for kind in self.types):
             raise FileTypeRefused(base)
 
@@ -86,22 +87,29 @@ class Blobs:
         *,
         declared_type: str | None,
         accepted: Accepted,
+        encoding: str | None = None,
     ) -> Staged:
         """Store what streams in. Raises before the first byte is stored if its type is refused."""
         peeked = Peeked(content, accepted.max_bytes)
-        media_type = media_type_of(await peeked.head(), declared_type)
-        accepted.check_type(media_type)
+        media_type = type_inside(await peeked.head(), declared_type, encoding)
+        accepted.check_type(media_type, encoding)
         with translated():
             size = await self.backend.write(key_of(blob_id), peeked.all())
         return Staged(blob_id, size, media_type)
 
     async def write_small(
-        self, blob_id: UUID, content: bytes, *, declared_type: str | None, accepted: Accepted
+        self,
+        blob_id: UUID,
+        content: bytes,
+        *,
+        declared_type: str | None,
+        accepted: Accepted,
+        encoding: str | None = None,
     ) -> Staged:
         """As `write`, for content of at most `SMALL_BYTES` that has come already."""
         accepted.check_size(len(content))
-        media_type = media_type_of(content[:HEAD_BYTES], declared_type)
-        accepted.check_type(media_type)
+        media_type = type_inside(content[:HEAD_BYTES], declared_type, encoding)
+        accepted.check_type(media_type, encoding)
         with translated():
             await self.backend.write_small(key_of(blob_id), content)
         bytes_in.inc(len(content))

@@ -91,6 +91,7 @@ class Target:
     user_metadata: dict[str, Any] | None = None
     organization_id: UUID | None = None
     owner: UUID | None = field(default=None)
+    encoding: str | None = None
 
     @property
     def values(self) -> dict[str, Any]:
@@ -296,7 +297,7 @@ def uploaded(object_id: UUID, staged: Staged, target: Target) -> ObjectUploaded:
 def described(staged: Staged, target: Target) -> dict[str, Any]:
     """The `metadata` of a row, as Supabase's clients and policies know it."""
     now = utc_now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {
+    told = {
         "eTag": f'"{staged.blob_id.hex}"',
         "size": staged.size_bytes,
         "mimetype": staged.content_type,
@@ -305,6 +306,7 @@ def described(staged: Staged, target: Target) -> dict[str, Any]:
         "contentLength": staged.size_bytes,
         "httpStatusCode": 200,
     }
+    return told | {"contentEncoding": target.encoding} if target.encoding else told
 
 
 def _json(value: Any) -> str | None:

@@ -32,7 +32,11 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file with its bytes. `links` is the version that its signed URLs carry."""
+    """A file with its bytes. `links` is the version that its signed URLs carry.
+
+    What rows say about a file, their owner may have written by a function of the application's: it
+    is checked where it becomes a header.
+    """
 
     bucket: str
     name: str
@@ -47,6 +51,7 @@ class StoredFile:
     user_metadata: dict[str, Any] | None
     public: bool
     links: str
+    encoding: str | None
 
     @property
     def etag(self) -> str:

@@ -109,7 +109,10 @@ class Object(Base):
 
 
 class Upload(Base):
-    """A resumable upload. `lease` is the request that writes to it until `leased_until`."""
+    """A resumable upload. `lease` is the request that writes to it until `leased_until`.
+
+    `described` is the Upload-Metadata of its client, to be told again.
+    """
 
     __tablename__ = "uploads"
     __table_args__ = (Index(None, "expires_at"), Index(None, "organization_id"), {"schema": SCHEMA})
@@ -124,7 +127,9 @@ class Upload(Base):
     length_bytes: Mapped[int] = mapped_column(BigInteger)
     offset_bytes: Mapped[int] = mapped_column(BigInteger, server_default="0")
     content_type: Mapped[str | None] = mapped_column(Text)
+    encoding: Mapped[str | None] = mapped_column(Text)
     cache_control: Mapped[str] = mapped_column(Text)
+    described: Mapped[str] = mapped_column(Text, server_default="")
     user_metadata: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     blob_id: Mapped[UUID]
     parts: Mapped[list[Any]] = mapped_column(JSONB, server_default="[]")

@@ -21,6 +21,7 @@ from undercroft.storage.images.resizing import Resizer
 from undercroft.storage.links import Links
 from undercroft.storage.objects.small import SmallUploads
 from undercroft.storage.routing import find_handler
+from undercroft.storage.uploads.protocol import versioned
 from undercroft.storage.wire import (
     Answer,
     Refusal,
@@ -61,6 +62,10 @@ class StoragePlane:
             await sending.send(answer_problem(problem), receive)
 
     async def _answer(self, request: Request) -> Answer:
+        answer = await self._handle(request)
+        return versioned(answer) if request.path[:1] == ["upload"] else answer
+
+    async def _handle(self, request: Request) -> Answer:
         try:
             return await find_handler(request)(self._desk, request)
         except Refusal as refusal:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from undercroft.storage.buckets import handlers as buckets
 from undercroft.storage.desk import Desk
 from undercroft.storage.images import handlers as images
-from undercroft.storage.objects import changing, listing, reading, signing, writing
+from undercroft.storage.objects import changing, listing, reading, removing, signing, writing
 from undercroft.storage.uploads import handlers as uploads
 from undercroft.storage.wire import Answer, Refusal, Request, answer_json
 
@@ -47,8 +47,8 @@ ROUTES: tuple[tuple[str, tuple[str, ...], int, int | None, Handler], ...] = (
     ("GET", ("object",), 2, None, reading.read),
     ("POST", ("object",), 2, None, writing.upload),
     ("PUT", ("object",), 2, None, writing.upload),
-    ("DELETE", ("object",), 1, 1, changing.remove_many),
-    ("DELETE", ("object",), 2, None, changing.remove),
+    ("DELETE", ("object",), 1, 1, removing.remove_many),
+    ("DELETE", ("object",), 2, None, removing.remove),
     ("GET", ("render", "image", "public"), 2, None, images.render_public),
     ("GET", ("render", "image", "authenticated"), 2, None, images.render),
     ("GET", ("render", "image", "sign"), 2, None, images.render_signed),

@@ -113,6 +113,12 @@ def media_type_of(head: bytes, declared: str | None) -> str:
     return f"{found}; charset={charset}" if charset and found.startswith("text/") else found
 
 
+def believed_type(declared: str | None) -> str:
+    """What was declared, where the content cannot be looked at."""
+    base, charset = _split(declared)
+    return f"{base}; charset={charset}" if charset and base.startswith("text/") else base
+
+
 def base_type(media_type: str) -> str:
     return media_type.partition(";")[0].strip().lower()
 

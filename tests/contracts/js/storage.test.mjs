@@ -1,6 +1,7 @@
 // The storage client of Supabase and the tus client, unchanged, against a running Undercroft.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { gzipSync } from "node:zlib";
 import { StorageClient } from "@supabase/storage-js";
 import * as tus from "tus-js-client";
 
@@ -152,6 +153,27 @@ describe("files", () => {
     assert.deepEqual(ok(await other.list()).map((f) => f.name), ["d.txt", "e.txt"]);
   });
 
+  it("copy, said to be something else; what is compressed goes out so", async () => {
+    const bucket = await bucketWith();
+    const packed = gzipSync("a{}");
+    const options = { contentType: "text/css", contentEncoding: "gzip", metadata: { k: "v" } };
+    ok(await bucket.upload("a.css", packed, options));
+    ok(await bucket.upload("b.css", new Blob([packed], { type: "text/css" }), options));
+    assert.equal(await ok(await bucket.download("a.css")).text(), "a{}");
+    assert.equal(await ok(await bucket.download("b.css")).text(), "a{}");
+    const metadata = { mimetype: "text/plain", cacheControl: "max-age=5" };
+    ok(await bucket.copy("a.css", "a.txt", { copyMetadata: false, metadata }));
+    const info = ok(await bucket.info("a.txt"));
+    assert.deepEqual(
+      [info.contentType, info.cacheControl, info.contentEncoding, info.metadata],
+      ["text/plain", "max-age=5", "gzip", {}],
+    );
+    const { version } = info;
+    assert.equal(ok(await bucket.info("a.txt", { versionId: version })).version, version);
+    assert.deepEqual(ok(await bucket.remove([{ path: "a.txt", versionId: info.id }])), []);
+    assert.equal(ok(await bucket.remove([{ path: "a.txt", versionId: version }])).length, 1);
+  });
+
   it("list, listV2", async () => {
     const bucket = await bucketWith({ "a.txt": "a", "b.txt": "b", "dir/c.txt": "c" });
     const top = ok(await bucket.list("", { sortBy: { column: "name", order: "desc" } }));
@@ -167,6 +189,8 @@ describe("files", () => {
       await bucket.listV2({ limit: 2, with_delimiter: true, cursor: first.nextCursor }),
     );
     assert.deepEqual([...first.objects, ...second.objects].map((f) => f.name), ["a.txt", "b.txt"]);
+    const exact = ok(await bucket.listV2({ prefix: "a.txt", exactMatch: true }));
+    assert.deepEqual(exact.objects.map((f) => f.name), ["a.txt"]);
     assert.deepEqual(second.folders.map((f) => f.name), ["dir/"]);
   });
 

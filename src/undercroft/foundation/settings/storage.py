@@ -61,6 +61,12 @@ class StorageSettings(SettingsGroup):
     resumable_lifetime: timedelta = Field(
         timedelta(hours=24), description="How long an unfinished resumable upload can go on."
     )
+    resumable_patience: timedelta = Field(
+        timedelta(seconds=20),
+        gt=timedelta(0),
+        description="How long a request of a resumable upload may bring nothing; then it is ended,"
+        " and what came is kept.",
+    )
     max_upload_pieces: int = Field(
         5000, ge=1, description="Requests in which a resumable upload may come."
     )

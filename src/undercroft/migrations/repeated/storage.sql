@@ -93,31 +93,35 @@ CREATE TRIGGER objects_gone AFTER DELETE ON storage.objects
 DROP FUNCTION IF EXISTS undercroft.storage_enter(text, text);
 
 -- Files with their bytes. For the control plane alone, which asks who may see them.
+-- Copies share bytes, and may be said to be something else.
 DROP VIEW IF EXISTS undercroft.storage_files;
 CREATE VIEW undercroft.storage_files AS
-    SELECT o.bucket_id, o.name, o.id AS object_id, f.id AS blob_id, f.size_bytes, f.content_type,
+    SELECT o.bucket_id, o.name, o.id AS object_id, f.id AS blob_id, f.size_bytes,
+           coalesce(o.metadata ->> 'mimetype', f.content_type) AS content_type,
            f.parts, o.metadata ->> 'cacheControl' AS cache_control, o.created_at, o.updated_at,
-           o.user_metadata, b.public, b.links_version || '.' || o.links_version AS links
+           o.user_metadata, b.public, b.links_version || '.' || o.links_version AS links,
+           o.metadata ->> 'contentEncoding' AS encoding
       FROM storage.objects o
       JOIN storage.buckets b ON b.id = o.bucket_id
       JOIN storage.blobs f ON f.id = o.blob_id;
 
 -- One file, if the caller may see it.
-CREATE OR REPLACE FUNCTION undercroft.storage_find(
+DROP FUNCTION IF EXISTS undercroft.storage_find(text, text, text, text);
+CREATE FUNCTION undercroft.storage_find(
     in_role text, in_claims text, in_bucket text, in_name text)
 RETURNS TABLE (
     object_id uuid, blob_id uuid, size_bytes bigint, content_type text, parts jsonb,
     cache_control text, created_at timestamptz, updated_at timestamptz, user_metadata jsonb,
-    public boolean, links text)
+    public boolean, links text, encoding text)
 LANGUAGE plpgsql AS $$
 DECLARE
     seen boolean;
 BEGIN
     SELECT found.object_id, found.blob_id, found.size_bytes, found.content_type, found.parts,
            found.cache_control, found.created_at, found.updated_at, found.user_metadata,
-           found.public, found.links
+           found.public, found.links, found.encoding
       INTO object_id, blob_id, size_bytes, content_type, parts, cache_control, created_at,
-           updated_at, user_metadata, public, links
+           updated_at, user_metadata, public, links, encoding
       FROM undercroft.storage_files found
      WHERE found.bucket_id = in_bucket AND found.name = in_name;
     IF NOT FOUND OR (in_role IS NULL AND NOT public) THEN

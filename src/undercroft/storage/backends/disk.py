@@ -64,7 +64,8 @@ class Disk:
                     batch, waiting = [], 0
             return await self._run(writing.publish, batch)
         except BaseException:
-            self._threads.submit(writing.undo)  # waits for a thread that still writes
+            # Behind a thread that still writes.
+            await asyncio.shield(self._run(writing.undo))
             raise
 
     async def write_small(self, key: str, content: bytes) -> None:

@@ -1,5 +1,6 @@
 """`/bucket`: requests in, answers out."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,8 @@ from undercroft.storage.sniffing import MEDIA_TYPE
 from undercroft.storage.wire import Answer, Refusal, Request, answer_json, invalid
 
 LONGEST_LIST = 1000
+# One type, all of a kind, or all there are.
+TYPES = re.compile(rf"{MEDIA_TYPE.pattern}|[a-z]{{1,20}}/\*|\*/\*")
 SORTABLE = frozenset({"id", "name", "created_at", "updated_at"})
 
 
@@ -20,6 +23,12 @@ class BucketUpdate(BaseModel):
     public: bool | None = None
     file_size_limit: FileSize | None = None
     allowed_mime_types: list[str] | None = Field(None, max_length=200)
+    versioning_status: str | None = None
+
+    def check_versioning(self) -> None:
+        """Replaced files are gone here: whoever relies on their return is told in time."""
+        if self.versioning_status not in {None, "DISABLED"}:
+            raise Refusal(400, "NotSupported", "Buckets keep one version of each file")
 
 
 class BucketCreate(BucketUpdate):
@@ -34,6 +43,8 @@ async def list_buckets(desk: Desk, request: Request) -> Answer:
     query = request.query
     column = query.get("sortColumn", "id")
     order = query.get("sortOrder", "asc")
+    if "\x00" in query.get("search", ""):
+        raise invalid("search is not valid")
     if column not in SORTABLE or order not in {"asc", "desc"}:
         raise invalid("sortColumn and sortOrder are not known")
     page = service.BucketPage(
@@ -56,6 +67,7 @@ async def create_bucket(desk: Desk, request: Request) -> Answer:
 
     caller = await request.caller()
     wanted = await request.json(BucketCreate)
+    wanted.check_versioning()
     name = bucket_name(wanted.id or wanted.name)
     if name in RESERVED:
         raise Refusal(400, "InvalidBucketName", "Bucket name invalid", error="Invalid Input")
@@ -75,10 +87,12 @@ async def create_bucket(desk: Desk, request: Request) -> Answer:
 async def update_bucket(desk: Desk, request: Request) -> Answer:
     caller = await request.caller()
     wanted = await request.json(BucketUpdate)
-    _types(wanted.allowed_mime_types)
-    changes: dict[str, Any] = {
-        name: getattr(wanted, name) for name in wanted.model_fields_set if name != "public"
+    wanted.check_versioning()
+    sent: dict[str, Any] = {
+        "file_size_limit": wanted.file_size_limit,
+        "allowed_mime_types": _types(wanted.allowed_mime_types),
     }
+    changes = {name: value for name, value in sent.items() if name in wanted.model_fields_set}
     if wanted.public is not None:
         changes["public"] = wanted.public
     await service.update_bucket(desk.files, caller, request.path[1], changes)
@@ -101,7 +115,7 @@ async def delete_bucket(desk: Desk, request: Request) -> Answer:
 
 def _types(given: list[str] | None) -> list[str] | None:
     for kind in given or ():
-        if not MEDIA_TYPE.fullmatch(kind.strip().lower().replace("/*", "/any")):
+        if not TYPES.fullmatch(kind.strip().lower()):
             raise Refusal(
                 415,
                 "InvalidMimeType",

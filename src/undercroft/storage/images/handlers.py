@@ -8,7 +8,7 @@ from undercroft.storage.images.resizing import ImageTooLarge, NotAnImage
 from undercroft.storage.images.wishes import Wish, wish_of
 from undercroft.storage.lookup import StoredFile
 from undercroft.storage.names import disposition
-from undercroft.storage.objects.reading import find, open_link, place
+from undercroft.storage.objects.reading import find_asked, open_link
 from undercroft.storage.objects.serving import (
     CREDENTIALS,
     POLICY,
@@ -24,13 +24,13 @@ from undercroft.storage.wire import Answer, Headers, Request
 async def render(desk: Desk, request: Request) -> Answer:
     caller = await request.caller()
     wish = wish_of(request.query, desk.settings.storage)
-    file = await find(desk, caller, *place(request, 3))
+    file = await find_asked(desk, request, caller, 3)
     return await _render(desk, request, file, wish, Served(public=file.public))
 
 
 async def render_public(desk: Desk, request: Request) -> Answer:
     wish = wish_of(request.query, desk.settings.storage)
-    file = await find(desk, None, *place(request, 3))
+    file = await find_asked(desk, request, None, 3)
     return await _render(desk, request, file, wish, Served(public=True))
 
 
@@ -51,7 +51,7 @@ async def _render(
     # What was made once needs not be made again to say that it has not changed.
     if refused := conditions(request, etag, file.updated_at.replace(microsecond=0)):
         return Answer(refused, headers=headers)
-    if not base_type(file.content_type).startswith("image/"):
+    if file.encoding or not base_type(file.content_type).startswith("image/"):
         raise NotAnImage
     if file.size_bytes > int(desk.settings.storage.max_image_bytes):
         raise ImageTooLarge

@@ -1,5 +1,6 @@
-"""Moving, copying and removing files. No bytes move: rows change, as their caller."""
+"""Moving and copying files. No bytes move: rows change, as their caller."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,25 +12,22 @@ from undercroft.foundation.jobs import publish
 from undercroft.storage.blobs import Accepted
 from undercroft.storage.callers import Caller, rows_as
 from undercroft.storage.desk import Desk
+from undercroft.storage.encodings import type_inside
 from undercroft.storage.errors import BucketNotFound, FileNotFound, FileRefused
-from undercroft.storage.events import ObjectMoved, ObjectRemoved, ObjectUploaded
+from undercroft.storage.events import ObjectMoved, ObjectUploaded
 from undercroft.storage.files import Files
 from undercroft.storage.lookup import StoredFile
 from undercroft.storage.names import file_name, is_system
-from undercroft.storage.objects.reading import find, place
+from undercroft.storage.objects.incoming import (
+    read_cache_control,
+    read_encoding,
+    read_metadata,
+)
+from undercroft.storage.objects.reading import find
 from undercroft.storage.refusals import refusals
+from undercroft.storage.sniffing import HEAD_BYTES
 from undercroft.storage.wire import Answer, Request, answer_json
 
-REMOVE = """
-    DELETE FROM storage.objects WHERE bucket_id = :bucket AND name = ANY(:names)
-    RETURNING id, bucket_id, name, owner, owner_id, version, metadata, user_metadata, created_at,
-              updated_at, last_accessed_at
-"""
-REMOVED = """
-    id uuid, bucket_id text, name text, owner uuid, owner_id text, version text, metadata jsonb,
-    user_metadata jsonb, created_at timestamptz, updated_at timestamptz,
-    last_accessed_at timestamptz
-"""
 BUCKET = text("""
     SELECT file_size_limit, allowed_mime_types FROM storage.buckets WHERE id = :bucket
 """)
@@ -56,7 +54,6 @@ NAME_BYTES = text("""
     RETURNING id, organization_id
 """)
 QUOTA = text("SELECT undercroft.storage_check_quota(:organization, 0, :default)")
-MOST_NAMES = 1000
 
 
 class Transfer(BaseModel):
@@ -64,6 +61,7 @@ class Transfer(BaseModel):
     source: str = Field(alias="sourceKey")
     destination: str = Field(alias="destinationKey")
     destination_bucket: str | None = Field(None, alias="destinationBucket")
+    version: str | None = Field(None, alias="sourceVersionId")
 
     @property
     def target(self) -> tuple[str, str]:
@@ -73,8 +71,17 @@ class Transfer(BaseModel):
         return bucket, file_name(self.destination.lstrip("/"))
 
 
-class Removal(BaseModel):
-    prefixes: list[str] = Field(max_length=MOST_NAMES)
+class Said(BaseModel):
+    """What a copy is said to be where it differs. An empty encoding is none."""
+
+    cache_control: str | None = Field(None, alias="cacheControl")
+    encoding: str | None = Field(None, alias="contentEncoding")
+    mimetype: str | None = None
+
+
+class Copying(Transfer):
+    keep: bool = Field(default=True, alias="copyMetadata")
+    said: Said = Field(Said(), alias="metadata")
 
 
 async def move(desk: Desk, request: Request) -> Answer:
@@ -100,13 +107,18 @@ async def move(desk: Desk, request: Request) -> Answer:
 
 async def copy(desk: Desk, request: Request) -> Answer:
     caller = await request.caller()
-    wanted = await request.json(Transfer)
+    wanted = await request.json(Copying)
     bucket, name = wanted.target
     upsert = request.is_on("x-upsert")
     file = await _source(desk, caller, wanted)
+    if not wanted.keep:
+        own = read_metadata(request.headers.get("x-metadata"))
+        file = replace(await _as_said(desk.files, file, wanted.said), user_metadata=own)
     async with desk.files.database.unit_of_work() as session:
         held = await _hold(session, file, _both(file, bucket, name))
-        await _check_fit(session, desk.files, file, bucket)
+        if not wanted.keep:
+            held = _told(held, file)
+        await _check_fit(session, desk.files, file, bucket, anew=not wanted.keep)
         with refusals():
             row = await _copy_row(session, caller, file, held, (bucket, name), upsert=upsert)
             await _check_quota(session, desk.files, row.organization_id)
@@ -143,6 +155,31 @@ async def _copy_row(
     return (await session.execute(NAME_BYTES, named)).one()
 
 
+async def _as_said(files: Files, file: StoredFile, said: Said) -> StoredFile:
+    """The file with what is said about its copy. Of its type the content has the last word."""
+    encoding = file.encoding if said.encoding is None else read_encoding(said.encoding)
+    head = b"".join(
+        [piece async for piece in files.read(file, 0, min(HEAD_BYTES, file.size_bytes))]
+    )
+    cache_control = said.cache_control and read_cache_control(said.cache_control)
+    return replace(
+        file,
+        content_type=type_inside(head, said.mimetype or file.content_type, encoding),
+        cache_control=cache_control or file.cache_control,
+        encoding=encoding,
+    )
+
+
+def _told(metadata: dict[str, Any], file: StoredFile) -> dict[str, Any]:
+    """A row's metadata with what may differ from copy to copy."""
+    own = {
+        "mimetype": file.content_type,
+        "cacheControl": file.cache_control,
+        "contentEncoding": file.encoding,
+    }
+    return {name: value for name, value in (metadata | own).items() if value is not None}
+
+
 def _both(file: StoredFile, bucket: str, name: str) -> dict[str, Any]:
     return {"bucket": file.bucket, "name": file.name, "to_bucket": bucket, "to_name": name}
 
@@ -166,52 +203,23 @@ async def _source(desk: Desk, caller: Caller, wanted: Transfer) -> StoredFile:
     if is_system(wanted.bucket_id):
         raise FileNotFound
     name = file_name(wanted.source.lstrip("/"))
-    return await find(desk, caller, wanted.bucket_id, name)
+    return await find(desk, caller, wanted.bucket_id, name, wanted.version)
 
 
-async def _check_fit(session: AsyncSession, files: Files, file: StoredFile, bucket: str) -> None:
+async def _check_fit(
+    session: AsyncSession, files: Files, file: StoredFile, bucket: str, *, anew: bool = False
+) -> None:
     """The bucket that a file comes to sets its limits anew."""
     row = (await session.execute(BUCKET, {"bucket": bucket})).one_or_none()
     if row is None:
         raise BucketNotFound
     most = min(row.file_size_limit or 2**62, int(files.settings.max_object_bytes))
     accepted = Accepted(most, tuple(row.allowed_mime_types or ()))
-    if bucket != file.bucket:
+    if anew or bucket != file.bucket:
         accepted.check_size(file.size_bytes)
-        accepted.check_type(file.content_type)
+        accepted.check_type(file.content_type, file.encoding)
 
 
 async def _check_quota(session: AsyncSession, files: Files, organization: Any) -> None:
     values = {"organization": organization, "default": files.default_quota}
     await session.execute(QUOTA, values)
-
-
-async def remove(desk: Desk, request: Request) -> Answer:
-    caller = await request.caller()
-    bucket, name = place(request, 1)
-    if not await _remove(desk.files, caller, bucket, [name]):
-        await find(desk, caller, bucket, name)
-        raise FileRefused
-    return answer_json({"message": "Successfully deleted"})
-
-
-async def remove_many(desk: Desk, request: Request) -> Answer:
-    """Remove those that the caller may remove, and say which they were."""
-    caller = await request.caller()
-    wanted = await request.json(Removal)
-    names = [file_name(name.lstrip("/")) for name in wanted.prefixes]
-    return answer_json(await _remove(desk.files, caller, request.path[1], names))
-
-
-async def _remove(
-    files: Files, caller: Caller, bucket: str, names: list[str]
-) -> list[dict[str, Any]]:
-    if is_system(bucket) or "\x00" in bucket:
-        raise BucketNotFound
-    async with files.database.unit_of_work() as session:
-        with refusals():
-            values = {"bucket": bucket, "names": names}
-            rows = await rows_as(session, caller, REMOVE, values, columns=REMOVED)
-        for row in rows:
-            publish(session, ObjectRemoved(row.id, bucket, row.name, by=caller.user_id))
-    return [row._asdict() for row in rows]

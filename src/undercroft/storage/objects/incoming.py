@@ -14,6 +14,7 @@ import orjson
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from undercroft.storage.backends import SMALL_BYTES
+from undercroft.storage.encodings import KNOWN
 from undercroft.storage.files import DEFAULT_CACHE_CONTROL, Target
 from undercroft.storage.wire import Refusal, Request, invalid
 
@@ -30,7 +31,8 @@ class Incoming:
         self.declared_type = request.headers.get("content-type")
         self.size_bytes = request.content_length
         self.cache_control = read_cache_control(request.headers.get("cache-control"))
-        self.user_metadata = _encoded_metadata(request.headers.get("x-metadata"))
+        self.user_metadata = read_metadata(request.headers.get("x-metadata"))
+        self.encoding = read_encoding(request.headers.get("content-encoding"))
 
     async def begin(self) -> None:
         """Read up to the file."""
@@ -53,13 +55,18 @@ class Incoming:
 
     def describe(self, target: Target) -> Target:
         """The target with what was said about the file; of a form, once it has been read."""
-        return replace(target, cache_control=self.cache_control, user_metadata=self.user_metadata)
+        return replace(
+            target,
+            cache_control=self.cache_control,
+            user_metadata=self.user_metadata,
+            encoding=self.encoding,
+        )
 
 
 class IncomingForm(Incoming):
     def __init__(self, request: Request, boundary: bytes) -> None:
         super().__init__(request)
-        self.declared_type = None
+        self.declared_type = self.encoding = None
         # The fields around the file may take so much of the body.
         self.size_bytes = max(0, (request.content_length or 0) - LONGEST_FIELDS)
         self._stream = request.stream()
@@ -71,6 +78,7 @@ class IncomingForm(Incoming):
             if form.ended or not await self._feed():
                 raise invalid("The form holds no file")
         self.declared_type = form.file_type
+        self._apply(form.fields)
 
     async def content(self) -> AsyncIterator[bytes]:
         form = self._form
@@ -86,7 +94,10 @@ class IncomingForm(Incoming):
         # What follows the last boundary is read, so that the connection can go on.
         async for chunk in self._stream:
             form.count(len(chunk))
+        settled = self.encoding
         self._apply(form.fields)
+        if self.encoding != settled:
+            raise invalid("contentEncoding has to stand before the file")
 
     async def _feed(self) -> bool:
         try:
@@ -101,6 +112,8 @@ class IncomingForm(Incoming):
             self.cache_control = read_cache_control(given.decode("utf-8", "replace"))
         if given := fields.get("metadata"):
             self.user_metadata = _metadata(given)
+        if given := fields.get("contentEncoding"):
+            self.encoding = read_encoding(given.decode("latin-1"))
 
 
 class _Form:
@@ -212,7 +225,17 @@ def read_cache_control(given: str | None) -> str:
     return value
 
 
-def _encoded_metadata(given: str | None) -> dict[str, Any] | None:
+def read_encoding(given: str | None) -> str | None:
+    """How the content is compressed. Several layers are none that we hand out."""
+    encoding = (given or "").strip().lower()
+    if encoding in {"", "identity"}:
+        return None
+    if encoding not in KNOWN:
+        raise invalid(f"contentEncoding must be one of {', '.join(sorted(KNOWN))}")
+    return encoding
+
+
+def read_metadata(given: str | None) -> dict[str, Any] | None:
     if not given:
         return None
     try:

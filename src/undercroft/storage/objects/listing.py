@@ -15,9 +15,9 @@ from undercroft.storage.errors import BucketNotFound
 from undercroft.storage.names import file_prefix, is_system
 from undercroft.storage.wire import Answer, Request, answer_json, invalid
 
-# Behind every character that a name can hold.
-LAST = "\U0010ffff"
-HERE = "o.bucket_id = :bucket AND o.name >= :prefix AND o.name < :beyond"
+# Behind and before every character that a name can hold.
+LAST, BEFORE_ALL = "\U0010ffff", "\x01"
+HERE = "o.bucket_id = :bucket AND o.name >= :first AND o.name < :beyond"
 
 # One level, folders first. The rest of a name behind the prefix is split at its first slash.
 FOLDER = """
@@ -84,6 +84,7 @@ ON_PAGE = """
     key text, folder boolean, id uuid, name text, updated_at timestamptz, created_at timestamptz,
     last_accessed_at timestamptz, metadata jsonb, sorted {sorted}
 """
+Versions = Literal["exclude", "include", "only"]
 BUCKET = text("SELECT true FROM storage.buckets WHERE id = :bucket")
 
 
@@ -92,34 +93,45 @@ class SortBy(BaseModel):
     order: Literal["asc", "desc"] = "asc"
 
 
-class ListFolder(BaseModel):
+class _Wanted(BaseModel):
+    """What both lists take. Names are the protocol's."""
+
     prefix: str = ""
+    sortBy: SortBy = SortBy()  # noqa: N815
+    exactMatch: bool = False  # noqa: N815
+    noncurrentVersions: Versions = "exclude"  # noqa: N815
+    deleteMarkers: Versions = "exclude"  # noqa: N815
+
+    @property
+    def nothing(self) -> bool:
+        """Whether only versions are wanted that are never kept."""
+        return "only" in {self.noncurrentVersions, self.deleteMarkers}
+
+
+class ListFolder(_Wanted):
     search: str | None = None
     limit: int = Field(100, ge=1, le=10_000)
     offset: int = Field(0, ge=0, le=2**31)
-    sortBy: SortBy = SortBy()  # noqa: N815 - the protocol's name
 
 
-class ListPage(BaseModel):
-    prefix: str = ""
+class ListPage(_Wanted):
     cursor: str | None = None
     limit: int = Field(1000, ge=1, le=1000)
     with_delimiter: bool = False
-    sortBy: SortBy = SortBy()  # noqa: N815
 
 
 async def list_folder(desk: Desk, request: Request) -> Answer:
     caller = await request.caller()
     wanted = await request.json(ListFolder)
     prefix = file_prefix(wanted.prefix.lstrip("/"))
-    if prefix and not prefix.endswith("/"):
+    if prefix and not wanted.exactMatch and not prefix.endswith("/"):
         prefix += "/"
     order = wanted.sortBy.order
     by_name = wanted.sortBy.column == "name"
     column = "entry.name" if by_name else f"min(o.{wanted.sortBy.column})"
     statement = FOLDER.format(here=HERE, column=column, order=order)
     values = {
-        **_range(request.path[2], prefix),
+        **_range(request.path[2], prefix, exact=wanted.exactMatch),
         "search": file_prefix(wanted.search or ""),
         "limit": wanted.limit,
         "offset": wanted.offset,
@@ -127,7 +139,7 @@ async def list_folder(desk: Desk, request: Request) -> Answer:
     async with desk.files.database.unit_of_work() as session:
         await _require_bucket(session, request.path[2])
         rows = await rows_as(session, caller, statement, values, columns=IN_FOLDER)
-    return answer_json([row._asdict() for row in rows])
+    return answer_json([] if wanted.nothing else [row._asdict() for row in rows])
 
 
 async def list_page(desk: Desk, request: Request) -> Answer:
@@ -136,7 +148,7 @@ async def list_page(desk: Desk, request: Request) -> Answer:
     prefix = file_prefix(wanted.prefix.lstrip("/"))
     after = _read_cursor(wanted)
     values = {
-        **_range(request.path[2], prefix),
+        **_range(request.path[2], prefix, exact=wanted.exactMatch),
         "delimited": wanted.with_delimiter,
         "limit": wanted.limit + 1,
         **after,
@@ -145,7 +157,7 @@ async def list_page(desk: Desk, request: Request) -> Answer:
         await _require_bucket(session, request.path[2])
         columns = ON_PAGE.format(sorted="text" if wanted.sortBy.column == "name" else "timestamptz")
         found = await rows_as(session, caller, _page_statement(wanted), values, columns=columns)
-    return answer_json(_page(found, wanted.limit))
+    return answer_json(_page([] if wanted.nothing else found, wanted.limit))
 
 
 def _page_statement(wanted: ListPage) -> str:
@@ -187,10 +199,13 @@ def _page(found: Any, limit: int) -> dict[str, Any]:
     return page
 
 
-def _range(bucket: str, prefix: str) -> dict[str, Any]:
+def _range(bucket: str, prefix: str, *, exact: bool) -> dict[str, Any]:
+    """Names from `first` to `beyond`, seen from the folder `prefix`."""
     if is_system(bucket) or "\x00" in bucket:
         raise BucketNotFound
-    return {"bucket": bucket, "prefix": prefix, "beyond": prefix + LAST}
+    folder = "".join(prefix.rpartition("/")[:2]) if exact else prefix
+    beyond = prefix + (BEFORE_ALL if exact else LAST)
+    return {"bucket": bucket, "prefix": folder, "first": prefix, "beyond": beyond}
 
 
 async def _require_bucket(session: Any, bucket: str) -> None:

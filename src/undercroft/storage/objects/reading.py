@@ -19,28 +19,38 @@ def place(request: Request, literals: int) -> tuple[str, str]:
     return bucket, file_name("/".join(segments))
 
 
-async def find(desk: Desk, caller: Caller | None, bucket: str, name: str) -> StoredFile:
+async def find(
+    desk: Desk, caller: Caller | None, bucket: str, name: str, version: str | None = None
+) -> StoredFile:
     """A file that the caller may see. Raises `FileNotFound` for everything else alike.
 
-    System buckets are nobody's here, unless they are public.
+    System buckets are nobody's here, unless they are public. There is one version of a file: who
+    asks for another gets none.
     """
     if "\x00" in bucket:
         raise FileNotFound
     found = await desk.files.lookup.find(None if is_system(bucket) else caller, bucket, name)
-    if found is None:
+    if found is None or version not in {None, str(found.blob_id)}:
         raise FileNotFound
     return found
+
+
+async def find_asked(
+    desk: Desk, request: Request, caller: Caller | None, literals: int
+) -> StoredFile:
+    """The file that the path names, in the version that the query may name."""
+    return await find(desk, caller, *place(request, literals), request.query.get("versionId"))
 
 
 async def read(desk: Desk, request: Request) -> Answer:
     caller = await request.caller()
     literals = 2 if request.path[1] == "authenticated" else 1
-    file = await find(desk, caller, *place(request, literals))
+    file = await find_asked(desk, request, caller, literals)
     return await serve(desk.files, request, file, Served(public=file.public))
 
 
 async def read_public(desk: Desk, request: Request) -> Answer:
-    file = await find(desk, None, *place(request, 2))
+    file = await find_asked(desk, request, None, 2)
     return await serve(desk.files, request, file, Served(public=True))
 
 
@@ -72,11 +82,11 @@ async def open_link(
 async def describe(desk: Desk, request: Request) -> Answer:
     caller = await request.caller()
     literals = 3 if request.path[2] == "authenticated" else 2
-    return _described(await find(desk, caller, *place(request, literals)))
+    return _described(await find_asked(desk, request, caller, literals))
 
 
 async def describe_public(desk: Desk, request: Request) -> Answer:
-    return _described(await find(desk, None, *place(request, 3)))
+    return _described(await find_asked(desk, request, None, 3))
 
 
 def _described(file: StoredFile) -> Answer:
@@ -87,6 +97,7 @@ def _described(file: StoredFile) -> Answer:
         "bucket_id": file.bucket,
         "size": file.size_bytes,
         "content_type": file.content_type,
+        "content_encoding": file.encoding,
         "cache_control": file.cache_control,
         "etag": file.etag,
         "metadata": file.user_metadata or {},

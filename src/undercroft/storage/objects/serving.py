@@ -12,10 +12,11 @@ from functools import lru_cache
 
 from werkzeug.http import parse_date, parse_etags, parse_if_range_header, parse_range_header
 
+from undercroft.storage.encodings import KNOWN, OPAQUE
 from undercroft.storage.files import Files
 from undercroft.storage.lookup import StoredFile
 from undercroft.storage.names import disposition
-from undercroft.storage.sniffing import base_type
+from undercroft.storage.sniffing import base_type, believed_type
 from undercroft.storage.wire import Answer, Headers, Refusal, Request
 
 CREDENTIALS = b"authorization, apikey, cookie"
@@ -124,7 +125,7 @@ def cache_control(stored: str | None, how: Served) -> bytes:
     if how.seconds_left is not None:
         given = f"max-age={max(0, how.seconds_left)}" if "max-age" in given.lower() else given
     scope = "public" if how.public else "private"
-    return f"{scope}, {given}".encode("ascii", "ignore")
+    return f"{scope}, {given if given.isprintable() else 'no-cache'}".encode("ascii", "ignore")
 
 
 def _headers(request: Request, file: StoredFile, how: Served) -> Headers:
@@ -136,10 +137,12 @@ def _headers(request: Request, file: StoredFile, how: Served) -> Headers:
     ]
     if how.by_credentials:
         headers.append((b"vary", CREDENTIALS))
+    if file.encoding in KNOWN:
+        headers.append((b"content-encoding", file.encoding.encode()))
     asked = request.query.get("download")
     if asked is not None:
         headers.append((b"content-disposition", _disposition(asked or file.name)))
-    elif base_type(file.content_type) not in INLINE:
+    elif base_type(file.content_type) not in INLINE or file.encoding in OPAQUE:
         headers.append((b"content-disposition", _disposition(file.name)))
     return headers
 
@@ -149,7 +152,12 @@ def _disposition(name: str) -> bytes:
 
 
 def _content_type(file: StoredFile) -> tuple[bytes, bytes]:
-    return (b"content-type", file.content_type.encode("ascii", "replace"))
+    return (b"content-type", _readable_type(file.content_type))
+
+
+@lru_cache(maxsize=1024)
+def _readable_type(stored: str) -> bytes:
+    return believed_type(stored).encode("ascii")
 
 
 @lru_cache(maxsize=4096)
@@ -163,7 +171,8 @@ def _ranges(request: Request, file: StoredFile, modified: datetime) -> list[tupl
     Raises a `Refusal` for ranges outside the file and for storms of them.
     """
     header = request.headers.get("range")
-    if header is None or not _still_holds(request, file, modified):
+    # Of HEAD the standard says no more than that it has none.
+    if header is None or request.method == "HEAD" or not _still_holds(request, file, modified):
         return None
     if header.count(",") >= MOST_RANGES:
         found = None
@@ -203,6 +212,8 @@ def _still_holds(request: Request, file: StoredFile, modified: datetime) -> bool
     header = request.headers.get("if-range")
     if header is None:
         return True
+    if header.startswith("W/"):
+        return False  # a weak tag promises too little to put pieces together
     found = parse_if_range_header(header)
     if found.date is not None:
         return modified == found.date

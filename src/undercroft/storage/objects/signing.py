@@ -39,6 +39,7 @@ END_BUCKETS = text("UPDATE storage.buckets SET links_version = links_version + 1
 class SignOne(BaseModel):
     expires_in: int = Field(alias="expiresIn", gt=0)
     transform: dict[str, Any] | None = None
+    version: str | None = Field(None, alias="versionId")
 
 
 class SignMany(BaseModel):
@@ -50,7 +51,7 @@ async def sign_one(desk: Desk, request: Request) -> Answer:
     caller = await request.caller()
     wanted = await request.json(SignOne)
     bucket, name = place(request, 2)
-    file = await find(desk, caller, bucket, name)
+    file = await find(desk, caller, bucket, name, wanted.version)
     transform = None
     if wanted.transform:
         transform = {key: str(value) for key, value in wanted.transform.items()}

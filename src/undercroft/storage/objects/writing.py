@@ -57,6 +57,7 @@ async def _upload_large(desk: Desk, incoming: Incoming, target: Target) -> UUID:
             incoming.content(),
             declared_type=incoming.declared_type,
             accepted=permitted.accepted,
+            encoding=incoming.encoding,
         )
         async with files.database.unit_of_work() as session:
             return await files.link_target(session, staged, incoming.describe(target))
@@ -88,6 +89,7 @@ async def _store_small(
                 await incoming.collect(),
                 declared_type=incoming.declared_type,
                 accepted=permitted.accepted,
+                encoding=incoming.encoding,
             )
             return await desk.small.link(staged, incoming.describe(target), limits=limits)
         except BaseException:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import orjson
 
+from undercroft.foundation.problems import Problem
 from undercroft.storage.callers import Caller
 from undercroft.storage.desk import Desk
 from undercroft.storage.errors import FileTooLarge
@@ -12,7 +13,7 @@ from undercroft.storage.files import Target
 from undercroft.storage.links import UPLOAD, Link
 from undercroft.storage.models import Upload
 from undercroft.storage.names import file_name
-from undercroft.storage.objects.incoming import read_cache_control
+from undercroft.storage.objects.incoming import read_cache_control, read_encoding
 from undercroft.storage.objects.writing import signers_caller
 from undercroft.storage.uploads import service
 from undercroft.storage.uploads.protocol import (
@@ -71,20 +72,28 @@ async def _create(desk: Desk, request: Request, caller: Caller, link: Link | Non
         link.upsert if link else request.is_on("x-upsert"),
         read_cache_control(metadata.get("cacheControl")),
         _user_metadata(metadata.get("metadata")),
+        encoding=read_encoding(metadata.get("contentEncoding")),
     )
-    upload = await service.begin(desk.files, target, length, metadata.get("contentType"))
+    described = request.headers.get("upload-metadata", "")
+    upload = await service.begin(desk.files, target, length, metadata.get("contentType"), described)
+    chunk = _chunk(desk, request)
     if request.headers.get("content-type") == BODY_TYPE or not length:
-        upload = await _append(desk, upload, caller, Chunk(request), 0)
+        try:
+            upload = await _append(desk, upload, caller, chunk, 0, first=True)
+        except (Problem, Refusal):  # nobody is told where it could go on
+            await service.terminate(desk.files, upload)
+            raise
     area = f"{ROOT}/sign" if link else ROOT
     location = (b"location", f"{area}/{upload.id}".encode())
-    return Answer(201, headers=[location, *tus_headers(upload)])
+    return Answer(201, headers=[location, *tus_headers(upload), *chunk.ending])
 
 
 async def offset(desk: Desk, request: Request) -> Answer:
     check_version(request)
     upload, _ = await _mine(desk, request)
     length = (b"upload-length", b"%d" % upload.length_bytes)
-    return Answer(200, headers=[length, *tus_headers(upload)])
+    described = (b"upload-metadata", upload.described.encode("latin-1"))
+    return Answer(200, headers=[length, described, *tus_headers(upload)])
 
 
 async def append(desk: Desk, request: Request) -> Answer:
@@ -93,8 +102,9 @@ async def append(desk: Desk, request: Request) -> Answer:
         raise Refusal(415, "TusError", f"Content-Type must be {BODY_TYPE}")
     start = number_in(request, "upload-offset")
     upload, caller = await _mine(desk, request)
-    upload = await _append(desk, upload, caller, Chunk(request), start)
-    return Answer(204, headers=tus_headers(upload))
+    chunk = _chunk(desk, request)
+    upload = await _append(desk, upload, caller, chunk, start)
+    return Answer(204, headers=[*tus_headers(upload), *chunk.ending])
 
 
 async def terminate(desk: Desk, request: Request) -> Answer:
@@ -104,9 +114,15 @@ async def terminate(desk: Desk, request: Request) -> Answer:
     return Answer(204, headers=tus_headers())
 
 
-async def _append(desk: Desk, upload: Upload, caller: Caller, chunk: Chunk, start: int) -> Upload:
+def _chunk(desk: Desk, request: Request) -> Chunk:
+    return Chunk(request, desk.files.settings.resumable_patience)
+
+
+async def _append(
+    desk: Desk, upload: Upload, caller: Caller, chunk: Chunk, start: int, *, first: bool = False
+) -> Upload:
     try:
-        return await service.append(desk.files, upload, caller, chunk, offset=start)
+        return await service.append(desk.files, upload, caller, chunk, offset=start, first=first)
     except FileTooLarge as error:
         raise Refusal(
             413, "EntityTooLarge", "More bytes came than Upload-Length said", headers=tus_headers()

@@ -18,14 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.ids import new_id
+from undercroft.foundation.problems import Problem
 from undercroft.storage.blobs import Accepted, Staged, part_key
 from undercroft.storage.callers import Caller
+from undercroft.storage.encodings import type_inside
 from undercroft.storage.errors import UploadExpired
 from undercroft.storage.files import Files, Target
 from undercroft.storage.models import Upload
 from undercroft.storage.objects.permits import permit
 from undercroft.storage.refusals import refusals
-from undercroft.storage.sniffing import HEAD_BYTES, media_type_of
+from undercroft.storage.sniffing import HEAD_BYTES
 from undercroft.storage.uploads.protocol import Chunk
 from undercroft.storage.wire import Refusal
 
@@ -59,7 +61,9 @@ ROOM = text("""
 FORGET = text("DELETE FROM storage.uploads WHERE id = :id")
 
 
-async def begin(files: Files, target: Target, length: int, content_type: str | None) -> Upload:
+async def begin(
+    files: Files, target: Target, length: int, content_type: str | None, described: str
+) -> Upload:
     """Note an upload of so many bytes. Raises what `permit` raises."""
     permitted = await permit(files, target, length, content_type)
     upload = Upload(
@@ -71,7 +75,9 @@ async def begin(files: Files, target: Target, length: int, content_type: str | N
         length_bytes=length,
         offset_bytes=0,
         content_type=content_type,
+        encoding=target.encoding,
         cache_control=target.cache_control,
+        described=described,
         user_metadata=target.user_metadata,
         blob_id=permitted.blob_id,
         parts=[],
@@ -99,13 +105,15 @@ async def find(files: Files, upload_id: UUID) -> Upload:
 
 
 async def append(
-    files: Files, upload: Upload, caller: Caller, chunk: Chunk, *, offset: int
+    files: Files, upload: Upload, caller: Caller, chunk: Chunk, *, offset: int, first: bool = False
 ) -> Upload:
     """Store what a request brings from `offset` on; with the last byte the file is there."""
     async with _lease(files, upload) as lease:
         upload = await find(files, upload.id)
         if offset != upload.offset_bytes:
             raise Refusal(409, "TusError", f"Upload-Offset must be {upload.offset_bytes}")
+        if offset == upload.length_bytes and not first:
+            return upload  # it is a file by now, which may have been replaced since
         if len(upload.parts) >= files.settings.max_upload_pieces:
             raise Refusal(413, "TusError", "Too many pieces: begin anew with larger ones")
         part = secrets.token_hex(8)
@@ -120,7 +128,11 @@ async def append(
         if size:
             upload.parts = [*upload.parts, [part, size]]
         upload.offset_bytes = offset + size
-        await _note(files, upload, caller, lease)
+        try:
+            await _note(files, upload, caller, lease)
+        except Problem:  # so nothing was committed
+            await files.blobs.backend.delete([part_key(upload.blob_id, part)])
+            raise
     return upload
 
 
@@ -158,13 +170,13 @@ async def _staged(files: Files, upload: Upload) -> Staged:
     end = min(HEAD_BYTES, upload.length_bytes)
     pieces = files.blobs.read(upload.blob_id, upload.parts, 0, end)
     head = b"".join([piece async for piece in pieces])
-    media_type = media_type_of(head, upload.content_type)
+    media_type = type_inside(head, upload.content_type, upload.encoding)
     async with files.database.unit_of_work() as session:
         types: Any = await session.scalar(
             text("SELECT allowed_mime_types FROM storage.buckets WHERE id = :id"),
             {"id": upload.bucket_id},
         )
-    Accepted(upload.length_bytes, tuple(types or ())).check_type(media_type)
+    Accepted(upload.length_bytes, tuple(types or ())).check_type(media_type, upload.encoding)
     return Staged(upload.blob_id, upload.length_bytes, media_type, upload.parts)
 
 
@@ -176,6 +188,7 @@ def _target(upload: Upload, caller: Caller) -> Target:
         upload.upsert,
         upload.cache_control,
         upload.user_metadata,
+        encoding=upload.encoding,
     )
 
 
