@@ -166,3 +166,40 @@ async def test_a_server_that_talks_nonsense():
         with pytest.raises((ConnectionLost, StatementFailed)):
             await opened.sync()
         assert opened.closed
+
+
+async def test_transactions_that_do_not_wait_for_each_other(pipeline: Pipeline):
+    answers = []
+    for divisor in ("1", "0", "2"):
+        pipeline.query("select set_config('custom.x', $1, true)", encode([divisor]))
+        pipeline.query(
+            "select (2 / $1::int)::text || current_setting('custom.x')", encode([divisor])
+        )
+        answers.append(pipeline.sync())
+    first, refused, last = await asyncio.gather(*answers, return_exceptions=True)
+    assert first[-1].get_value(0, 0) == b"21"
+    assert isinstance(refused, StatementFailed)
+    assert refused.position == 1
+    assert last[-1].get_value(0, 0) == b"12"
+    assert pipeline.at_rest
+
+
+async def test_who_waits_behind_another_may_be_told_so(pipeline: Pipeline):
+    answers = []
+    for seconds in ("0.2", "0", "0"):
+        pipeline.query("select pg_sleep($1::float8)", encode([seconds]))
+        answers.append(pipeline.sync())
+    pipeline.hold_up(TimeoutError())
+    outcomes = await asyncio.gather(*answers, return_exceptions=True)
+    assert [isinstance(outcome, TimeoutError) for outcome in outcomes] == [False, True, True]
+    assert await ask(pipeline, "select 'next'") == b"next"
+
+
+async def test_all_who_wait_hear_of_a_lost_connection(pipeline: Pipeline):
+    answers = []
+    for _ in range(3):
+        pipeline.query("select pg_sleep(30)")
+        answers.append(pipeline.sync())
+    pipeline.close()
+    outcomes = await asyncio.gather(*answers, return_exceptions=True)
+    assert all(isinstance(outcome, ConnectionLost) for outcome in outcomes)

@@ -10,6 +10,7 @@ from psycopg.pq.abc import PGresult
 from undercroft.data.rest.errors import client_failed, from_postgres
 from undercroft.data.rest.pool import CLEANING, Foreign, Pool, Session
 from undercroft.data.rest.query.sql import Statement
+from undercroft.data.rest.sharing import TOGETHER, Pace, Sharing
 from undercroft.foundation.db import ConnectionLost, StatementFailed, encode
 
 # The caller is entered last, so that nothing before runs with less right than it needs. All of it
@@ -62,8 +63,9 @@ class Result(NamedTuple):
 class Recipe:
     """A statement and the transaction it wants, of whoever has `role`.
 
-    `explain_count` is a query whose estimated rows are wanted, when more than `explain_above` were
-    counted; `plan_options` asks for the plan of the statement instead of its result.
+    `pace` is that of a read that may share a session. `explain_count` is a query whose estimated
+    rows are wanted, when more than `explain_above` were counted; `plan_options` asks for the plan
+    of the statement instead of its result.
     """
 
     statement: Statement
@@ -80,6 +82,7 @@ class Recipe:
     explain_above: int | None = None
     plan_options: str | None = None
     foreign: Foreign = Foreign.NONE
+    pace: Pace | None = None
 
     @property
     def fits_one_trip(self) -> bool:
@@ -128,7 +131,8 @@ class Executor:
     """Owns the pools, whose connections are opened with the settings of `session`.
 
     `pools` are those of roles that the login of `pool` cannot become. With `explicit` every
-    transaction has its BEGIN and COMMIT, which a transaction-mode pooler needs to see.
+    transaction has its BEGIN and COMMIT, which a transaction-mode pooler needs to see. Reads share
+    a session that are expected to take `together` seconds at most.
     """
 
     def __init__(
@@ -139,11 +143,14 @@ class Executor:
         pre_request: str | None = None,
         session: Mapping[str, str] | None = None,
         pools: Mapping[str, Pool] | None = None,
+        together: float = TOGETHER,
     ) -> None:
         self._pool = pool
         self._pools = pools or {}
         self._explicit = explicit
         self._pre_request = f"SELECT {pre_request}()" if pre_request else None
+        shareable = [] if explicit else [pool, *self._pools.values()]
+        self._sharing = {pool: Sharing(pool, self._trip, together) for pool in shareable}
         session = session or {}
         self._surroundings = (
             session.get("search_path"),
@@ -155,12 +162,17 @@ class Executor:
         """Run the job. Raises RestError for what the database refuses, RowCountError likewise."""
         recipe = job.recipe
         try:
+            if recipe.pace is not None and self._sharing:
+                pool = self._pools.get(recipe.role, self._pool)
+                return await self._sharing[pool].run(job, recipe.pace)
             with await self.lend(recipe.role, recipe.foreign) as session:
                 if recipe.fits_one_trip and not self._explicit:
                     return await self._trip(session, job)
                 return await self._transaction(session, job)
         except StatementFailed as error:
             raise from_postgres(error, anonymous=anonymous) from error
+        except ConnectionLost as error:
+            raise client_failed(str(error)) from error
 
     async def lend(self, role: str, foreign: Foreign) -> Loan:
         """Lend a session that may become `role`, for a transaction in which `foreign` code runs.

@@ -51,6 +51,16 @@ class Foreign(Enum):
     DYNAMIC = 2
 
 
+class Changes:
+    """What one trip prepares and deallocates, with its place among the statements of the trip."""
+
+    __slots__ = ("forgetting", "preparing")
+
+    def __init__(self) -> None:
+        self.preparing: list[tuple[int, tuple[str, str]]] = []
+        self.forgetting: list[tuple[int, tuple[str, str], str]] = []
+
+
 class Session:
     """A connection with what has been prepared on it.
 
@@ -63,9 +73,10 @@ class Session:
         self._prepared = prepared
         # Names of statements by role, for which their plans are made, and SQL; oldest use first.
         self._names: OrderedDict[tuple[str, str], str] = OrderedDict()
-        # What the next trip prepares and deallocates, with its place among the statements.
-        self._preparing: list[tuple[int, tuple[str, str]]] = []
-        self._forgetting: list[tuple[int, tuple[str, str], str]] = []
+        self._changes: Changes | None = None  # by the trip that is being queued
+        self.unsettled = (
+            0  # trips that prepare or deallocate, of which nobody knows yet how it went
+        )
         self._count = 0
         self._prefix = f"undercroft_{token_hex(8)}"  # for code must not guess what to replace
         self.opened = time.monotonic()
@@ -89,6 +100,9 @@ class Session:
 
         A connection on which somebody deallocated our statements is lost.
         """
+        changes, self._changes = self._changes, None
+        if changes is not None:
+            self.unsettled += 1
         answer = self.pipeline.sync()
         try:
             return await answer
@@ -98,8 +112,8 @@ class Session:
                 raise ConnectionLost("Our prepared statements were deallocated.") from None
             raise
         finally:  # whoever waited may be cancelled with the answer on its way to them
-            if answer.done() and not answer.cancelled():
-                self._settle(answer.exception())
+            if changes is not None and answer.done() and not answer.cancelled():
+                self._settle(changes, answer.exception())
 
     async def clean(self, foreign: Foreign) -> None:
         """Leave nothing of a transaction to the next one, or close. Raises as `sync` does."""
@@ -116,27 +130,30 @@ class Session:
         if others or ours != len(self._names):
             self.pipeline.close()
 
-    def _settle(self, failure: BaseException | None) -> None:
+    def _settle(self, changes: Changes, failure: BaseException | None) -> None:
         """Know what is prepared: nothing from the statement that failed on has been done."""
         if isinstance(failure, StatementFailed):
-            for position, key in self._preparing:
+            for position, key in changes.preparing:
                 if position >= failure.position:
                     del self._names[key]
-            for position, key, name in reversed(self._forgetting):
+            for position, key, name in reversed(changes.forgetting):
                 if position >= failure.position:
                     self._names[key] = name
                     self._names.move_to_end(key, last=False)
-        self._preparing.clear()
-        self._forgetting.clear()
+        elif failure is not None:
+            return
+        self.unsettled -= 1
 
     def _prepare(self, key: tuple[str, str]) -> str:
+        if self._changes is None:
+            self._changes = Changes()
         if len(self._names) >= _STATEMENTS_KEPT:
             forgotten, oldest = self._names.popitem(last=False)
-            self._forgetting.append((self.pipeline.queued, forgotten, oldest))
+            self._changes.forgetting.append((self.pipeline.queued, forgotten, oldest))
             self.pipeline.query(f"deallocate {oldest}")
         self._count += 1
         name = f"{self._prefix}_{self._count}"
-        self._preparing.append((self.pipeline.queued, key))
+        self._changes.preparing.append((self.pipeline.queued, key))
         self.pipeline.prepare(name, key[1])
         self._names[key] = name
         return name
@@ -200,7 +217,7 @@ class Pool:
 
         Nobody has to wait for that.
         """
-        if session.pipeline.busy:
+        if session.pipeline.busy or session.unsettled:
             self._follow_up(self._cancel(session))
         elif foreign is not Foreign.NONE or not session.pipeline.at_rest:
             self._follow_up(self._clean(session, foreign))

@@ -11,6 +11,7 @@ from undercroft.data.rest.pool import Foreign
 from undercroft.data.rest.preferences import Preferences
 from undercroft.data.rest.query.sql import Statement, ident
 from undercroft.data.rest.request import HttpRequest
+from undercroft.data.rest.sharing import Pace
 from undercroft.data.schema.model import Catalog
 
 
@@ -62,7 +63,7 @@ class Recipes:
             isolation = compiled.function.isolation or isolation
         least, most = _row_limits(intent, compiled)
         estimates = preferences.count == "estimated"
-        return replace(
+        recipe = replace(
             bare,
             read_only=compiled.read_only,
             settings=settings,
@@ -75,6 +76,8 @@ class Recipes:
             plan_options=_plan_options(compiled) if compiled.answer.media_type.is_plan else None,
             foreign=self._foreign(compiled, catalog),
         )
+        shareable = recipe.read_only and recipe.foreign is Foreign.NONE and recipe.fits_one_trip
+        return replace(recipe, pace=Pace()) if shareable else recipe
 
     def _foreign(self, compiled: Compiled, catalog: Catalog) -> Foreign:
         if not (self._config.cleans_sessions and compiled.is_foreign):

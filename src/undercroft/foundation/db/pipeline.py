@@ -6,7 +6,9 @@ thing and leaving nothing behind is four round trips with it, and one here.
 """
 
 import asyncio
+import time
 from asyncio import Future
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -76,7 +78,9 @@ def encode(values: Sequence[str | None]) -> list[bytes | None]:
 
 
 class Pipeline:
-    """One connection. Queue statements, `sync`, and await the answers before queueing more.
+    """One connection. Queue statements, `sync`, and await the answers.
+
+    What is queued after a `sync` is the next transaction, even while answers are awaited.
 
     Values go as text (see `encode`), which the server reads by the type it has inferred for their
     place. Answers come in binary form, in which a text is its bytes in UTF-8.
@@ -87,9 +91,12 @@ class Pipeline:
         self._connection = owner.pgconn
         self._socket = owner.pgconn.socket
         self._loop = asyncio.get_running_loop()
-        self._answer: Future[list[PGresult]] | None = None
+        self._answers: deque[Future[list[PGresult]]] = deque()  # in the order they will come
         self._results: list[PGresult] = []
         self.queued = 0  # statements that wait to be sent
+        # When something was last heard, or first asked for after a silence, and how many seconds
+        # each answer has taken that was heard then.
+        self.heard = self.pace = 0.0
         self.closed = False
         self._connection.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._read)
@@ -121,13 +128,13 @@ class Pipeline:
     @property
     def busy(self) -> bool:
         """Whether an answer is under way, though nobody may wait for it any more."""
-        return self._answer is not None
+        return bool(self._answers)
 
     @property
     def at_rest(self) -> bool:
         """Whether no transaction is open and nothing waits to be sent."""
         idle = self._connection.transaction_status == _IDLE
-        return idle and self.queued == 0 and self._answer is None
+        return idle and self.queued == 0 and not self._answers
 
     def prepare(self, name: str, sql: str) -> None:
         self._send(self._connection.send_prepare, name.encode(), sql.encode())
@@ -144,15 +151,24 @@ class Pipeline:
     def sync(self) -> "Future[list[PGresult]]":
         """Send what is queued. Answers come one for each statement, all of them successes.
 
-        The future raises StatementFailed or ConnectionLost. Whoever stops waiting for it has to
-        `cancel` or `close` the connection.
+        The future raises StatementFailed or ConnectionLost. What nobody waits for any more is done
+        nevertheless, unless the connection is closed by `cancel` or `close`.
         """
         self._send(self._connection.pipeline_sync)
         self.queued = 0
-        answer = self._answer = self._loop.create_future()
+        if not self._answers:
+            self.heard = time.perf_counter()
+        answer: Future[list[PGresult]] = self._loop.create_future()
+        self._answers.append(answer)
         if self._flush():
             self._loop.add_writer(self._socket, self._write)
         return answer
+
+    def hold_up(self, error: Exception) -> None:
+        """Raise `error` for all who wait behind the answer that is being made."""
+        for answer in list(self._answers)[1:]:
+            if not answer.done():
+                answer.set_exception(error)
 
     async def cancel(self) -> None:
         """Have the server stop what it does for us, and close."""
@@ -167,9 +183,7 @@ class Pipeline:
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
         self._connection.finish()
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ConnectionLost("The connection was closed."))
-        self._answer = None
+        self._break_off(ConnectionLost("The connection was closed."))
 
     def _send(self, function: Callable[..., None], *arguments: object) -> None:
         try:
@@ -194,9 +208,10 @@ class Pipeline:
 
     def _read(self) -> None:
         connection = self._connection
+        asked = len(self._answers)
         try:
             connection.consume_input()
-            while self._answer is not None and not connection.is_busy():
+            while self._answers and not connection.is_busy():
                 result = connection.get_result()
                 if result is None:  # stands between two statements
                     if connection.status == ConnStatus.BAD:  # and after what is no protocol
@@ -204,15 +219,19 @@ class Pipeline:
                     continue
                 if result.status == _SYNCED:
                     self._finish()
-                    return
+                    continue
                 self._results.append(result)
         except OperationalError as error:
             self._lose(error)
+        answered = asked - len(self._answers)
+        if answered:
+            now = time.perf_counter()
+            self.pace, self.heard = (now - self.heard) / answered, now
 
     def _finish(self) -> None:
-        answer, results = self._answer, self._results
-        self._answer, self._results = None, []
-        if answer is None or answer.done():
+        answer, results = self._answers.popleft(), self._results
+        self._results = []
+        if answer.done():
             return
         failure = _failure(results)
         if failure is None:
@@ -222,10 +241,16 @@ class Pipeline:
 
     def _lose(self, error: Error) -> None:
         """Close; a server that goes says why in its last answer."""
-        if self._answer is not None and not self._answer.done():
-            reason = _failure(self._results) or ConnectionLost(str(error))
-            self._answer.set_exception(reason)
+        reason = _failure(self._results)
+        if reason and self._answers and not (answer := self._answers.popleft()).done():
+            answer.set_exception(reason)
+        self._break_off(ConnectionLost(str(error)))
         self.close()
+
+    def _break_off(self, reason: ConnectionLost) -> None:
+        while self._answers:
+            if not (answer := self._answers.popleft()).done():
+                answer.set_exception(reason)
 
 
 def _options(settings: Mapping[str, str]) -> str:

@@ -1,0 +1,155 @@
+"""Quick reads at the same time share a session: each its own transaction, none waits for the other.
+
+Postgres then finds the next one there when it has answered the last, in place of falling asleep and
+being woken: half of what a row read by its key costs it. See docs/decisions/0084.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from undercroft.data.rest.pool import Pool, Session
+from undercroft.foundation.db import ConnectionLost
+
+# Seconds that what shares a session is expected to take together: the longest that anyone waits.
+TOGETHER = 0.001
+_UNSEEN = 1000.0
+_MOST_AT_ONCE = 8
+# Who takes longer after all is left alone with the session; reads behind start again elsewhere.
+_LOOK_EVERY = 0.1
+# A session that always has something to do would neither be looked after nor grow old in the pool.
+_SHARED_FOR = 1.0
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class HeldUp(Exception):  # noqa: N818 - says what happened
+    """The read before takes longer than was expected of it."""
+
+
+class Pace:
+    """How many seconds reads of one shape take, as seen so far; many until one has been seen."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self) -> None:
+        self.seconds = _UNSEEN
+
+    def note(self, seconds: float) -> None:
+        """Believe good news sooner than bad: a slow moment is rather the machine's than ours."""
+        known = self.seconds
+        if known == _UNSEEN:
+            self.seconds = seconds
+        elif seconds < known:
+            self.seconds = (known + seconds) / 2
+        else:
+            self.seconds = min(known * 1.02, seconds)
+
+
+class Shared:
+    """A session that reads share, each sent without waiting for the answers before it."""
+
+    __slots__ = ("_began", "_expected", "_heard", "_held_up", "readers", "session")
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.readers = 0
+        self._expected = 0.0
+        self._began = time.perf_counter()
+        self._heard = 0.0  # of the last look
+        self._held_up = False
+
+    def has_room(self, pace: Pace, together: float) -> bool:
+        session = self.session
+        return (
+            self._expected + pace.seconds <= together
+            and self.readers < _MOST_AT_ONCE
+            and not session.unsettled  # what it prepares may come to nothing
+            and not session.pipeline.closed
+            and not self._held_up
+            and session.pipeline.heard - self._began < _SHARED_FOR
+        )
+
+    async def run(self, trip: Awaitable[Result], pace: Pace) -> Result:
+        expected = pace.seconds
+        self._expected += expected
+        self.readers += 1
+        try:
+            result = await trip
+        finally:
+            self._expected -= expected
+            self.readers -= 1
+        if self._held_up:
+            pace.seconds = _LOOK_EVERY
+        else:
+            pace.note(self.session.pipeline.pace)
+        return result
+
+    def look(self) -> None:
+        """Let go of who waits behind a read that takes too long."""
+        heard = self.session.pipeline.heard
+        if heard == self._heard:
+            self._held_up = True
+            self.session.pipeline.hold_up(HeldUp())
+        self._heard = heard
+
+
+class Sharing(Generic[Job, Result]):
+    """Lends the sessions of one pool to reads that are expected to be quick.
+
+    `trip` does a job in a session; it must queue all of it before it awaits anything. What shares
+    a session is expected to take `together` seconds at most.
+    """
+
+    def __init__(
+        self, pool: Pool, trip: Callable[[Session, Job], Awaitable[Result]], together: float
+    ) -> None:
+        self._pool = pool
+        self._trip = trip
+        self._together = together
+        self._shared: list[Shared] = []
+        self._watching = False
+
+    async def run(self, job: Job, pace: Pace) -> Result:
+        """Do a job, which must only read: it may be done twice.
+
+        Raises ConnectionLost, and as `trip` does.
+        """
+        for shared in self._shared:
+            if shared.has_room(pace, self._together):
+                try:
+                    return await self._run(shared, job, pace)
+                except (HeldUp, ConnectionLost):
+                    break
+        return await self._run(await self._open(), job, pace)
+
+    async def _open(self) -> Shared:
+        shared = Shared(await self._pool.take())
+        self._shared.append(shared)
+        if not self._watching:
+            self._watching = True
+            asyncio.get_running_loop().call_later(_LOOK_EVERY, self._watch)
+        return shared
+
+    async def _run(self, shared: Shared, job: Job, pace: Pace) -> Result:
+        try:
+            return await shared.run(self._trip(shared.session, job), pace)
+        finally:
+            if not shared.readers:
+                self._close(shared)
+
+    def _close(self, shared: Shared) -> None:
+        self._shared.remove(shared)
+        if shared.session.pipeline.closed:
+            self._pool.drop(shared.session)
+        else:
+            self._pool.give(shared.session)
+
+    def _watch(self) -> None:
+        for shared in self._shared:
+            shared.look()
+        self._watching = bool(self._shared)
+        if self._watching:
+            asyncio.get_running_loop().call_later(_LOOK_EVERY, self._watch)
