@@ -53,6 +53,10 @@ class TestCreateTable:
             ({"name": "", "type": "int"}, "invalid"),
             ({"name": "a\u0000b", "type": "int"}, "invalid"),
             ({"name": "a" * 64, "type": "int"}, "invalid"),
+            ({"name": "é" * 32, "type": "int"}, "invalid"),
+            ({"name": "ctid", "type": "int"}, "statement_refused"),
+            ({"name": "a", "type": "auth.users(1.5)"}, "type_invalid"),
+            ({"name": "a", "type": "a.b.c"}, "type_invalid"),
             ({"name": "a", "type": "int", "colour": "red"}, "invalid"),
         ],
     )
@@ -72,6 +76,35 @@ class TestCreateTable:
         again = await admin.post(TABLES, json=body | {"if_not_exists": True})
         assert again.status_code == 201
         assert again.json()["created"] is False
+
+    async def test_many_at_once_make_and_drop_one(self, admin: Caller):
+        body = {"name": unique("t"), "columns": [{"name": "id", "type": "serial"}]}
+
+        async def tell(method: str, path: str, **options: Any) -> tuple[int, str]:
+            answer = await admin.request(method, path, **options)
+            return answer.status_code, "" if answer.is_success else answer.json()["code"]
+
+        path = f"{TABLES}/{body['name']}"
+        made = await asyncio.gather(*(tell("POST", TABLES, json=body) for _ in range(12)))
+        assert made.count((201, "")) == 1
+        assert set(made) <= {(201, ""), (409, "table_exists"), (409, "table_busy")}
+        gone = await asyncio.gather(*(tell("DELETE", path) for _ in range(12)))
+        assert gone.count((204, "")) == 1
+        assert set(gone) <= {(204, ""), (404, "table_not_found"), (409, "table_busy")}
+
+    async def test_a_name_that_no_path_leads_to_is_refused(self, admin: Caller):
+        name = await create(admin, {"name": "a/b", "type": "int"})
+        for odd in ("a/b", ".", ".."):
+            body = {"name": odd, "columns": [{"name": "id", "type": "int"}]}
+            for response in (
+                await admin.post(TABLES, json=body),
+                await admin.patch(f"{TABLES}/{name}", json={"name": odd}),
+            ):
+                assert response.status_code == 422, response.text
+                assert response.json()["errors"][0]["code"] == "name_not_in_paths"
+        path = f"{TABLES}/{name}/columns/a%2Fb"
+        assert (await admin.patch(path, json={"type": "bigint"})).status_code == 200
+        assert (await admin.delete(path)).status_code == 204
 
     async def test_system_schemas_do_not_exist(self, admin: Caller):
         body = {"name": "x", "columns": [{"name": "id", "type": "int"}]}
@@ -133,13 +166,14 @@ class TestImport:
             (b"a,b\n1,x,extra\n", "text/csv", 2),
             (b"a,b\n1,caf\xe9\n", "text/csv", 2),
             (b"a,nope\n1,2\n", "text/csv", 1),
-            (b"a\rb,a\n1,2\n", "text/csv", 1),
+            (b"a\rb,a\n1,2\n", "text/csv", 2),
             (b"a,a\n1,2\n", "text/csv", 1),
             (b"", "text/csv", 1),
             (b'{"a": 1}\n{"a": \n', "application/x-ndjson", 2),
             (b'{"a": 1}\n[1]\n', "application/x-ndjson", 2),
             (b'{"a": 1}\n{"b": "x"}\n', "application/x-ndjson", 2),
-            (b'{"a": 1}\n{"a": "x"}\n', "application/x-ndjson", 2),
+            (b'{"a": 1}\n\n{"a": "x"}\n', "application/x-ndjson", 3),
+            (b'a,"b\n1,x\n', "text/csv", 1),
         ],
     )
     async def test_names_the_broken_line_and_keeps_nothing(
@@ -151,6 +185,31 @@ class TestImport:
         assert response.json()["code"] == "import_refused"
         assert response.json()["line"] == line
         assert (await self.upload(admin, name, b"a\n1\n")).json()["rows"] == 1
+
+    @pytest.mark.parametrize(
+        "content", [b"a,b\r1,x\r2,y\r", b"a,b\n1,x\n2,y\n\n\n", b"a,b\r\n1,x\r\n2,y\r\n\r\n"]
+    )
+    async def test_takes_every_end_of_a_line_and_of_a_file(self, admin: Caller, content: bytes):
+        name = await create(admin, {"name": "a", "type": "int"}, {"name": "b", "type": "text"})
+        response = await self.upload(admin, name, content)
+        assert response.status_code == 200, response.text
+        assert response.json()["rows"] == 2
+
+    async def test_a_blank_line_is_a_row_of_one_column(self, admin: Caller):
+        name = await create(admin, {"name": "b", "type": "text"})
+        assert (await self.upload(admin, name, b"b\nx\n\n")).json()["rows"] == 2
+
+    async def test_names_the_value_that_leads_nowhere(self, admin: Caller):
+        parent = await create(admin, {"name": "id", "type": "int", "primary_key": True})
+        key = {"name": "p", "type": "int", "references": {"table": parent}}
+        refused = await self.upload(admin, await create(admin, key), b"p\n7\n")
+        assert refused.status_code == 422
+        assert "Key (p)=(7) is not present" in refused.json()["reason"]
+
+    async def test_a_missing_table_is_to_be_made_first(self, admin: Caller):
+        refused = await self.upload(admin, "nowhere", b"a\n1\n")
+        assert (refused.status_code, refused.json()["code"]) == (404, "no_table_to_fill")
+        assert "Make it first" in refused.json()["detail"]
 
     async def test_names_the_line_that_a_trigger_refuses(self, admin: Caller):
         name = await create(admin, {"name": "a", "type": "int"})
@@ -259,6 +318,23 @@ class TestChangeColumn:
         response = await admin.patch(f"{TABLES}/{name}/columns/n", json=change)
         assert response.status_code == status, response.text
         assert (await admin.patch(f"{TABLES}/{name}/columns/x", json={})).status_code == 404
+
+    async def test_says_what_stands_in_the_way_and_what_would_help(self, admin: Caller):
+        name = await create(admin, {"name": "n", "type": "text"})
+        path = f"{TABLES}/{name}/columns/n"
+        refused = (await admin.patch(path, json={"type": "int"})).json()
+        assert refused["hint"] == 'You might need to specify "USING n::integer".'
+        await run(admin, f"create view {name}_v as select n from {name}")
+        refused = (await admin.delete(path)).json()
+        assert refused["details"] == f"view {name}_v depends on column n of table {name}"
+
+    async def test_a_key_may_come_later(self, admin: Caller):
+        path = f"{TABLES}/{await create(admin, {'name': 'n', 'type': 'int'})}/columns"
+        key = {"name": "id", "type": "bigserial", "primary_key": True}
+        made = await admin.post(path, json=key)
+        assert made.status_code == 201, made.text
+        assert made.json()["primary_key"]
+        assert (await admin.post(path, json=key | {"name": "other"})).status_code == 422
 
     async def test_a_table_in_use_is_busy_and_not_waited_for(
         self, admin: Caller, engines: EngineAddresses, database: str

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.data.sql_support import run
 from tests.data.test_tables import TABLES, create
-from tests.fixtures.actors import Caller, settled
+from tests.fixtures.actors import Caller, settled, unique
 
 
 async def documents(admin: Caller) -> str:
@@ -83,6 +84,19 @@ class TestCreate:
         for concurrently in (False, True):
             again = await admin.post(path, json=body | {"concurrently": concurrently})
             assert (again.status_code, again.json()["code"]) == (409, "name_taken")
+
+    async def test_names_that_we_choose_are_free(self, admin: Caller):
+        path = f"{TABLES}/{await documents(admin)}/indexes"
+        for method in ("btree", "hash", "brin"):
+            made = await admin.post(path, json={"columns": ["title"], "method": method})
+            assert made.status_code == 201, made.text
+
+    async def test_a_partitioned_table_has_none_that_is_made_later(self, admin: Caller):
+        name = unique("t")
+        await run(admin, f"create table {name} (a int) partition by range (a)")
+        body = {"columns": ["a"], "concurrently": True}
+        refused = await admin.post(f"{TABLES}/{name}/indexes", json=body)
+        assert (refused.status_code, refused.json()["sqlstate"]) == (422, "0A000")
 
     async def test_that_of_a_key_stays(self, admin: Caller):
         name = await documents(admin)

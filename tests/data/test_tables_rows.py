@@ -99,6 +99,7 @@ class TestRows:
             content=b'{"amount": 12345678901234567890.12}',
         )
         assert changed.status_code == 200, changed.text
+        assert (await member.put(f"{notes}/{row['id']}", json={})).json() == changed.json()
         assert (await bodies(member, notes, "amount=eq.12345678901234567890.12")) == ["a"]
         assert (await member.delete(f"{notes}/{row['id']}")).status_code == 204
         for gone in (
@@ -172,6 +173,7 @@ class TestRights:
         table = await create(admin)
         response = await member.get(f"{TABLES}/{table}/data")
         assert (response.status_code, response.json()["code"]) == (403, "rows_forbidden")
+        assert "A policy for the role authenticated" in response.json()["hint"]
 
     async def test_ours_do_not_exist(self, admin: Caller):
         for schema in ("auth", "undercroft", "pg_catalog"):

@@ -64,13 +64,25 @@ def policy_conditions(using: str | None, check: str | None) -> str:
 
 def type_name(text: str) -> str:
     """One type with its modifiers and array bounds. Raises `TypeInvalid`."""
+    return _render(_type(text))
+
+
+def type_schema(text: str) -> str | None:
+    """The schema that a type is named with. Raises `TypeInvalid`."""
+    names = [part.sval for part in _type(text).names]
+    if len(names) > 2:
+        raise TypeInvalid(text)  # a catalogue before it, or a column: `notes.body%TYPE`
+    return names[0] if len(names) == 2 else None
+
+
+def _type(text: str) -> Any:
     try:
         found = _only_target(f"CAST(NULL AS {text})").val
     except ExpressionInvalid as error:
         raise TypeInvalid(text) from error
     if not isinstance(found, ast.TypeCast) or not _is_null(found.arg) or _is_set(found.typeName):
         raise TypeInvalid(text)
-    return _render(found.typeName)
+    return found.typeName
 
 
 def _render(node: Any) -> str:

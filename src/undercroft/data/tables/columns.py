@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.data.sql_text import TypeInvalid, expression, quote, quote_literal, type_name
+from undercroft.data.sql_text import (
+    TypeInvalid,
+    expression,
+    quote,
+    quote_literal,
+    type_name,
+    type_schema,
+)
 from undercroft.data.tables import queries
 from undercroft.data.tables.ddl import run_ddl
 from undercroft.data.tables.errors import ColumnNotFound, SchemaNotFound
@@ -19,7 +26,9 @@ ACCOUNTS = ("auth", "users", "id")
 
 async def add_column(session: AsyncSession, table: Table, column: ColumnCreate) -> None:
     await check_columns(session, table.schema, [column])
-    statements = [f"ALTER TABLE {table.quoted} ADD COLUMN {written(column, table.schema)}"]
+    # In CREATE TABLE the key is a line of its own, since several columns may be part of it.
+    key = " PRIMARY KEY" if column.primary_key else ""
+    statements = [f"ALTER TABLE {table.quoted} ADD COLUMN {written(column, table.schema)}{key}"]
     if column.description:
         statements.append(_comment(table, column.name, column.description))
     await run_ddl(session, statements, schema=table.schema, taken=column.name)
@@ -45,7 +54,7 @@ async def change_column(
 async def drop_column(session: AsyncSession, table: Table, name: str) -> None:
     await _check_exists(session, table, name)
     statement = f"ALTER TABLE {table.quoted} DROP COLUMN {quote(name)} RESTRICT"
-    await run_ddl(session, [statement], schema=table.schema)
+    await run_ddl(session, [statement], schema=table.schema, gone=ColumnNotFound(name))
 
 
 def written(column: ColumnCreate, schema: str) -> str:
@@ -94,11 +103,10 @@ async def check_reference(
 
 async def _check_types(session: AsyncSession, types: Sequence[str]) -> None:
     for asked in dict.fromkeys(types):
-        schema, _, _ = type_name(asked).rpartition(".")
-        plain = schema.strip('"')
-        if plain in {"", "pg_catalog", "extensions"}:
+        schema = type_schema(asked)
+        if schema in {None, "pg_catalog", "extensions"}:
             continue
-        if not await queries.is_exposed(session, plain):
+        if not await queries.is_exposed(session, schema):
             raise TypeInvalid(asked)
 
 

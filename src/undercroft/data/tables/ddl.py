@@ -4,7 +4,7 @@ One place decides how long a change may wait for others, where its names are loo
 of Postgres' refusals the caller may read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import asyncpg
 from sqlalchemy import text
@@ -28,9 +28,15 @@ COMMON_SCHEMAS = ("public", "extensions")
 OUR_POLICIES = text("SELECT undercroft.change_our_policies(:statement, :wait)")
 
 TAKEN = frozenset({"42P07", "42710", "42701"})
-# Not the statement's fault: connection, resources, cancelled, system, internal, broken files, a
-# transaction that failed before.
-NOT_THEIRS = ("08", "53", "57", "58", "XX", "F0", "25P")
+TAKEN_TABLE = frozenset({"42P07", "42710"})
+DUPLICATE = "23505"
+# What is named is not there (any more): table, column, constraint or policy.
+GONE = frozenset({"42P01", "42703", "42704"})
+# Not the statement's fault: connection, resources, cancelled, system, broken files, a transaction
+# that failed before.
+NOT_THEIRS = ("08", "53", "57", "58", "XX001", "XX002", "F0", "25P")
+# "Dependent objects still exist": its detail names them, and no rows.
+IN_USE = "2BP01"
 
 
 async def run_ddl(
@@ -40,14 +46,16 @@ async def run_ddl(
     schema: str,
     taken: str | None = None,
     taken_table: bool = False,
+    gone: Problem | None = None,
     as_platform: bool = False,
 ) -> None:
     """Run DDL and have every node read the schema anew when it commits.
 
     `as_platform` is for policies of our own tables; every name in them is written in full.
 
-    Raises `NameTaken` (`TableExists` with `taken_table`) naming `taken` for a duplicate,
-    `TableBusy` instead of waiting long, `StatementRefused` for what Postgres does not accept.
+    Raises `NameTaken` (`TableExists` with `taken_table`) naming `taken` for a duplicate, `gone` for
+    what somebody dropped since it was looked for, `TableBusy` instead of waiting long,
+    `StatementRefused` for what Postgres does not accept.
     """
     if not statements:
         return
@@ -58,8 +66,10 @@ async def run_ddl(
         if not isinstance(cause, asyncpg.PostgresError):
             raise
         state = cause.sqlstate or ""
-        if state in TAKEN and taken:
+        if taken and _is_taken(cause, TAKEN_TABLE if taken_table else TAKEN):
             raise (TableExists if taken_table else NameTaken)(taken) from error
+        if gone is not None and state in GONE:
+            raise gone from error
         if problem := refusal(cause):
             raise problem from error
         raise
@@ -73,7 +83,15 @@ def refusal(error: asyncpg.PostgresError) -> Problem | None:
     state = error.sqlstate or ""
     if state.startswith(NOT_THEIRS):
         return None
-    return StatementRefused(state, str(error.args[0]))
+    hint: str | None = getattr(error, "hint", None)
+    details: str | None = getattr(error, "detail", None) if state == IN_USE else None
+    return StatementRefused(state, str(error.args[0]), hint=hint, details=details)
+
+
+def _is_taken(error: asyncpg.PostgresError, states: Collection[str]) -> bool:
+    """Also when both were made at once: then an index of the catalogue refuses the second."""
+    by_catalogue = getattr(error, "schema_name", None) == "pg_catalog"
+    return error.sqlstate in states or (error.sqlstate == DUPLICATE and by_catalogue)
 
 
 def search_path(schema: str) -> str:

@@ -73,13 +73,20 @@ class ConstraintNotFound(NotFound):
 
 
 class StatementRefused(Invalid):
-    """Postgres did not accept what was asked for. Only those who may define tables see this."""
+    """Postgres did not accept what was asked for. Only those who may define tables see this.
+
+    `hint` and `details` are Postgres' own, where they are there and name no values of rows.
+    """
 
     title = "Postgres refused the statement"
     detail = "{reason}"
 
-    def __init__(self, sqlstate: str, reason: str) -> None:
+    def __init__(
+        self, sqlstate: str, reason: str, *, hint: str | None = None, details: str | None = None
+    ) -> None:
         super().__init__(sqlstate=sqlstate, reason=reason)
+        told = {"hint": hint, "details": details}
+        self.members |= {name: said for name, said in told.items() if said is not None}
 
 
 class TemplateUnfit(Invalid):
@@ -90,6 +97,16 @@ class TemplateUnfit(Invalid):
 
     def __init__(self, column: str, kind: str) -> None:
         super().__init__(column=column, type=kind)
+
+
+class NoTableToFill(NotFound):
+    """Whoever may import sees that the table is missing, and what to do."""
+
+    title = "No such table"
+    detail = "There is no table '{table}' to fill. Make it first (POST /tables)."
+
+    def __init__(self, table: str) -> None:
+        super().__init__(table=table)
 
 
 class ImportRefused(Invalid):

@@ -136,7 +136,7 @@ async def add_column(column: ColumnCreate, table: ExistingTable, session: Sessio
 
 
 @router.patch(
-    "/{table}/columns/{column}",
+    "/{table}/columns/{column:path}",
     access=Needs("tables:update"),
     problems=(TableNotFound, *CREATE_PROBLEMS),
 )
@@ -149,7 +149,7 @@ async def change_column(
 
 
 @router.delete(
-    "/{table}/columns/{column}",
+    "/{table}/columns/{column:path}",
     access=Needs("tables:update"),
     status_code=204,
     problems=(TableNotFound, ColumnNotFound, TableBusy, StatementRefused),

@@ -2,13 +2,45 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from undercroft.foundation.phrases import Phrase
 
 # Postgres cuts names at 63 bytes without a word; we refuse longer ones instead.
 LONGEST_NAME = 63
+TOO_LONG = Phrase(
+    "name_too_many_bytes", "May have at most 63 bytes; letters outside ASCII have several."
+)
+NOT_IN_PATHS = Phrase(
+    "name_not_in_paths", "May not contain '/' nor be '.' or '..': nobody could address it."
+)
+
+
+def _fits(name: str) -> str:
+    if len(name.encode(errors="surrogatepass")) > LONGEST_NAME:
+        raise TOO_LONG.refusal()
+    return name
+
+
+def _is_addressable(name: str) -> str:
+    if "/" in name or name in {".", ".."}:
+        raise NOT_IN_PATHS.refusal()
+    return name
+
+
 Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\x00-\x1f]+$")
+    str,
+    StringConstraints(min_length=1, max_length=LONGEST_NAME, pattern=r"^[^\x00-\x1f]+$"),
+    AfterValidator(_fits),
 ]
+TableName = Annotated[Name, AfterValidator(_is_addressable)]
 Text = Annotated[str, StringConstraints(max_length=2000)]
 Expression = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 TypeText = Annotated[
@@ -77,7 +109,7 @@ class ColumnUpdate(Given):
 
 
 class TableCreate(Given):
-    name: Name
+    name: TableName
     description: Text | None = None
     columns: Annotated[list[ColumnCreate], Field(min_length=1, max_length=1600)]
     if_not_exists: bool = False
@@ -94,7 +126,7 @@ class TableCreate(Given):
 class TableUpdate(Given):
     """What is named is changed. A `description` of null takes it away."""
 
-    name: Name | None = None
+    name: TableName | None = None
     description: Text | None = None
     row_security: bool | None = Field(
         None, description="Needs `policies:manage`: without it policies count for nothing."

@@ -68,7 +68,8 @@ async def change_table(
 
 async def drop_table(session: AsyncSession, table: Table, *, cascade: bool) -> None:
     behaviour = "CASCADE" if cascade else "RESTRICT"
-    await run_ddl(session, [f"DROP TABLE {table.quoted} {behaviour}"], schema=table.schema)
+    statement = f"DROP TABLE {table.quoted} {behaviour}"
+    await run_ddl(session, [statement], schema=table.schema, gone=TableNotFound(table.name))
 
 
 def _comments(name: str, new: TableCreate) -> list[str]:

@@ -53,7 +53,7 @@ async def add_constraint(
 
 
 @router.delete(
-    "/{constraint}",
+    "/{constraint:path}",
     access=Needs("tables:update"),
     status_code=204,
     problems=(TableNotFound, ConstraintNotFound, TableBusy, StatementRefused),

@@ -40,7 +40,7 @@ async def drop_constraint(session: AsyncSession, table: Table, name: str, *, cas
         raise ConstraintNotFound(name)
     behaviour = "CASCADE" if cascade else "RESTRICT"
     statement = f"ALTER TABLE {table.quoted} DROP CONSTRAINT {quote(name)} {behaviour}"
-    await run_ddl(session, [statement], schema=table.schema)
+    await run_ddl(session, [statement], schema=table.schema, gone=ConstraintNotFound(name))
 
 
 def _definition(new: ConstraintCreate, schema: str) -> str:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from undercroft.data.failures import is_busy
 from undercroft.data.sql_text import quote
 from undercroft.data.tables.ddl import RELOAD, RELOAD_CHANNEL, search_path
 from undercroft.data.tables.indexes.queries import IndexBuild, find_build
@@ -44,7 +45,8 @@ async def _build(context: JobContext, build: IndexBuild) -> str | None:
         try:
             await connection.execute(build.statement)
         except asyncpg.PostgresError as error:
-            if (error.sqlstate or "")[:2] in {"08", "53", "57", "58"}:
+            # Others in the way are no reason against the index: it is tried again.
+            if is_busy(error) or (error.sqlstate or "")[:2] in {"08", "53", "57", "58"}:
                 raise
             await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {name}")
             return str(error.args[0])

@@ -49,7 +49,7 @@ async def create_index(
 
 
 @router.delete(
-    "/{index}",
+    "/{index:path}",
     access=Needs("tables:update"),
     status_code=204,
     problems=(TableNotFound, IndexNotFound, TableBusy, StatementRefused),

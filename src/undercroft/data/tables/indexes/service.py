@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.data.sql_text import expression, quote
 from undercroft.data.tables.ddl import run_ddl
-from undercroft.data.tables.errors import IndexNotFound, NameTaken
+from undercroft.data.tables.errors import IndexNotFound, NameTaken, StatementRefused
 from undercroft.data.tables.indexes import queries
 from undercroft.data.tables.indexes.schemas import IndexCreate, IndexPart
 from undercroft.data.tables.queries import Table
@@ -33,6 +33,13 @@ FAIL = text("""
     UPDATE undercroft.index_builds
        SET state = 'failed', reason = left(:reason, 2000), updated_at = now() WHERE id = :id
 """)
+IS_PARTITIONED = text("SELECT relkind = 'p' FROM pg_class WHERE oid = :oid")
+IS_TAKEN = text("""
+    SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                    WHERE n.nspname = :schema AND c.relname = :name)
+        OR EXISTS (SELECT FROM undercroft.index_builds
+                    WHERE schema_name = :schema AND index_name = :name)
+""")
 FORGET = text("DELETE FROM undercroft.index_builds WHERE id = :id")
 FORGET_NAMED = text("""
     DELETE FROM undercroft.index_builds WHERE schema_name = :schema AND index_name = :name
@@ -41,7 +48,7 @@ FORGET_NAMED = text("""
 
 async def create_index(session: AsyncSession, table: Table, new: IndexCreate) -> str:
     """Build an index now and return its name."""
-    name = new.name or _proposed(table, new)
+    name = new.name or await _proposed(session, table, new)
     statement = f"CREATE {_unique(new)}INDEX {quote(name)} {_definition(table, new)}"
     await run_ddl(session, [statement], schema=table.schema, taken=name)
     return name
@@ -52,7 +59,9 @@ async def plan_index(session: AsyncSession, table: Table, new: IndexCreate) -> t
 
     The definition is tried out on an empty copy of the table first: a mistake is refused now.
     """
-    name = new.name or _proposed(table, new)
+    if await session.scalar(IS_PARTITIONED, {"oid": table.oid}):
+        raise StatementRefused("0A000", "A partitioned table's index is not made concurrently.")
+    name = new.name or await _proposed(session, table, new)
     if name in {row["name"] for row in await queries.list_indexes(session, table)}:
         raise NameTaken(name)
     definition = _definition(table, new)
@@ -78,7 +87,7 @@ async def drop_index(session: AsyncSession, table: Table, name: str) -> None:
     await session.execute(FORGET_NAMED, {"schema": table.schema, "name": name})
     if rows[name]["method"]:
         statement = f"DROP INDEX {quote(table.schema)}.{quote(name)}"
-        await run_ddl(session, [statement], schema=table.schema)
+        await run_ddl(session, [statement], schema=table.schema, gone=IndexNotFound(name))
 
 
 async def get_index(session: AsyncSession, table: Table, name: str) -> dict[str, Any]:
@@ -133,9 +142,15 @@ def _part(part: IndexPart) -> str:
     return " ".join(words)
 
 
-def _proposed(table: Table, new: IndexCreate) -> str:
-    """A name like Postgres' own; long ones are cut as it would."""
+async def _proposed(session: AsyncSession, table: Table, new: IndexCreate) -> str:
+    """A name like Postgres' own: long ones are cut as it would, and numbered where one is taken."""
     words = [table.name, *(part.column or "expr" for part in new.parts())]
     ending = "key" if new.unique else "idx"
-    base = "_".join(words).encode()[: LONGEST_NAME - len(ending) - 1].decode(errors="ignore")
-    return f"{base}_{ending}"
+    number = 0
+    while True:
+        end = f"_{ending}{number or ''}"
+        base = "_".join(words).encode()[: LONGEST_NAME - len(end)].decode(errors="ignore")
+        values = {"schema": table.schema, "name": base + end}
+        if not await session.scalar(IS_TAKEN, values):
+            return base + end
+        number += 1

@@ -57,7 +57,7 @@ async def create_policy(new: PolicyCreate, table: ProtectedTable, session: Sessi
 
 
 @router.patch(
-    "/{policy}",
+    "/{policy:path}",
     access=Needs("policies:manage"),
     problems=(*PROBLEMS, PolicyNotFound, PolicyOfPlatform),
 )
@@ -70,7 +70,7 @@ async def change_policy(
 
 
 @router.delete(
-    "/{policy}",
+    "/{policy:path}",
     access=Needs("policies:manage"),
     status_code=204,
     problems=(TableNotFound, PolicyNotFound, TableBusy, PolicyOfPlatform),

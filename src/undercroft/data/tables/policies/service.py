@@ -1,12 +1,14 @@
 """The verbs on policies. Postgres checks an expression when the policy is made."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.data.sql_text import policy_conditions, quote
 from undercroft.data.tables.ddl import run_ddl
+from undercroft.data.tables.errors import PolicyNotFound
 from undercroft.data.tables.policies import queries
 from undercroft.data.tables.policies.ours import is_ours, refuse_platform_policy, understood
 from undercroft.data.tables.policies.schemas import (
@@ -71,13 +73,14 @@ async def change_policy(
 async def drop_policy(session: AsyncSession, table: Table, name: str) -> None:
     await queries.get_policy(session, table, name)
     refuse_platform_policy(table, name)
-    await _run(session, table, [f"DROP POLICY {quote(name)} ON {table.quoted}"])
+    statement = f"DROP POLICY {quote(name)} ON {table.quoted}"
+    await _run(session, table, [statement], gone=PolicyNotFound(name))
 
 
 async def _run(
-    session: AsyncSession, table: Table, statements: Sequence[str], taken: str | None = None
+    session: AsyncSession, table: Table, statements: Sequence[str], **refusals: Any
 ) -> None:
-    await run_ddl(session, statements, schema=table.schema, taken=taken, as_platform=is_ours(table))
+    await run_ddl(session, statements, schema=table.schema, as_platform=is_ours(table), **refusals)
 
 
 async def _index(session: AsyncSession, table: Table, new: PolicyCreate) -> NeededIndex | None:

@@ -32,11 +32,13 @@ class RowsRefused(Invalid):
 
 
 class RowsForbidden(Forbidden):
+    """`hint` says what would allow it, where that is known."""
+
     title = "No policy allows this"
     detail = "{reason}"
 
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(sqlstate=code, reason=reason)
+    def __init__(self, code: str, reason: str, hint: str | None = None) -> None:
+        super().__init__(sqlstate=code, reason=reason, hint=hint)
 
 
 class RowsConflict(Conflict):

@@ -88,7 +88,10 @@ async def create_row(grid: Grid, body: bytes) -> dict[str, Any]:
 
 async def update_row(session: AsyncSession, grid: Grid, row_id: str, body: bytes) -> dict[str, Any]:
     key = await _key(session, grid.table, row_id)
-    rows, _ = await _ask(grid, "PATCH", key, prefer=RETURNED, body=_object(body))
+    content = _object(body)
+    # To the engine a body that changes nothing is one for no row.
+    method, sent = ("PATCH", content) if orjson.loads(content) else ("GET", b"")
+    rows, _ = await _ask(grid, method, key, prefer=RETURNED, body=sent)
     if not rows:
         raise RowNotFound
     return dict(rows[0])
@@ -127,10 +130,12 @@ async def _ask(
 
 
 def _problem(error: RestError) -> Problem:
-    kinds = {401: RowsForbidden, 403: RowsForbidden, 409: RowsConflict}
     if error.status in (503, 504):
         return Unavailable()
-    return kinds.get(error.status, RowsRefused)(error.code, error.message)
+    if error.status in (401, 403):
+        return RowsForbidden(error.code, error.message, error.hint)
+    kind = RowsConflict if error.status == 409 else RowsRefused
+    return kind(error.code, error.message)
 
 
 async def _key(session: AsyncSession, table: Table, row_id: str) -> list[tuple[str, str]]:
