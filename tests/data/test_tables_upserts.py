@@ -74,9 +74,9 @@ class TestUpserts:
     @pytest.mark.parametrize(
         ("content", "keys", "status", "code"),
         [
-            ("id,name\n3,Eve\n1,Ada\n1,Else\n", "id", 422, "statement_refused"),  # twice
+            ("id,name\n3,Eve\n1,Ada\n1,Else\n", "id", 422, "import_refused"),  # twice
             ("id,name\n3,Eve\n", "name", 422, "statement_refused"),  # not unique
-            ("id,email\n3,ada@x\n", "id", 422, "statement_refused"),  # somebody else's
+            ("id,email\n3,ada@x\n", "id", 422, "import_refused"),  # somebody else's
             ("id,name\n3,Eve\n", "email", 422, "import_refused"),  # not in the file
             ("id,name\n3,Eve\nx,Eve\n", "id", 422, "import_refused"),
             ("id,name\n3,Eve\n", "nowhere", 404, "column_not_found"),
@@ -92,9 +92,36 @@ class TestUpserts:
         assert (response.status_code, response.json()["code"]) == (status, code), response.text
         assert await people.rows() == before
 
-    async def test_a_row_that_is_twice_in_the_file_is_said_so(self, people: Upserts):
-        response = await people.bring("id,name\n1,Ada\n1,Else\n")
-        assert response.json()["detail"] == "Two rows of the file have the same id."
+    @pytest.mark.parametrize(
+        ("media", "content", "line"),
+        [
+            ("text/csv", "id,name\n1,Ada\n2,Bob\n1,Else\n", 4),  # twice
+            ("text/csv", "id,seen\n5,1\n6,2\n7,-1\n8,1\n9,-1\n", 4),
+            ("text/csv", 'id,name,seen\n5,"a\n""b\n",1\n6,x,1\n7,"c\n",-1\n', 7),
+            ("text/csv", "id,name,seen\r5,x,1\r6,x,-1\r", 3),
+            ("text/csv", "id,email\n7,eve@x\n8,ada@x\n", 3),
+            ("application/x-ndjson", '{"id": 5, "seen": 1}\n\n\n{"id": 6, "seen": -1}\n', 4),
+        ],
+    )
+    async def test_the_line_of_a_row_that_is_refused_is_named(
+        self, people: Upserts, media: str, content: str, line: int
+    ):
+        await run(people.admin, f"alter table {people.table} add check (seen > 0)")
+        before = await people.rows()
+        response = await people.bring(content, media=media)
+        assert (response.status_code, response.json().get("line")) == (422, line), response.text
+        assert await people.rows() == before
+
+    async def test_columns_called_like_our_own_are_not_taken_for_them(self, admin: Caller):
+        table = await create(
+            admin,
+            {"name": "row", "type": "int", "unique": True},
+            {"name": "nth", "type": "int"},
+        )
+        people = Upserts(admin, table)
+        assert (await people.bring("row,nth\n1,1\n", "row")).status_code == 200
+        refused = await people.bring("row,nth\n1,1\n2,2\n1,3\n", "row")
+        assert refused.json()["detail"] == "Line 4: Two rows of the file have the same row."
 
     async def test_unknown_resolutions_are_refused(self, people: Upserts):
         assert (await people.bring("id\n1\n", resolution="newest")).status_code == 422

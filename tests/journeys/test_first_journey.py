@@ -4,6 +4,7 @@ import gzip
 import http.client
 import json
 import os
+import shlex
 import subprocess
 from collections.abc import Iterator
 from importlib.resources import files
@@ -166,6 +167,14 @@ def test_import_refuses_with_the_line(server: Served, tmp_path: Path):
     assert outcome.returncode == 1
     assert "Line 3" in outcome.stdout + outcome.stderr
     assert os.linesep in outcome.stdout + outcome.stderr
+    missing = tmp_path / "missing.csv"
+    missing.write_text('id,"a ""b"""\n1,x\n')
+    outcome = undercroft(server, "import", str(missing))
+    assert outcome.returncode == 1
+    program, *proposed = shlex.split(outcome.stdout.splitlines()[-1])
+    assert program == "undercroft"
+    assert undercroft(server, *proposed).returncode == 0
+    assert undercroft(server, "import", str(missing)).returncode == 0
 
 
 def test_export_writes_what_was_imported(server: Served, tmp_path: Path):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CHUNK = 1 << 18
+NO_TABLE = "no_table_to_fill"
 MEDIA_TYPES = {
     ".csv": "text/csv",
     ".ndjson": "application/x-ndjson",
@@ -86,12 +87,32 @@ def import_file(
     body = response.json()
     if response.is_error:
         print(json.dumps(body) if as_json else f"{file}: {body['title']}. {body['detail']}")
+        if body["code"] == NO_TABLE and not as_json:
+            _propose(file, kind, schema, target)
         raise typer.Exit(1)
     rate = body["rows"] / max(body["seconds"], 0.001)
     line = f"{target}: {body['rows']:,} rows in {body['seconds']:.1f} s ({rate:,.0f} rows/s)"
     if body["skipped"]:
         line += f", {body['skipped']:,} there already"
     print(json.dumps(body) if as_json else line)
+
+
+def _propose(file: Path, kind: str, schema: str, table: str) -> None:
+    """Print the command that makes a table for the file, if its beginning can be read."""
+    import csv
+    import json
+    import shlex
+
+    with _open(file) as (stream, _):
+        line = stream.readline(CHUNK).decode(errors="replace").removeprefix("\ufeff")
+    try:
+        names = next(csv.reader([line])) if kind == MEDIA_TYPES[".csv"] else list(json.loads(line))
+    except (StopIteration, csv.Error, ValueError, TypeError):
+        return
+    quoted = ['"' + str(name).replace('"', '""') + '"' for name in (schema, table, *names)]
+    columns = ", ".join(f"{name} text" for name in quoted[2:])
+    statement = f"create table {quoted[0]}.{quoted[1]} ({columns})"
+    print(f"For example, with types that fit:\n  undercroft sql {shlex.quote(statement)}")
 
 
 def _stem(file: Path) -> str:

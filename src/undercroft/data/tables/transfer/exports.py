@@ -96,11 +96,13 @@ class RunningExport:
 
     async def _next(self) -> bytes | None:
         getting = asyncio.create_task(self._queue.get())
-        await asyncio.wait({getting, self._copying}, return_when=asyncio.FIRST_COMPLETED)
-        if not getting.done() and self._queue.empty():
-            getting.cancel()
-            self._copying.result()  # raises what went wrong
-        return await getting
+        try:
+            await asyncio.wait({getting, self._copying}, return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done() and self._queue.empty():
+                self._copying.result()  # raises what went wrong
+            return await getting
+        finally:
+            getting.cancel()  # of no effect where it is done
 
 
 async def _copy(connect: Connect, export: Export, queue: "asyncio.Queue[bytes | None]") -> None:

@@ -20,6 +20,7 @@ from undercroft.data.tables.errors import (
     ExportsBusy,
     ImportRefused,
     ImportsBusy,
+    NoTableToFill,
     StatementRefused,
     TableBusy,
     TableNotFound,
@@ -30,8 +31,9 @@ from undercroft.data.tables.rows.service import contains
 from undercroft.data.tables.transfer.exports import Export, RunningExport
 from undercroft.data.tables.transfer.exports import Format as ExportFormat
 from undercroft.data.tables.transfer.filters import OURS, Where, plan_where
-from undercroft.data.tables.transfer.imports import Counted, Format, import_rows
+from undercroft.data.tables.transfer.imports import import_rows
 from undercroft.data.tables.transfer.schemas import Imported
+from undercroft.data.tables.transfer.sources import Counted, Format
 from undercroft.data.tables.transfer.upserts import Resolution, Upsert
 from undercroft.foundation.access import Needs, Permission
 from undercroft.foundation.http import CurrentActor, Parts, Router
@@ -89,7 +91,7 @@ IMPORT_BODY = {
     openapi=IMPORT_BODY,
     streams=True,
     problems=(
-        TableNotFound,
+        NoTableToFill,
         ColumnNotFound,
         ImportRefused,
         ImportsBusy,
@@ -124,7 +126,10 @@ async def import_table(
         raise ImportsBusy
     # The copy takes hours if it must: no transaction of the request stays open meanwhile.
     async with parts.database.unit_of_work() as session:
-        found = await queries.get_table(session, schema, table)
+        try:
+            found = await queries.get_table(session, schema, table)
+        except TableNotFound as error:
+            raise NoTableToFill(table) from error
         rows = await queries.list_columns(session, found)
     known = {row["name"]: row["type"] for row in rows if row["generated"] is None}
     keys = _chosen(on_conflict, list(known)) if on_conflict else ()

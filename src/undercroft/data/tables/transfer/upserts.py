@@ -11,11 +11,14 @@ from typing import Any, Literal
 import asyncpg
 
 from undercroft.data.sql_text import quote
-from undercroft.data.tables.errors import StatementRefused
 from undercroft.data.tables.queries import Table
 
 Resolution = Literal["merge", "ignore"]
 TWICE = "21000"  # cardinality_violation
+# What a row is refused for: its values, a key or a check, a view's check, code that raised.
+OF_ROWS = ("22", "23", "44", "P0")
+# Foreign and unique keys: the detail names values that are in the file.
+OF_THE_FILE = frozenset({"23503", "23505"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,20 @@ class Upsert:
 
     keys: Sequence[str]
     resolution: Resolution
+
+
+class RowRefused(Exception):  # noqa: N818 - as the problems, one of which it becomes
+    """The first row of a file that cannot be brought into the table, counted from 1."""
+
+    def __init__(self, row: int, sqlstate: str, reason: str) -> None:
+        super().__init__(reason)
+        self.row, self.sqlstate, self.reason = row, sqlstate, reason
+
+
+def told(error: asyncpg.PostgresError) -> str:
+    """What Postgres said, with the key it was about."""
+    reason, detail = str(error.args[0]), getattr(error, "detail", None)
+    return f"{reason}: {detail}" if detail and error.sqlstate in OF_THE_FILE else reason
 
 
 async def stand_beside(
@@ -35,6 +52,11 @@ async def stand_beside(
     await connection.execute(
         f"CREATE TEMPORARY TABLE {beside.quoted} ON COMMIT DROP AS {shape} WITH NO DATA"
     )
+    number = quote(_unlike("row", columns))
+    await connection.execute(
+        f"ALTER TABLE {beside.quoted}"
+        f" ADD COLUMN {number} bigint GENERATED ALWAYS AS IDENTITY (CACHE 10000)"
+    )
     return beside
 
 
@@ -45,22 +67,74 @@ async def move(
     columns: Sequence[str],
     upsert: Upsert,
 ) -> int:
-    """Bring what was copied into the table; the number of rows inserted or changed."""
-    listed = _listed(columns)
+    """Bring what was copied into the table; the number of rows inserted or changed.
+
+    Raises `RowRefused` for a row that the table does not take.
+    """
+    listed, number = _listed(columns), quote(_unlike("row", columns))
     # As COPY does, an identity column takes what the file says.
     statement = (
         f"INSERT INTO {table.quoted} ({listed}) OVERRIDING SYSTEM VALUE"  # noqa: S608 - quoted names
-        f" SELECT {listed} FROM {beside.quoted}"
+        f" SELECT {listed} FROM {beside.quoted} WHERE {number} > $1 AND {number} <= $2"
         f" ON CONFLICT ({_listed(upsert.keys)}) DO {_action(columns, upsert)}"
     )
+    newest = f"SELECT coalesce(max({number}), 0) FROM {beside.quoted}"  # noqa: S608 - as above
+    last = await connection.fetchval(newest)
     try:
-        status = await connection.execute(statement)
+        return await _bring(connection, statement, 0, int(last))
     except asyncpg.PostgresError as error:
-        if error.sqlstate != TWICE:
+        state = error.sqlstate or ""
+        if state == TWICE:
+            row = await connection.fetchval(_second(beside, columns, upsert.keys))
+            names = ", ".join(upsert.keys)
+            reason = f"Two rows of the file have the same {names}."
+        elif state.startswith(OF_ROWS):
+            row = await _first_refused(connection, statement, int(last))
+            reason = told(error)
+        else:
             raise
-        names = ", ".join(upsert.keys)
-        raise StatementRefused(TWICE, f"Two rows of the file have the same {names}.") from error
+        raise RowRefused(int(row), state, reason) from error
+
+
+async def _bring(
+    connection: "asyncpg.Connection[Any]", statement: str, after: int, until: int
+) -> int:
+    async with connection.transaction():
+        status: str = await connection.execute(statement, after, until)
     return int(status.rpartition(" ")[2])
+
+
+async def _first_refused(connection: "asyncpg.Connection[Any]", statement: str, last: int) -> int:
+    """Halve what is left until one row is.
+
+    What the table took stays for the rows after it, so that the search costs about one import.
+    """
+    taken, refused = 0, last
+    while refused - taken > 1:
+        middle = (taken + refused) // 2
+        try:
+            await _bring(connection, statement, taken, middle)
+            taken = middle
+        except asyncpg.PostgresError:
+            refused = middle
+    return refused
+
+
+def _second(beside: Table, columns: Sequence[str], keys: Sequence[str]) -> str:
+    """The first row whose key another had before it; an unknown key is nobody's."""
+    number, nth = quote(_unlike("row", columns)), quote(_unlike("nth", columns))
+    known = " AND ".join(f"{quote(name)} IS NOT NULL" for name in keys)
+    window = f"PARTITION BY {_listed(keys)} ORDER BY {number}"
+    rows = f"SELECT *, row_number() OVER ({window}) AS {nth} FROM {beside.quoted}"  # noqa: S608
+    first = f"coalesce(min({number}) FILTER (WHERE {known}), min({number}))"
+    return f"SELECT {first} FROM ({rows}) AS counted WHERE {nth} > 1"  # noqa: S608
+
+
+def _unlike(name: str, columns: Sequence[str]) -> str:
+    """A name like this one that no column of the file has."""
+    while name in columns:
+        name += "_"
+    return name
 
 
 def _action(columns: Sequence[str], upsert: Upsert) -> str:
