@@ -43,6 +43,12 @@ TABLE = {
         create trigger silent after insert on {s}.t execute function {s}.touch();
         alter table {s}.t disable trigger silent;
         alter table {s}.t replica identity full;
+        alter table {s}.t alter price set statistics 50, alter price set (n_distinct = 5),
+            alter "odd ""name"" %" set storage external, alter mood set compression pglz;
+        create statistics {s}.seldom (dependencies) on parent, old from {s}.t;
+        create rule kept as on delete to {s}.t where old.id < 0 do instead nothing;
+        alter table {s}.t disable rule kept;
+        comment on statistics {s}.seldom is 's';
         alter table {s}.t force row level security;
         comment on table {s}.t is 'it''s; -- a %I table';
         comment on column {s}.t."odd ""name"" %" is E'two\\nlines';
@@ -56,8 +62,54 @@ TABLE = {
         create table {s}.t (id int, day date not null, primary key (id, day))
             partition by range (day)
     """,
+    "partition": """
+        create table {s}.whole (id int, day date, primary key (id, day)) partition by range (day);
+        create trigger cloned before insert on {s}.whole for each row execute function {s}.touch();
+        create table {s}.t partition of {s}.whole for values from ('2026-01-01') to (maxvalue);
+    """,
+    "inheriting": """
+        create table {s}.base (id int not null check (id > 0), word text default 'x');
+        create table {s}.t (more int) inherits ({s}.base);
+    """,
+    "typed": """
+        create type {s}.shape as (id int, word text);
+        create table {s}.t of {s}.shape (primary key (id));
+        alter table {s}.t replica identity using index t_pkey, cluster on t_pkey;
+    """,
     "unlogged": "create unlogged table {s}.t (id int)",
     "open": "create table {s}.t (id int); alter table {s}.t disable row level security",
+}
+
+
+# What the script says could be wrong in the same way as the script of what it made.
+PROMISES = {
+    "everything": [
+        (
+            "select attstattarget = 50 and attoptions = '{{n_distinct=5}}' from pg_attribute"
+            " where attrelid = '{s}.t'::regclass and attname = 'price'"
+        ),
+        (
+            "select attcompression = 'p' from pg_attribute"
+            " where attrelid = '{s}.t'::regclass and attname = 'mood'"
+        ),
+        (
+            "select ev_enabled = 'D' from pg_rewrite where rulename = 'kept'"
+            " and ev_class = '{s}.t'::regclass"
+        ),
+        "select true from pg_statistic_ext where stxrelid = '{s}.t'::regclass",
+    ],
+    "partition": [
+        "select relispartition from pg_class where oid = '{s}.t'::regclass",
+        "select count(*) = 1 from pg_trigger where tgrelid = '{s}.t'::regclass",
+    ],
+    "inheriting": ["select true from pg_inherits where inhrelid = '{s}.t'::regclass"],
+    "typed": [
+        (
+            "select reloftype = '{s}.shape'::regtype and relreplident = 'i' from pg_class"
+            " where oid = '{s}.t'::regclass"
+        ),
+        "select indisclustered from pg_index where indrelid = '{s}.t'::regclass",
+    ],
 }
 
 
@@ -82,6 +134,8 @@ async def test_makes_the_same_table_again(
     await connection.execute("set search_path = ''")
     await connection.execute(script)
     again = (await admin.get(f"{TABLES}/t?schema={schema}")).json()
+    for promise in PROMISES.get(name, ()):
+        assert await connection.fetchval(promise.format(s=schema)), promise
     assert await script_of(admin, "t", schema) == script
     for volatile in ("size_bytes", "row_estimate"):
         del seen[volatile], again[volatile]

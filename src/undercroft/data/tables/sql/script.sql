@@ -89,9 +89,50 @@ statements (place, name, statement) AS (
      WHERE NOT EXISTS (SELECT FROM pg_constraint k
                         WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid)
     UNION ALL
+    -- How columns are kept and counted. The number of steps is null or -1 where it is the server's.
+    SELECT 45, lpad(a.attnum::text, 5, '0'),
+           format('ALTER TABLE %s %s', this.target, array_to_string(ARRAY[
+               CASE WHEN a.attstorage <> t.typstorage THEN
+                   format('ALTER COLUMN %I SET STORAGE %s', a.attname, CASE a.attstorage
+                       WHEN 'p' THEN 'PLAIN' WHEN 'e' THEN 'EXTERNAL' WHEN 'm' THEN 'MAIN'
+                       ELSE 'EXTENDED' END) END,
+               CASE WHEN a.attcompression <> '' THEN
+                   format('ALTER COLUMN %I SET COMPRESSION %s', a.attname,
+                       CASE a.attcompression WHEN 'l' THEN 'lz4' ELSE 'pglz' END) END,
+               CASE WHEN a.attstattarget >= 0 THEN
+                   format('ALTER COLUMN %I SET STATISTICS %s', a.attname, a.attstattarget) END,
+               CASE WHEN a.attoptions IS NOT NULL THEN
+                   format('ALTER COLUMN %I SET (%s)', a.attname,
+                          array_to_string(a.attoptions, ', ')) END], ', '))
+      FROM this JOIN pg_attribute a ON a.attrelid = this.oid AND a.attnum > 0
+      JOIN pg_type t ON t.oid = a.atttypid
+     WHERE NOT a.attisdropped AND (a.attstorage <> t.typstorage OR a.attcompression <> ''
+            OR a.attstattarget >= 0 OR a.attoptions IS NOT NULL)
+    UNION ALL
+    SELECT 61, x.stxname, pg_get_statisticsobjdef(x.oid)
+      FROM this JOIN pg_statistic_ext x ON x.stxrelid = this.oid
+    UNION ALL
     SELECT 65, '', format('ALTER TABLE %s REPLICA IDENTITY %s', this.target,
-               CASE this.relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
-      FROM this WHERE this.relreplident IN ('f', 'n')
+               CASE this.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
+                   ELSE format('USING INDEX %I', (
+                       SELECT c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+                        WHERE i.indrelid = this.oid AND i.indisreplident)) END)
+      FROM this WHERE this.relreplident IN ('f', 'n', 'i')
+    UNION ALL
+    SELECT 66, '', format('ALTER TABLE %s CLUSTER ON %I', this.target, c.relname)
+      FROM this JOIN pg_index i ON i.indrelid = this.oid AND i.indisclustered
+      JOIN pg_class c ON c.oid = i.indexrelid
+    UNION ALL
+    -- Last among what makes the table: what it has from its parent has to be there by then.
+    SELECT 67, lpad(h.inhseqno::text, 5, '0'),
+           CASE WHEN this.relispartition
+                THEN format('ALTER TABLE %s ATTACH PARTITION %s %s', h.inhparent::regclass,
+                            this.target, pg_get_expr(this.relpartbound, this.oid))
+                ELSE format('ALTER TABLE %s INHERIT %s', this.target, h.inhparent::regclass) END
+      FROM this JOIN pg_inherits h ON h.inhrelid = this.oid
+    UNION ALL
+    SELECT 68, '', format('ALTER TABLE %s OF %s', this.target, this.reloftype::regtype)
+      FROM this WHERE this.reloftype <> 0
     UNION ALL
     SELECT 70, '', format('ALTER TABLE %s %s ROW LEVEL SECURITY', this.target,
                CASE WHEN this.relrowsecurity THEN 'ENABLE' ELSE 'DISABLE' END)
@@ -122,12 +163,21 @@ statements (place, name, statement) AS (
     UNION ALL
     SELECT 85, t.tgname, pg_get_triggerdef(t.oid)
       FROM this JOIN pg_trigger t ON t.tgrelid = this.oid AND NOT t.tgisinternal
+     WHERE t.tgparentid = 0  -- those of a partition's parent come with it
     UNION ALL
     SELECT 86, t.tgname, format('ALTER TABLE %s %s TRIGGER %I', this.target,
                CASE t.tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS'
                                 ELSE 'ENABLE REPLICA' END, t.tgname)
       FROM this JOIN pg_trigger t ON t.tgrelid = this.oid
      WHERE NOT t.tgisinternal AND t.tgenabled <> 'O'
+    UNION ALL
+    SELECT 87, w.rulename, rtrim(pg_get_ruledef(w.oid), ';')
+      FROM this JOIN pg_rewrite w ON w.ev_class = this.oid
+    UNION ALL
+    SELECT 88, w.rulename, format('ALTER TABLE %s %s RULE %I', this.target,
+               CASE w.ev_enabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS'
+                                 ELSE 'ENABLE REPLICA' END, w.rulename)
+      FROM this JOIN pg_rewrite w ON w.ev_class = this.oid WHERE w.ev_enabled <> 'O'
     UNION ALL
     SELECT 90, '', format('COMMENT ON TABLE %s IS %L', this.target, said)
       FROM this CROSS JOIN LATERAL obj_description(this.oid, 'pg_class') AS said
@@ -160,5 +210,16 @@ statements (place, name, statement) AS (
       FROM this JOIN pg_trigger t ON t.tgrelid = this.oid
      CROSS JOIN LATERAL obj_description(t.oid, 'pg_trigger') AS said
      WHERE said IS NOT NULL AND NOT t.tgisinternal
+    UNION ALL
+    SELECT 96, x.stxname, format('COMMENT ON STATISTICS %I.%I IS %L', n.nspname, x.stxname, said)
+      FROM this JOIN pg_statistic_ext x ON x.stxrelid = this.oid
+      JOIN pg_namespace n ON n.oid = x.stxnamespace
+     CROSS JOIN LATERAL obj_description(x.oid, 'pg_statistic_ext') AS said
+     WHERE said IS NOT NULL
+    UNION ALL
+    SELECT 97, w.rulename, format('COMMENT ON RULE %I ON %s IS %L', w.rulename, this.target, said)
+      FROM this JOIN pg_rewrite w ON w.ev_class = this.oid
+     CROSS JOIN LATERAL obj_description(w.oid, 'pg_rewrite') AS said
+     WHERE said IS NOT NULL
 )
 SELECT statement FROM statements ORDER BY place, name COLLATE "C"
