@@ -77,7 +77,7 @@ class TestCalls:
         assert second["result"] == 16
         assert third["rows"][0]["note"] == "8"
 
-    async def test_that_deallocate_all_end_the_batch_and_nothing_else(
+    async def test_may_deallocate_what_was_prepared(
         self, shop: Shop, admin: Caller, member: Caller
     ):
         name = unique("forget")
@@ -89,9 +89,8 @@ class TestCalls:
         )
         insert = {"op": "insert", "table": shop.orders, "body": {"note": "kept"}}
         answer = await member.post(BATCH, json=[insert, {"op": "call", "function": name}, insert])
-        assert (answer.status_code, answer.json()["code"]) == (503, "PGRST001")
-        assert "undercroft_" not in answer.text  # the name of a statement
-        assert await rows(member, shop.orders) == []
+        assert answer.status_code == 200, answer.text
+        assert len(await rows(member, shop.orders)) == 2
         assert (await member.post(BATCH, json=[insert])).status_code == 200
 
     @pytest.mark.parametrize(
@@ -303,7 +302,7 @@ class TestRefusals:
             (
                 [
                     {"op": "select", "table": "t", "ref": "a"},
-                    {"op": "select", "table": "t", "ref": "a", "where": {"x": {"$ref": "a.x"}}},
+                    {"op": "select", "table": "t", "ref": "a"},
                 ],
                 1,
             ),

@@ -94,6 +94,7 @@ class RowsPlane:
             prefix=PREFIX,
             secret_headers=CREDENTIALS,
             cleans_sessions=True,
+            explains_refusals=True,
         )
         executor = Executor(
             self._pool,

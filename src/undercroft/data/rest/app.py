@@ -27,6 +27,7 @@ from undercroft.data.rest.media import parse_accept
 from undercroft.data.rest.openapi import describe, visibility_query
 from undercroft.data.rest.options import allow
 from undercroft.data.rest.recipes import Caller, job_of, row_count_refused
+from undercroft.data.rest.refusals import explain
 from undercroft.data.rest.request import (
     ClientDisconnectedError,
     HttpRequest,
@@ -122,12 +123,17 @@ class RestApp:
         self, request: HttpRequest, receive: Receive, caller: Caller, watch: Stopwatch
     ) -> Response:
         known = None
-        if request.method not in _SENDS_BODY:
-            known = self._understanding().recall(request, caller.role, None)
-        if known is None:
-            return await self._answer_anew(request, receive, caller, watch)
-        watch.lap("parse")
-        return await self._carry_out(*known, request, receive, caller, watch)
+        try:
+            if request.method not in _SENDS_BODY:
+                known = self._understanding().recall(request, caller.role, None)
+            if known is None:
+                return await self._answer_anew(request, receive, caller, watch)
+            watch.lap("parse")
+            return await self._carry_out(*known, request, receive, caller, watch)
+        except RestError as error:
+            if self._config.explains_refusals:
+                explain(error, caller.role)
+            raise
 
     async def _answer_anew(
         self, request: HttpRequest, receive: Receive, caller: Caller, watch: Stopwatch

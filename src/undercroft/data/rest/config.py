@@ -39,6 +39,7 @@ class RestConfig:
     `cors_allowed_origins` of None leaves CORS to whoever mounts the app; an empty one allows all.
     `secret_headers` are kept from functions and policies, which may be anybody's code.
     `legacy_target_names` lets filters name an embed that has an alias by its relation as well.
+    `explains_refusals` gives refusals for want of rights a hint, which PostgREST does not.
     `cleans_sessions` leaves no state of theirs to the next request on the connection.
     `openapi_host` is the address the OpenAPI document names; None is that of the request.
     """
@@ -67,3 +68,4 @@ class RestConfig:
     prefix: str = ""
     secret_headers: frozenset[str] = frozenset()
     cleans_sessions: bool = False
+    explains_refusals: bool = False

@@ -39,6 +39,10 @@ _PREPARED = (
 )
 
 
+class StatementsGone(ConnectionLost):
+    """Code of others took away what was prepared; what ran with it was rolled back."""
+
+
 class Foreign(Enum):
     """Whether code of others runs in a transaction, and whether it may run texts.
 
@@ -95,10 +99,14 @@ class Session:
             self._names.move_to_end(key)
         self.pipeline.execute(name, values)
 
+    def prepare_nothing(self) -> None:
+        """Send every statement whole from now on. Close the connection in the end."""
+        self._prepared = False
+
     async def sync(self) -> list[PGresult]:
         """Send what is queued; one answer for each statement. Raises as `Pipeline.sync` does.
 
-        A connection on which somebody deallocated our statements is lost.
+        A connection on which somebody deallocated our statements is lost (`StatementsGone`).
         """
         changes, self._changes = self._changes, None
         if changes is not None:
@@ -109,7 +117,7 @@ class Session:
         except StatementFailed as error:
             if error.sqlstate == _UNKNOWN_STATEMENT and self._prefix in error.message:
                 self.pipeline.close()
-                raise ConnectionLost("Our prepared statements were deallocated.") from None
+                raise StatementsGone("Our prepared statements were deallocated.") from None
             raise
         finally:  # whoever waited may be cancelled with the answer on its way to them
             if changes is not None and answer.done() and not answer.cancelled():

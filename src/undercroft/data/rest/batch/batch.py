@@ -18,7 +18,7 @@ from undercroft.data.rest.batch.steps import REF, Step, read_steps
 from undercroft.data.rest.config import RestConfig
 from undercroft.data.rest.errors import RestError, from_postgres
 from undercroft.data.rest.execute import Executor, Job, Result, RowCountError, check_bounds
-from undercroft.data.rest.pool import Foreign, Session
+from undercroft.data.rest.pool import Foreign, Session, StatementsGone
 from undercroft.data.rest.recipes import Caller, job_of, row_count_refused
 from undercroft.data.rest.request import HttpRequest
 from undercroft.data.rest.response import Response
@@ -63,16 +63,30 @@ class Batch:
         asked = self._read(request, caller, body, understanding)
         headers = [(b"content-type", media.MediaType(media.JSON).content_type)]
         try:
-            with await self._executor.lend(caller.role, self._foreign) as session:
-                async with asyncio.timeout(LONGEST_SECONDS):
-                    answer, replayed = await self._transaction(session, asked)
-        except TimeoutError as error:
-            raise too_long(LONGEST_SECONDS) from error
-        except StatementFailed as error:  # at the commit: a deferred constraint
-            raise self._refused(error, caller) from error
+            answer, replayed = await self._attempt(asked)
+        except RestError as error:
+            if not isinstance(error.__cause__, StatementsGone):
+                raise
+            # A step deallocates what later ones need, and so it will: nothing may be prepared.
+            answer, replayed = await self._attempt(asked, prepared=False)
         if replayed:
             headers.append((b"idempotency-replayed", b"true"))
         return Response(200, headers, answer)
+
+    async def _attempt(self, asked: Asked, *, prepared: bool = True) -> tuple[bytes, bool]:
+        try:
+            with await self._executor.lend(asked.caller.role, self._foreign) as session:
+                if not prepared:
+                    session.prepare_nothing()
+                async with asyncio.timeout(LONGEST_SECONDS):
+                    answered = await self._transaction(session, asked)
+                if not prepared:
+                    session.pipeline.close()
+                return answered
+        except TimeoutError as error:
+            raise too_long(LONGEST_SECONDS) from error
+        except StatementFailed as error:  # at the commit: a deferred constraint
+            raise self._refused(error, asked.caller) from error
 
     def _read(
         self, request: HttpRequest, caller: Caller, body: bytes, understanding: Understanding

@@ -64,6 +64,7 @@ def read_steps(raw: bytes) -> list[Step]:
     if len(found) > MOST_STEPS:
         raise malformed(f"A batch has at most {MOST_STEPS} steps.")
     steps = [_step(item, number) for number, item in enumerate(found)]
+    _check_names(steps)
     if f'"{REF}"'.encode() in raw:
         _check_references(steps)
     return steps
@@ -111,6 +112,15 @@ def _step(item: Any, number: int) -> Step:
     return step
 
 
+def _check_names(steps: list[Step]) -> None:
+    given: set[str] = set()
+    for number, step in enumerate(steps):
+        if step.ref in given:
+            raise _invalid(f"The ref '{step.ref}' is given twice.", number, step.ref)
+        if step.ref:
+            given.add(step.ref)
+
+
 def _check_references(steps: list[Step]) -> None:
     known: dict[str, Step] = {}
     for number, step in enumerate(steps):
@@ -127,8 +137,6 @@ def _check_references(steps: list[Step]) -> None:
                 raise _invalid(f"No earlier step has the ref '{name}'.", number, step.ref)
             known[name].returning = "representation"
         if step.ref:
-            if step.ref in known:
-                raise _invalid(f"The ref '{step.ref}' is given twice.", number, step.ref)
             known[step.ref] = step
 
 
