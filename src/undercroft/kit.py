@@ -90,13 +90,7 @@ from undercroft.identity.organizations.queries import find_role
 from undercroft.identity.organizations.service import update_organization
 from undercroft.identity.users.events import UserErased, UserStatusChanged, UserUpdated
 from undercroft.storage import Files, FilesParts, SystemBucket
-from undercroft.storage import Staged as StagedFile
-from undercroft.storage.errors import (
-    FileNotFound,
-    FileTooLarge,
-    FileTypeRefused,
-    QuotaExceeded,
-)
+from undercroft.storage.errors import FileNotFound, FileTooLarge, FileTypeRefused
 
 __all__ = [
     "AccessRule",
@@ -149,7 +143,6 @@ __all__ = [
     "PersonalData",
     "Problem",
     "Public",
-    "QuotaExceeded",
     "Reads",
     "RoleTooLow",
     "Router",
@@ -157,7 +150,6 @@ __all__ = [
     "SettingsGroup",
     "SettingsInvalid",
     "SignedIn",
-    "StagedFile",
     "Standing",
     "SteppedUp",
     "SystemBucket",

@@ -20,6 +20,7 @@ SCHEMA = "/api/v1/schema"
 JAVASCRIPT = Path(__file__).parents[1] / "contracts" / "js"
 SHOP = """
 create type mood as enum ('calm', 'it''s "odd"');
+create type nothing as enum ();
 create type address as (street text, number int);
 create domain cents as int check (value >= 0);
 create table people (

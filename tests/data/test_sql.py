@@ -217,6 +217,10 @@ class TestFailures:
         problem = await refused(admin, both, 409)
         assert problem["constraint"] == f"{name}_pkey"
 
+    async def test_raised_as_the_servers_own_are_the_scripts(self, admin: Caller):
+        raising = "do $$ begin raise 'mine' using errcode = 'XX000'; end $$"
+        assert (await refused(admin, raising))["message"] == "mine"
+
     @pytest.mark.parametrize("query", ["", "  ", "-- nothing", ";;"])
     async def test_nothing_is_not_a_script(self, admin: Caller, query: str):
         await refused(admin, query)

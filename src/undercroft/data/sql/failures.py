@@ -14,7 +14,8 @@ LONGEST_TEXT = 4000
 # Rows in the way, others in the way, names in the way.
 CONFLICTS = ("23", "40", "55P03", "42P07", "42710", "42701", "42723", "42P06", "42P04")
 # The server is going, full or broken: not the script's doing, and a 503 by `problem_for`.
-AWAY = ("08", "53", "57P02", "57P03", "57P05", "58", "XX")
+# An internal error that is no broken file is one that the statement ran into, or raised.
+AWAY = ("08", "53", "57P02", "57P03", "57P05", "58", "XX001", "XX002")
 FIELDS = {
     "details": "detail",
     "hint": "hint",

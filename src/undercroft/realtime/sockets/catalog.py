@@ -23,12 +23,8 @@ TABLE = text("""
                   WHERE rolname IN ('anon', 'authenticated', 'service_role'))
     SELECT pg_catalog.json_build_object(
         'row_security', c.relrowsecurity,
-        'logged', (
-            SELECT ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute a
-                          WHERE a.attrelid = c.oid AND a.attname = ANY (t.attnames)
-                            AND (a.attgenerated = '' OR pg_catalog.current_setting(
-                                     'server_version_num')::integer >= 180000))
-              FROM pg_catalog.pg_publication_tables t
+        'live', EXISTS (
+            SELECT FROM pg_catalog.pg_publication_tables t
              WHERE t.pubname = 'supabase_realtime'
                AND t.schemaname = n.nspname AND t.tablename = c.relname),
         'bypass', ARRAY(SELECT rolname FROM api WHERE rolbypassrls),
@@ -36,9 +32,6 @@ TABLE = text("""
             SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                        'name', a.attname,
                        'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
-                       'checks', EXISTS (
-                           SELECT FROM pg_catalog.pg_type t
-                            WHERE t.oid = a.atttypid AND t.typtype = 'd'),
                        'readers', ARRAY(
                            SELECT rolname FROM api
                             WHERE pg_catalog.has_schema_privilege(rolname, n.oid, 'USAGE')
@@ -90,26 +83,17 @@ ALWAYS = Rule(None)
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """`readers` maps a column to the roles that may read it, `types` to its type.
-
-    `logged` are the columns whose changes clients may follow, None of a table that is not live;
-    `checked` those of a domain, which may refuse a row that lacks them.
-    """
+    """`readers` maps a column to the roles that may read it, `types` to its type."""
 
     schema: str
     name: str
-    logged: frozenset[str] | None
+    live: bool
     row_security: bool
     bypass: frozenset[str]
     types: Mapping[str, str]
-    checked: frozenset[str]
     readers: Mapping[str, frozenset[str]]
     inserters: frozenset[str]
     policies: tuple[Mapping[str, Any], ...]
-
-    @property
-    def live(self) -> bool:
-        return self.logged is not None
 
     @property
     def quoted(self) -> str:
@@ -156,10 +140,10 @@ class Catalog:
         self._generation += 1
         self._kept.clear()
 
-    async def find(self, schema: str, table: str, *, anew: bool = False) -> TableInfo | None:
+    async def find(self, schema: str, table: str) -> TableInfo | None:
         """None for what is no table."""
         kept = self._kept.get((schema, table))
-        if not anew and kept is not None and kept[0] > time.monotonic():
+        if kept is not None and kept[0] > time.monotonic():
             return kept[1]
         generation = self._generation
         async with self._database.unit_of_work() as session:
@@ -181,11 +165,10 @@ async def _read(session: AsyncSession, schema: str, table: str) -> TableInfo | N
     return TableInfo(
         schema,
         table,
-        logged=None if content["logged"] is None else frozenset(content["logged"]),
+        live=content["live"],
         row_security=content["row_security"],
         bypass=frozenset(content["bypass"]),
         types={column["name"]: column["type"] for column in columns},
-        checked=frozenset(column["name"] for column in columns if column["checks"]),
         readers={column["name"]: frozenset(column["readers"]) for column in columns},
         inserters=frozenset(content["inserters"]),
         policies=tuple(content["policies"] or ()),

@@ -82,8 +82,9 @@ SELECT jsonb_build_object(
          AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = f.oid AND d.deptype = 'e')), '[]'),
     'enums', coalesce((SELECT jsonb_agg(jsonb_build_object(
         'schema', w.nspname, 'name', t.typname, 'description', obj_description(t.oid, 'pg_type'),
-        'values', (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
-                     FROM pg_enum e WHERE e.enumtypid = t.oid)) ORDER BY w.nspname, t.typname)
+        'values', coalesce((SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder)
+                              FROM pg_enum e WHERE e.enumtypid = t.oid), '[]'))
+        ORDER BY w.nspname, t.typname)
         FROM pg_type t JOIN wanted w ON w.oid = t.typnamespace WHERE t.typtype = 'e'), '[]'),
     'types', (SELECT jsonb_object_agg(t.oid::text, jsonb_build_object(
         'schema', n.nspname, 'name', t.typname, 'kind', t.typtype,
