@@ -5,10 +5,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from argon2.low_level import Type, hash_secret
+from sqlalchemy import text
 
 from tests.fixtures.actors import Caller, sign_in
 from tests.fixtures.app import PASSWORD
 from tests.fixtures.outbox import Outbox
+from undercroft.app import Application
 
 AUTH = "/api/v1/auth"
 NEW = "Another-Pass-43"
@@ -122,6 +125,32 @@ class TestChange:
         body = {"current_password": "Wrong-Horse-42", "new_password": NEW}
         answers = [await member.post(f"{AUTH}/change-password", json=body) for _ in range(6)]
         assert [a.status_code for a in answers] == [403] * 5 + [429]
+
+
+async def test_hashes_from_elsewhere_are_good_and_become_ours(
+    app: Application, client: httpx.AsyncClient, member: Caller
+):
+    """Whatever made them: salts, digests, lanes and variants differ."""
+    login = f"{AUTH}/login"
+    for salt, passes, lanes, digest, variant in [
+        (16, 3, 1, 32, Type.ID),
+        (8, 3, 4, 32, Type.ID),
+        (16, 1, 1, 12, Type.ID),
+        (32, 1, 2, 64, Type.ID),
+        (16, 3, 1, 32, Type.I),
+        (16, 1, 1, 32, Type.D),
+    ]:
+        secret = PASSWORD.encode()
+        theirs = hash_secret(secret, b"s" * salt, passes, 8192, lanes, digest, variant).decode()
+        async with app.parts.database.unit_of_work() as session:
+            change = text("UPDATE auth.users SET password_hash = :hash WHERE id = :id")
+            await session.execute(change, {"hash": theirs, "id": member.id})
+        for password, status in (("Wrong-Horse-42", 401), (PASSWORD, 200), (PASSWORD, 200)):
+            body = {"identifier": member.identifier, "password": password}
+            assert (await client.post(login, json=body)).status_code == status, theirs
+        async with app.parts.database.unit_of_work() as session:
+            kept = text("SELECT password_hash FROM auth.users WHERE id = :id")
+            assert await session.scalar(kept, {"id": member.id}) != theirs
 
 
 class TestTokenInfo:

@@ -1,6 +1,6 @@
 """Password policy and Argon2id in a bounded pool of threads.
 
-Hashing takes about 20 ms of a core. Argon2 lets go of the interpreter lock, so it runs beside the
+Hashing takes about 15 ms of a core. Argon2 lets go of the interpreter lock, so it runs beside the
 event loop; the pool bounds how much of the machine a storm of sign-ins can take, first come, first
 served, and the threads give way to everything else by their niceness.
 """
@@ -17,6 +17,8 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TypeVar
 
+import nacl.pwhash
+from nacl.exceptions import CryptoError
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pwdlib.hashers.bcrypt import BcryptHasher
@@ -32,7 +34,27 @@ Result = TypeVar("Result")
 NICENESS = 12
 # The head of the list, refused also with digits and punctuation around it ("Password123!").
 FAMOUS = 100
+# Argon2id with a digest of 32 bytes, in less than 128 characters.
+_SODIUM_READS = re.compile(rb"\$argon2id\$v=19\$[^$]{1,40}\$[^$]{1,22}\$[^$]{43}")
 CLASSES = (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z\d]")
+
+
+class SodiumArgon2(Argon2Hasher):
+    """Verifies by libsodium, which uses all of a processor: 15 ms where argon2-cffi takes 26.
+
+    What it cannot read goes by argon2-cffi: the other variants, and digests of odd lengths in
+    hashes that were brought along.
+    """
+
+    def verify(self, password: str | bytes, hash: str | bytes) -> bool:  # noqa: A002
+        hashed = hash.encode() if isinstance(hash, str) else hash
+        if not _SODIUM_READS.fullmatch(hashed):
+            return super().verify(password, hash)
+        try:
+            secret = password.encode() if isinstance(password, str) else password
+            return nacl.pwhash.verify(hashed, secret)
+        except CryptoError:
+            return False
 
 
 class Passwords:
@@ -40,7 +62,7 @@ class Passwords:
 
     def __init__(self, settings: PasswordSettings) -> None:
         self._settings = settings
-        argon2 = Argon2Hasher(
+        argon2 = SodiumArgon2(
             time_cost=settings.iterations,
             memory_cost=settings.memory_kib,
             parallelism=settings.parallelism,
