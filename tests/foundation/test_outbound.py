@@ -218,7 +218,7 @@ class TestUrls:
                 await get(client, url)
         assert [host for host in names.asked if host != "127.0.0.1"] == []
 
-    @pytest.mark.parametrize("port", [22, 25, 6379, 5432, 65535])
+    @pytest.mark.parametrize("port", [0, 22, 25, 6379, 5432, 65535])
     async def test_odd_ports_are_refused(self, port: int):
         async with outbound(Names(files_example=["93.184.216.34"])) as client:
             with pytest.raises(TargetRefused):

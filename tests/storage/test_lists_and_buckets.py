@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from tests.fixtures.actors import Caller, unique
 from tests.fixtures.buckets import OWN_FOLDER, STORAGE, Bucket, allow, make_bucket
+from tests.storage.test_resumable import CHUNK, RESUMABLE, TUS, described
 
 NAMES = ("a.txt", "b.txt", "dir/1.txt", "dir/2.txt", "dir/sub/3.txt", "dir-2/x.txt", "zoo/y.txt")
 
@@ -259,6 +260,17 @@ class TestOrganizations:
         assert (await bucket.upload(member, "a", b"123456")).status_code == 200
         full = await bucket.upload(member, "b", b"12345")
         assert (full.status_code, full.json()["code"]) == (413, "QuotaExceeded")
+        replaced = await bucket.upload(member, "a", b"1234567890", x_upsert="true")
+        assert replaced.status_code == 200, replaced.text
+        for length, status in ((6, 201), (11, 413)):
+            metadata = described(bucketName=bucket.name, objectName="a")
+            given = {"Upload-Length": str(length), "Upload-Metadata": metadata, "x-upsert": "true"}
+            begun = await member.post(RESUMABLE, headers=TUS | given)
+            assert begun.status_code == status, begun.text
+            if begun.is_success:
+                chunk = CHUNK | {"Upload-Offset": "0"}
+                url = begun.headers["location"]
+                assert (await member.patch(url, content=b"123456", headers=chunk)).is_success
         assert (await bucket.upload(outsider, "c", b"1")).status_code == 403
         told = (await member.get(quota)).json()
         assert told == {"used_bytes": 6, "files": 1, "max_bytes": 10}

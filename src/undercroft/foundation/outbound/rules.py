@@ -36,7 +36,8 @@ class Rules:
             raise TargetRefused("only http and https")
         if target.userinfo:
             raise TargetRefused("credentials do not belong into an address")
-        self._check_host(host, target.port or PORTS[target.scheme], target.scheme)
+        port = PORTS[target.scheme] if target.port is None else target.port
+        self._check_host(host, port, target.scheme)
         return target
 
     def permits(self, host: str, address: Address, port: int) -> bool:

@@ -192,6 +192,8 @@ CREATE FUNCTION undercroft.storage_begin(
     in_size bigint, in_default_quota bigint, in_sweep_after timestamptz,
     OUT file_size_limit bigint, OUT allowed_mime_types text[], OUT organization_id uuid)
 LANGUAGE plpgsql AS $$
+DECLARE
+    more bigint;
 BEGIN
     SELECT b.file_size_limit, b.allowed_mime_types, b.organization_id
       INTO file_size_limit, allowed_mime_types, organization_id
@@ -206,7 +208,13 @@ BEGIN
         RAISE EXCEPTION USING errcode = 'UCS00', message = 'tried';
     EXCEPTION WHEN sqlstate 'UCS00' THEN NULL;
     END;
-    PERFORM undercroft.storage_check_quota(organization_id, coalesce(in_size, 0), in_default_quota);
+    IF organization_id IS NOT NULL THEN
+        -- What is replaced makes room.
+        SELECT coalesce(in_size, 0) - coalesce(sum(found.size_bytes), 0) INTO more
+          FROM undercroft.storage_files found
+         WHERE in_upsert AND found.bucket_id = in_bucket AND found.name = in_name;
+        PERFORM undercroft.storage_check_quota(organization_id, more, in_default_quota);
+    END IF;
     -- Lost in a crash, the note is missed only until bytes and rows are next compared.
     PERFORM set_config('synchronous_commit', 'off', true);
     INSERT INTO storage.blobs (id, sweep_after) VALUES (in_blob, in_sweep_after);

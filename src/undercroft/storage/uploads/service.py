@@ -49,13 +49,16 @@ EXTEND = text("""
     UPDATE storage.blobs SET sweep_after = :expires_at
      WHERE id = :blob AND sweep_after IS NOT NULL AND NOT removing
 """)
-# Bytes that are promised count as used: nobody fills a disk with uploads that never end.
+# Bytes that are promised count as used: nobody fills a disk with uploads that never end. Of the files
+# that they replace one makes room, that of the newest.
 ROOM = text("""
     SELECT undercroft.storage_check_quota(
         CAST(:organization AS uuid),
         (SELECT coalesce(sum(length_bytes), 0)::bigint FROM storage.uploads
           WHERE organization_id = :organization AND offset_bytes < length_bytes
-            AND expires_at > now()),
+            AND expires_at > now())
+        - (SELECT coalesce(sum(size_bytes), 0)::bigint FROM undercroft.storage_files
+            WHERE :upsert AND bucket_id = :bucket AND name = :name),
         :quota)
 """)
 FORGET = text("DELETE FROM storage.uploads WHERE id = :id")
@@ -89,7 +92,13 @@ async def begin(
         await session.flush()
         await _extend(session, upload)
         if permitted.organization_id:
-            values = {"organization": permitted.organization_id, "quota": files.default_quota}
+            values = {
+                "organization": permitted.organization_id,
+                "quota": files.default_quota,
+                "upsert": target.upsert,
+                "bucket": target.bucket,
+                "name": target.name,
+            }
             with refusals():
                 await session.execute(ROOM, values)
     return upload
