@@ -63,6 +63,13 @@ async def test_a_full_disk_is_unavailable_and_leaves_nothing_half_done(on_a_full
         (PoolTimeout("QueuePool limit of size 5 reached"), "limit of size 5"),
         (asyncpg.InterfaceError("cannot perform operation: connection is closed"), "is closed"),
         (asyncpg.InterfaceError("the underlying connection has been released"), "released"),
+        (
+            asyncpg.InternalClientError(
+                "cannot switch to state 11; another operation (2) is in progress"
+            ),
+            "another operation",
+        ),
+        (FileNotFoundError(2, "No such file or directory"), "No such file"),
     ],
 )
 def test_an_engine_that_is_away_is_one_line(error: Exception, words: str):
@@ -76,6 +83,8 @@ def test_an_engine_that_is_away_is_one_line(error: Exception, words: str):
     [
         ValueError("ours"),
         FileNotFoundError("ours"),
+        FileNotFoundError(2, "No such file or directory", "ours"),
+        asyncpg.InternalClientError("ours"),
         asyncpg.UndefinedTableError("ours"),
         asyncpg.InterfaceError("cannot perform operation: another operation is in progress"),
         asyncpg.InterfaceError("the server expects 1 argument for this query, 2 passed"),

@@ -15,7 +15,7 @@ from tests.fixtures.actors import Caller
 from tests.fixtures.app import make_client, make_settings, running
 from tests.fixtures.buckets import Bucket, make_bucket
 from tests.fixtures.engines import EngineAddresses
-from tests.fixtures.storage import Store, open_store
+from tests.fixtures.storage import Store, chunks, open_store
 from tests.storage.test_resumable import CHUNK, TUS, send, started
 from undercroft.app import Application, create_app
 from undercroft.identity.bootstrap import role_keys
@@ -182,6 +182,20 @@ async def test_a_last_piece_that_is_refused_leaves_nothing(operator: Caller, beh
     assert (await operator.delete(bucket.path("a"))).status_code == 200
     assert (await send(operator, url, 0, b"later")).status_code == 204
     assert (await operator.get(bucket.path("a"))).content == b"later"
+    assert (await behind.fsck()).clean
+
+
+async def test_a_piece_that_was_never_noted_goes_with_the_last(operator: Caller, behind: Store):
+    bucket = await make_bucket(operator)
+    url = await started(operator, bucket, "a", 10)
+    before = set(await behind.keys())
+    assert (await send(operator, url, 0, b"first")).status_code == 204
+    (noted,) = set(await behind.keys()) - before
+    lost = f"{noted.rpartition('/')[0]}/lost"
+    await behind.files.blobs.backend.write(lost, chunks(b"died"))
+    assert (await send(operator, url, 5, b"other")).status_code == 204
+    assert (await operator.get(bucket.path("a"))).content == b"firstother"
+    assert len(await behind.keys()) == len(before) + 2
     assert (await behind.fsck()).clean
 
 

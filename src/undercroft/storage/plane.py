@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
 
+import structlog
 from starlette.types import Receive, Scope, Send
 
 from undercroft.foundation.access import ANONYMOUS
@@ -16,6 +17,7 @@ from undercroft.identity.auth.credentials import read_credentials
 from undercroft.identity.auth.gate import Gate
 from undercroft.storage.callers import Caller, caller_of
 from undercroft.storage.desk import Desk
+from undercroft.storage.errors import StorageFull, StorageUnavailable
 from undercroft.storage.files import Files
 from undercroft.storage.images.resizing import Resizer
 from undercroft.storage.links import Links
@@ -30,6 +32,8 @@ from undercroft.storage.wire import (
     answer_refusal,
     read_request,
 )
+
+log = structlog.get_logger()
 
 PREFIX = "/storage/v1"
 # Smaller answers are out before anybody could leave.
@@ -56,7 +60,7 @@ class StoragePlane:
         except ClientGone:
             return
         except Problem as problem:
-            log_failure(problem, problem)
+            _log(problem, problem)
             if sending.started:
                 raise  # cutting the connection is the only honest end
             await sending.send(answer_problem(problem), receive)
@@ -74,7 +78,7 @@ class StoragePlane:
             raise
         except Exception as error:  # noqa: BLE001 - clients of this protocol read its words only
             problem = problem_for(error)
-            log_failure(problem, error)
+            _log(problem, error)
             return answer_problem(problem)
 
     async def _identify(self, headers: Mapping[str, str]) -> Caller:
@@ -127,6 +131,14 @@ class _Sending:
         self.started = True
         start = {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
         await self._send(start)
+
+
+def _log(problem: Problem, error: BaseException) -> None:
+    """Of a store that is full or away its own words: every request hits it, none is to blame."""
+    if isinstance(problem, StorageFull | StorageUnavailable):
+        log.error("request_failed", code=problem.code, cause=repr(error.__cause__))
+    else:
+        log_failure(problem, error)
 
 
 async def _generator(body: AsyncIterator[bytes]) -> Any:

@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.problems import Problem
-from undercroft.storage.blobs import Accepted, Staged, part_key
+from undercroft.storage.backends import BackendDown
+from undercroft.storage.blobs import Accepted, Staged, key_of, keys_of, part_key
 from undercroft.storage.callers import Caller
 from undercroft.storage.encodings import type_inside
 from undercroft.storage.errors import UploadExpired
@@ -49,8 +50,8 @@ EXTEND = text("""
     UPDATE storage.blobs SET sweep_after = :expires_at
      WHERE id = :blob AND sweep_after IS NOT NULL AND NOT removing
 """)
-# Bytes that are promised count as used: nobody fills a disk with uploads that never end. Of the files
-# that they replace one makes room, that of the newest.
+# Bytes that are promised count as used: nobody fills a disk with uploads that never end. Of the
+# files that they replace one makes room, that of the newest.
 ROOM = text("""
     SELECT undercroft.storage_check_quota(
         CAST(:organization AS uuid),
@@ -142,7 +143,18 @@ async def append(
         except Problem:  # so nothing was committed
             await files.blobs.backend.delete([part_key(upload.blob_id, part)])
             raise
+        if upload.offset_bytes == upload.length_bytes:
+            await _tidy(files, upload)
     return upload
+
+
+async def _tidy(files: Files, upload: Upload) -> None:
+    """Remove parts that were never noted, as Postgres was away or a worker died meanwhile."""
+    known = keys_of(upload.blob_id, upload.parts)
+    backend = files.blobs.backend
+    with suppress(BackendDown):  # then the daily comparison does
+        found = [entry.key async for entry in backend.entries(key_of(upload.blob_id))]
+        await backend.delete(set(found).difference(known))
 
 
 async def terminate(files: Files, upload: Upload) -> None:
