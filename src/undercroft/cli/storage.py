@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +43,7 @@ def fsck(
 
 async def _check(settings: "Settings", *, repair: bool) -> "Report":
     from undercroft.foundation.db import Database
+    from undercroft.storage.backends import BackendDown
     from undercroft.storage.files import Files
     from undercroft.storage.fsck import check_files
 
@@ -49,6 +51,10 @@ async def _check(settings: "Settings", *, repair: bool) -> "Report":
     files = Files(settings, database)
     try:
         return await check_files(files, database.unit_of_work, repair=repair)
+    except BackendDown as error:
+        cause = str(error).partition("\n")[0]
+        print(f"undercroft: The files cannot be reached: {cause}", file=sys.stderr)
+        raise typer.Exit(1) from error
     finally:
         await files.close()
         await database.dispose()
