@@ -12,6 +12,7 @@ from undercroft.storage.errors import BucketNotFound, FileRefused
 from undercroft.storage.events import ObjectRemoved
 from undercroft.storage.files import Files
 from undercroft.storage.names import file_name, is_system
+from undercroft.storage.objects.preconditions import Precondition
 from undercroft.storage.objects.reading import find, place
 from undercroft.storage.refusals import refusals
 from undercroft.storage.wire import Answer, Request, answer_json
@@ -48,7 +49,11 @@ class Removal(BaseModel):
 async def remove(desk: Desk, request: Request) -> Answer:
     caller = await request.caller()
     bucket, name = place(request, 1)
-    if not await _remove(desk.files, caller, bucket, {name: request.query.get("versionId")}):
+    condition = Precondition.of(request.headers)
+    if condition:  # who may not see the file is told nothing of it
+        await find(desk, caller, bucket, name)
+    named = {name: request.query.get("versionId")}
+    if not await _remove(desk.files, caller, bucket, named, condition):
         await find(desk, caller, bucket, name)
         raise FileRefused
     return answer_json({"message": "Successfully deleted"})
@@ -63,7 +68,11 @@ async def remove_many(desk: Desk, request: Request) -> Answer:
 
 
 async def _remove(
-    files: Files, caller: Caller, bucket: str, names: dict[str, str | None]
+    files: Files,
+    caller: Caller,
+    bucket: str,
+    names: dict[str, str | None],
+    condition: Precondition | None = None,
 ) -> list[dict[str, Any]]:
     """Remove these, each in the version that is given with it or in whichever it has."""
     if is_system(bucket) or "\x00" in bucket:
@@ -75,6 +84,9 @@ async def _remove(
         "versions": [version + name for name, version in names.items() if version is not None],
     }
     async with files.database.unit_of_work() as session:
+        if condition:
+            for name in names:
+                await condition.check(session, bucket, name)
         with refusals():
             rows = await rows_as(session, caller, REMOVE, values, columns=REMOVED)
         for row in rows:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from uuid import UUID
 
 import orjson
@@ -10,11 +11,12 @@ import orjson
 from undercroft.foundation.access import Role
 from undercroft.storage.callers import Caller
 from undercroft.storage.desk import Desk
-from undercroft.storage.errors import FileTooLarge, FileTypeRefused, LimitsChanged
+from undercroft.storage.errors import FileExists, FileTooLarge, FileTypeRefused, LimitsChanged
 from undercroft.storage.files import Files, Target
 from undercroft.storage.links import UPLOAD
 from undercroft.storage.objects.incoming import Incoming, open_incoming
 from undercroft.storage.objects.permits import Permitted, permit
+from undercroft.storage.objects.preconditions import Precondition, not_as_expected
 from undercroft.storage.objects.reading import place
 from undercroft.storage.wire import Answer, Request, answer_json
 
@@ -42,15 +44,34 @@ def signers_caller(owner: UUID | None) -> Caller:
 
 async def _upload(desk: Desk, request: Request, target: Target) -> Answer:
     incoming = open_incoming(request)
-    upload = _upload_small if incoming.is_small else _upload_large
-    object_id = await upload(desk, incoming, target)
+    if condition := Precondition.of(request.headers):
+        object_id = await _upload_if(desk, incoming, target, condition)
+    else:
+        upload = _upload_small if incoming.is_small else _upload_large
+        object_id = await upload(desk, incoming, target)
     return answer_json({"Id": object_id, "Key": f"{target.bucket}/{target.name}"})
 
 
-async def _upload_large(desk: Desk, incoming: Incoming, target: Target) -> UUID:
+async def _upload_if(
+    desk: Desk, incoming: Incoming, target: Target, condition: Precondition
+) -> UUID:
+    if not condition.wants_none:
+        return await _upload_large(desk, incoming, target, condition)
+    try:
+        return await _upload_large(desk, incoming, replace(target, upsert=False), condition)
+    except FileExists as error:
+        raise not_as_expected() from error
+
+
+async def _upload_large(
+    desk: Desk, incoming: Incoming, target: Target, condition: Precondition | None = None
+) -> UUID:
     files = desk.files
     permitted = await permit(files, target, incoming.size_bytes, incoming.declared_type)
     async with discarding(files, permitted):
+        if condition:  # what fails already needs no bytes
+            async with files.database.unit_of_work() as session:
+                await condition.check(session, target.bucket, target.name)
         await incoming.begin()
         staged = await files.blobs.write(
             permitted.blob_id,
@@ -60,6 +81,8 @@ async def _upload_large(desk: Desk, incoming: Incoming, target: Target) -> UUID:
             encoding=incoming.encoding,
         )
         async with files.database.unit_of_work() as session:
+            if condition:
+                await condition.check(session, target.bucket, target.name)
             return await files.link_target(session, staged, incoming.describe(target))
 
 
