@@ -8,9 +8,12 @@ import httpx
 import pytest
 import pytest_asyncio
 from PIL import Image
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from tests.fixtures.actors import Caller
-from tests.fixtures.buckets import STORAGE, Bucket, make_bucket
+from tests.fixtures.buckets import STORAGE, Bucket, allow, make_bucket
+from undercroft.app import Application
 
 PICTURE = "/api/v1/settings/profile-picture"
 SCAN = b"\xff\xda"
@@ -232,3 +235,55 @@ class TestForms:
         answer = await service.post(bucket.path("a"), content=pieces(), headers=kind)
         assert answer.status_code == 200
         assert (await service.get(bucket.path("a"))).content == b"x" * 20_000
+
+
+# What code of a customer, run as a caller, could try: bytes under a row of one's own, or none.
+THEFTS = (
+    "INSERT INTO storage.objects (bucket_id, name, blob_id) VALUES (:bucket, 'mine', :blob)",
+    "UPDATE storage.objects SET blob_id = :blob WHERE bucket_id = :bucket AND name = 'own'",
+    "UPDATE storage.objects SET blob_id = NULL WHERE bucket_id = :bucket AND name = 'own'",
+    """INSERT INTO storage.objects (bucket_id, name, blob_id) VALUES (:bucket, 'own', :blob)
+       ON CONFLICT (bucket_id, name) DO UPDATE SET blob_id = excluded.blob_id""",
+)
+
+
+async def steal(app: Application, theft: str, role: str, values: dict[str, str]) -> None:
+    given = {name: value for name, value in values.items() if f":{name}" in theft}
+    async with app.parts.database.unit_of_work() as session:
+        # The bytes are let go of in this transaction, and are not its own for that.
+        await session.execute(
+            text("UPDATE storage.blobs SET sweep_after = now() WHERE id = :blob"),
+            {"blob": values["blob"]},
+        )
+        await session.execute(text(f"SET LOCAL ROLE {role}"))
+        await session.execute(text(theft), given)
+
+
+@pytest.mark.parametrize("role", ["authenticated", "service_role"])
+async def test_nobody_puts_bytes_of_another_file_under_a_row(
+    app: Application, bucket: Bucket, service: Caller, admin: Caller, role: str
+):
+    await allow(admin, bucket)
+    for name in ("secret", "own"):
+        assert (await bucket.upload(service, name, name.encode())).status_code == 200
+    secret = (await service.get(bucket.path("secret", "object/info"))).json()["version"]
+    for theft in THEFTS:
+        with pytest.raises(DBAPIError, match="bytes of another file"):
+            await steal(app, theft, role, {"bucket": bucket.name, "blob": secret})
+    assert (await service.get(bucket.path("own"))).content == b"own"
+
+
+async def test_bytes_come_in_within_a_savepoint_too(app: Application, bucket: Bucket):
+    """Whose number is not that of the transaction that the caller's row is compared with."""
+    async with app.parts.database.unit_of_work() as session:
+        await session.execute(text("SELECT pg_current_xact_id()"))
+        async with session.begin_nested():
+            blob = await session.scalar(
+                text("INSERT INTO storage.blobs (id) VALUES (gen_random_uuid()) RETURNING id")
+            )
+            await session.execute(text("SET LOCAL ROLE service_role"))
+            await session.execute(
+                text("INSERT INTO storage.objects (bucket_id, name, blob_id) VALUES (:b, 'a', :i)"),
+                {"b": bucket.name, "i": blob},
+            )
+        await session.rollback()

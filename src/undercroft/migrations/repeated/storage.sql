@@ -15,10 +15,34 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT reverse(split_part(reverse(storage.filename(name)), '.', 1))
 $$;
 
--- Rows follow their bucket, and say when they changed.
+-- Whether what wrote a version of a row is this transaction, savepoints included: what is seen and
+-- still under way is one's own.
+CREATE OR REPLACE FUNCTION undercroft.is_of_this_transaction(writer xid) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    ours bigint := pg_current_xact_id()::text::bigint;
+    theirs bigint := (ours & ~4294967295) | writer::text::bigint;
+BEGIN
+    -- Savepoints count on from their transaction, over the end of 32 bits too.
+    RETURN pg_xact_status((theirs + CASE WHEN theirs < ours THEN 4294967296 ELSE 0 END)::text::xid8)
+           = 'in progress';
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN false;  -- of a transaction to come: it is one of long ago
+END $$;
+
+-- Rows follow their bucket, and say when they changed. Callers may name bytes only that came in with
+-- this transaction, which nobody but us can bring about: they would read any file otherwise.
 CREATE OR REPLACE FUNCTION undercroft.storage_before_object() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+    IF TG_NARGS > 0 AND NEW.blob_id IS DISTINCT FROM OLD.blob_id THEN
+        PERFORM FROM storage.blobs b
+          WHERE b.id = NEW.blob_id AND b.sweep_after IS NULL
+            AND (b.xmin = pg_current_xact_id()::xid OR undercroft.is_of_this_transaction(b.xmin));
+        IF NOT FOUND THEN
+            RAISE EXCEPTION USING errcode = '42501', message = 'bytes of another file';
+        END IF;
+    END IF;
     IF TG_OP = 'INSERT' OR NEW.bucket_id IS DISTINCT FROM OLD.bucket_id THEN
         NEW.organization_id := (SELECT b.organization_id FROM storage.buckets b
                                  WHERE b.id = NEW.bucket_id);
@@ -79,8 +103,30 @@ BEGIN
     END IF;
 END $$;
 
-CREATE OR REPLACE TRIGGER before_object BEFORE INSERT OR UPDATE ON storage.objects
-    FOR EACH ROW EXECUTE FUNCTION undercroft.storage_before_object();
+CREATE OR REPLACE FUNCTION undercroft.storage_object_made() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM undercroft.storage_count(NEW.organization_id, coalesce(b.size_bytes, 0), 1)
+       FROM storage.blobs b WHERE b.id = NEW.blob_id;
+    RETURN NULL;
+END $$;
+
+-- The condition is looked at before the function becomes the owner.
+DO $do$
+BEGIN
+    EXECUTE format($script$
+        CREATE OR REPLACE TRIGGER before_object BEFORE INSERT OR UPDATE ON storage.objects
+            FOR EACH ROW WHEN (current_user = %1$L)
+            EXECUTE FUNCTION undercroft.storage_before_object();
+        CREATE OR REPLACE TRIGGER before_object_of_callers BEFORE INSERT OR UPDATE ON storage.objects
+            FOR EACH ROW WHEN (current_user <> %1$L)
+            EXECUTE FUNCTION undercroft.storage_before_object('caller');
+    $script$, current_user);
+END $do$;
+CREATE OR REPLACE TRIGGER object_made AFTER INSERT ON storage.objects
+    FOR EACH ROW WHEN (NEW.blob_id IS NOT NULL AND NEW.organization_id IS NOT NULL)
+    EXECUTE FUNCTION undercroft.storage_object_made();
+GRANT INSERT (blob_id), UPDATE (blob_id) ON storage.objects TO anon, authenticated, service_role;
 CREATE OR REPLACE TRIGGER object_changed AFTER UPDATE ON storage.objects
     FOR EACH ROW WHEN (OLD.blob_id IS DISTINCT FROM NEW.blob_id
                        OR OLD.organization_id IS DISTINCT FROM NEW.organization_id)
@@ -161,9 +207,11 @@ END $$;
 
 -- Write a row as the caller: see storage_callers.sql.
 DROP FUNCTION IF EXISTS undercroft.storage_write_row(text, text, text, text, boolean, uuid, text, jsonb, jsonb);
+DROP FUNCTION IF EXISTS undercroft.storage_write_row(text, text, text, text, boolean, uuid, text, jsonb, jsonb, uuid);
 CREATE OR REPLACE FUNCTION undercroft.storage_write_row(
     in_role text, in_claims text, in_bucket text, in_name text, in_upsert boolean, in_owner uuid,
-    in_owner_id text, in_metadata jsonb, in_user_metadata jsonb, in_id uuid DEFAULT NULL)
+    in_owner_id text, in_metadata jsonb, in_user_metadata jsonb, in_id uuid DEFAULT NULL,
+    in_blob uuid DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -172,15 +220,15 @@ BEGIN
         WHEN 'anon' THEN
             PERFORM undercroft.write_file_as_anon(
                 in_claims, in_id, in_bucket, in_name, in_upsert, in_owner, in_owner_id,
-                in_metadata, in_user_metadata);
+                in_metadata, in_user_metadata, in_blob);
         WHEN 'authenticated' THEN
             PERFORM undercroft.write_file_as_authenticated(
                 in_claims, in_id, in_bucket, in_name, in_upsert, in_owner, in_owner_id,
-                in_metadata, in_user_metadata);
+                in_metadata, in_user_metadata, in_blob);
         WHEN 'service_role' THEN
             PERFORM undercroft.write_file_as_service_role(
                 in_claims, in_id, in_bucket, in_name, in_upsert, in_owner, in_owner_id,
-                in_metadata, in_user_metadata);
+                in_metadata, in_user_metadata, in_blob);
     END CASE;
 END $$;
 
@@ -250,13 +298,18 @@ BEGIN
     END IF;
     PERFORM undercroft.storage_write_row(
         in_role, in_claims, in_bucket, in_name, in_upsert, in_owner, in_owner_id, in_metadata,
-        in_user_metadata, in_id);
-    UPDATE storage.objects
-       SET blob_id = in_blob, organization_id = coalesce(in_organization, storage.objects.organization_id)
-     WHERE bucket_id = in_bucket AND name = in_name
-    RETURNING id, organization_id INTO object, organization;
+        in_user_metadata, in_id, in_blob);
+    SELECT o.id, o.organization_id INTO object, organization FROM storage.objects o
+     WHERE o.bucket_id = in_bucket AND o.name = in_name AND o.blob_id = in_blob;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING errcode = '42501', message = 'no such row came of it';
+    END IF;
     IF object <> in_id THEN
         RAISE EXCEPTION USING errcode = 'UCS15', message = 'another id', detail = object;
+    END IF;
+    IF in_organization IS NOT NULL AND in_organization IS DISTINCT FROM organization THEN
+        UPDATE storage.objects SET organization_id = in_organization WHERE id = object;
+        organization := in_organization;
     END IF;
     PERFORM undercroft.storage_check_quota(organization, 0, in_default_quota);
     RETURN object;

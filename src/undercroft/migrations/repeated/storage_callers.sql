@@ -18,6 +18,8 @@ BEGIN
                 text, text, text, boolean, uuid, text, jsonb, jsonb);
             DROP FUNCTION IF EXISTS undercroft.write_file_as_{role}(
                 text, uuid, text, text, boolean, uuid, text, jsonb, jsonb);
+            DROP FUNCTION IF EXISTS undercroft.write_file_as_{role}(
+                text, uuid, text, text, boolean, uuid, text, jsonb, jsonb, uuid);
 
             -- The rows of a statement. `template` is one of ours for format(), `parts` its values.
             CREATE FUNCTION undercroft.act_as_{role}(claims text, template text, parts text[])
@@ -58,23 +60,27 @@ BEGIN
             -- Without RETURNING, so that it takes no right to read.
             CREATE FUNCTION undercroft.write_file_as_{role}(
                 claims text, new_id uuid, bucket text, file text, upsert boolean, in_owner uuid,
-                in_owner_id text, in_metadata jsonb, in_user_metadata jsonb) RETURNS void
+                in_owner_id text, in_metadata jsonb, in_user_metadata jsonb, in_blob uuid)
+            RETURNS void
             LANGUAGE plpgsql SECURITY DEFINER AS $$
             BEGIN
                 PERFORM pg_catalog.set_config('request.jwt.claims', claims, true);
                 IF upsert THEN
                     INSERT INTO storage.objects AS o
-                                (id, bucket_id, name, owner, owner_id, metadata, user_metadata)
+                                (id, bucket_id, name, owner, owner_id, metadata, user_metadata,
+                                 blob_id)
                          VALUES (new_id, bucket, file, in_owner, in_owner_id, in_metadata,
-                                 in_user_metadata)
+                                 in_user_metadata, in_blob)
                     ON CONFLICT (bucket_id, name) DO UPDATE
                         SET owner = excluded.owner, owner_id = excluded.owner_id,
-                            metadata = excluded.metadata, user_metadata = excluded.user_metadata;
+                            metadata = excluded.metadata, user_metadata = excluded.user_metadata,
+                            blob_id = coalesce(excluded.blob_id, o.blob_id);
                 ELSE
                     INSERT INTO storage.objects
-                                (id, bucket_id, name, owner, owner_id, metadata, user_metadata)
+                                (id, bucket_id, name, owner, owner_id, metadata, user_metadata,
+                                 blob_id)
                          VALUES (new_id, bucket, file, in_owner, in_owner_id, in_metadata,
-                                 in_user_metadata);
+                                 in_user_metadata, in_blob);
                 END IF;
                 RESET ALL;
                 PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -84,7 +90,7 @@ BEGIN
             ALTER FUNCTION undercroft.count_as_{role}(text, text, text[]) OWNER TO {role};
             ALTER FUNCTION undercroft.sees_file_as_{role}(text, uuid) OWNER TO {role};
             ALTER FUNCTION undercroft.write_file_as_{role}(
-                text, uuid, text, text, boolean, uuid, text, jsonb, jsonb) OWNER TO {role};
+                text, uuid, text, text, boolean, uuid, text, jsonb, jsonb, uuid) OWNER TO {role};
             -- For us alone: the logins of the rows API know their way into this schema too.
             SET LOCAL ROLE {role};
             REVOKE ALL ON FUNCTION undercroft.act_as_{role}, undercroft.count_as_{role},
