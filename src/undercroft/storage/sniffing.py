@@ -90,8 +90,9 @@ def _second_parts() -> dict[bytes, tuple[tuple[int, bytes, str], ...]]:
 
 
 SIGNATURES = _index()
-AT = {
-    offset: tuple(match for matches in lengths.values() for match in matches)
+# What each begins with: most content begins no signature, and to know that is all there is to do.
+FIRST_BYTES = {
+    offset: frozenset(match[0] for matches in lengths.values() for match in matches)
     for offset, lengths in SIGNATURES.items()
 }
 SECOND_PARTS = _second_parts()
@@ -172,7 +173,7 @@ def _signatures(head: bytes) -> dict[str, int]:
     """Media types by how long their signature is, the longest first."""
     found: dict[str, int] = {}
     for offset, lengths in SIGNATURES.items():
-        if not head.startswith(AT[offset], offset):
+        if offset >= len(head) or head[offset] not in FIRST_BYTES[offset]:
             continue
         for length, matches in lengths.items():
             match = head[offset : offset + length]
