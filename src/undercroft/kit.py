@@ -90,7 +90,13 @@ from undercroft.identity.organizations.queries import find_role
 from undercroft.identity.organizations.service import update_organization
 from undercroft.identity.users.events import UserErased, UserStatusChanged, UserUpdated
 from undercroft.storage import Files, FilesParts, SystemBucket
-from undercroft.storage.errors import FileNotFound, FileTooLarge, FileTypeRefused
+from undercroft.storage import Staged as StagedFile
+from undercroft.storage.errors import (
+    FileNotFound,
+    FileTooLarge,
+    FileTypeRefused,
+    QuotaExceeded,
+)
 
 __all__ = [
     "AccessRule",
@@ -143,6 +149,7 @@ __all__ = [
     "PersonalData",
     "Problem",
     "Public",
+    "QuotaExceeded",
     "Reads",
     "RoleTooLow",
     "Router",
@@ -150,6 +157,7 @@ __all__ = [
     "SettingsGroup",
     "SettingsInvalid",
     "SignedIn",
+    "StagedFile",
     "Standing",
     "SteppedUp",
     "SystemBucket",

@@ -126,6 +126,41 @@ class TestOneNode:
         assert await reader.get(value("kept")) == "kept"
         assert await reader.get(value("other")) == "kept"
 
+    async def test_many_at_once_are_one_question_to_postgres(self, reader: Reader):
+        asked = []
+
+        async def slowly() -> bytes:
+            asked.append(1)
+            for _ in range(10):
+                await reader.app.parts.cache.client.ping()
+            return b"found"
+
+        told = await asyncio.gather(*(reader.get(slowly) for _ in range(50)))
+        assert told == ["found"] * 50
+        assert len(asked) == 1
+
+    @pytest.mark.parametrize("end", ["failure", "hanging up"])
+    async def test_who_waits_for_one_that_comes_to_nothing_asks_for_themselves(
+        self, reader: Reader, end: str
+    ):
+        began, may_go_on = asyncio.Event(), asyncio.Event()
+
+        async def fails() -> bytes:
+            began.set()
+            await may_go_on.wait()
+            raise LookupError
+
+        first = asyncio.create_task(reader.get(fails))
+        await began.wait()
+        others = [asyncio.create_task(reader.get(value("mine"))) for _ in range(3)]
+        for _ in range(10):
+            await reader.app.parts.cache.client.ping()
+        assert not any(other.done() for other in others)
+        first.cancel() if end == "hanging up" else may_go_on.set()
+        assert await asyncio.gather(*others) == ["mine"] * 3
+        with pytest.raises((LookupError, asyncio.CancelledError)):
+            await first
+
     async def test_a_failure_is_not_kept(self, reader: Reader):
         async def fails() -> bytes:
             raise LookupError

@@ -100,6 +100,20 @@ class TestImport:
             ("a.json", f"[{GOOD},\n]", "line 2: no JSON"),
             ("a.json", "{}", "line 1: a JSON file holds"),
             ("a.json", "", "line 1: a JSON file holds"),
+            ("a.json", f"[\n{'[' * 100_000}", "line 2: no JSON"),
+            ("a.ndjson", f"{GOOD}\n{'[' * 100_000}", "line 2: no JSON"),
+            (
+                "a.ndjson",
+                '{"type": "author", "name": "a\\u0000bc", "age": 50}',
+                "line 1: holds a NUL",
+            ),
+            (
+                "a.ndjson",
+                '{"type": "author", "name": "ab\\ud800", "age": 50}',
+                "line 1: name: ",
+            ),
+            ("a.csv", 'type,"name\nauthor,Good Author\n', "line 1: "),
+            ("a.csv", "type,name,name\nauthor,Good Author,x\n", "line 1: the header names twice"),
             ("a.xml", "<x/>", "must end in .csv"),
         ],
     )
@@ -123,6 +137,15 @@ class TestImport:
         assert done.exit_code == 1
         assert "line 3: there is no author Nobody At All" in done.stderr
         assert "1 authors" in run("rows.csv", f"type,name,age\nauthor,{name},61\n").output
+
+    @pytest.mark.parametrize("ending", ["json", "csv"])
+    def test_takes_more_authors_than_a_statement_has_parameters(self, run: Import, ending: str):
+        name, count = unique("Many"), 40_000
+        rows = [{"type": "author", "name": f"{name} {n}", "age": 50} for n in range(count)]
+        text = "type,name,age\n" + "".join(f"author,{row['name']},50\n" for row in rows)
+        done = run(f"rows.{ending}", json.dumps(rows) if ending == "json" else text, "--json")
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["authors"] == count
 
     def test_says_when_the_app_is_off(self, run: Import):
         done = run("a.csv", "type,name,age\nauthor,Good Author,50\n", UNDERCROFT_APPS="")

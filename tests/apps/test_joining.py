@@ -1,16 +1,21 @@
 """What apps bring beside routes: probes, events for webhooks, personal data."""
 
+from datetime import timedelta
+
 import pytest
 from sqlalchemy import text
 
 from tests.apps.conftest import Writer, with_apps
-from tests.fixtures.actors import Caller, sign_in, unique
-from tests.fixtures.app import SUPERUSER, make_client, running
-from undercroft import App, PersonalData
+from tests.fixtures.actors import Caller, register, sign_in, unique
+from tests.fixtures.app import SUPERUSER, make_client, make_settings, running
+from tests.fixtures.engines import DatabaseFactory, EngineAddresses
+from undercroft import App, PersonalData, utc_now
 from undercroft.app import Application, create_app
 from undercroft.apps.catalog.events import CatalogChanged
+from undercroft.foundation.db import migrate
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings
+from undercroft.identity.users.erasure import erase_deleted
 from undercroft.wings import personal_of
 
 API = "/api/v1"
@@ -21,6 +26,33 @@ async def mood(session):
 KEPT = text(
     "SELECT type, data FROM webhooks.events WHERE organization_id = :id ORDER BY created_at"
 )
+
+PAGES = '''
+"""A table."""
+from alembic import op
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+def upgrade() -> None:
+    op.execute("CREATE TABLE diary.pages (owner uuid REFERENCES auth.users (id), words text)")
+
+def downgrade() -> None:
+    op.execute("DROP TABLE diary.pages")
+'''
+DIARY = """
+from undercroft import PersonalData
+
+PERSONAL = (
+    PersonalData(
+        "diary.pages",
+        "pages",
+        "SELECT to_jsonb(words) FROM diary.pages WHERE owner = :id",
+        erase="DELETE FROM diary.pages WHERE owner = :id",
+    ),
+)
+"""
 
 
 class TestProbes:
@@ -89,6 +121,35 @@ class TestPersonalData:
         exported = (await member.get(f"{API}/settings/export")).json()
         assert [one["name"] for one in exported["sites"]] == ["Mill"]
         assert "sites.site_users" in {part.table for part in app.control.state.identity.personal}
+
+    async def test_of_an_app_that_is_switched_off_is_neither_kept_back_nor_kept(
+        self, diary: Settings
+    ):
+        insert = text("INSERT INTO diary.pages VALUES (:id, 'Dear diary')")
+        async with running(create_app(with_apps(diary))) as app, make_client(app) as client:
+            ada, grace = await register(client), await register(client)
+            work = app.parts.database.unit_of_work
+            async with work() as session:
+                await session.execute(insert, [{"id": ada.id}, {"id": grace.id}])
+            exported = (await ada.get(f"{API}/settings/export")).json()
+            assert exported["pages"] == ["Dear diary"]
+            await ada.post(f"{API}/settings/delete-account?confirm=true")
+            async with work() as session:
+                personal = app.control.state.identity.personal
+                assert "diary.pages" not in {part.table for part in personal}
+                await erase_deleted(session, personal, before=utc_now() + timedelta(seconds=5))
+                left = list(await session.scalars(text("SELECT owner FROM diary.pages")))
+        assert [str(owner) for owner in left] == [grace.id]
+
+
+@pytest.fixture
+def diary(engines: EngineAddresses, make_database: DatabaseFactory, write: Writer) -> Settings:
+    """A database of its own, upgraded with an app that keeps what people wrote."""
+    more = ", personal=__import__('diary.people', fromlist=['x']).PERSONAL"
+    app = write("diary", more=more, files={"migrations/0001.py": PAGES, "people.py": DIARY})
+    settings = with_apps(make_settings(engines, make_database()), app)
+    migrate.upgrade(settings)
+    return settings
 
 
 def _app(name: str, **more: object) -> App:

@@ -82,13 +82,59 @@ class TestSwitchingOn:
         with pytest.raises(SettingsInvalid, match="'users:read' is declared twice"):
             permissions_of(apps)
 
-    def test_refuses_names_that_are_no_schema(self, settings: Settings, write: Writer):
-        with pytest.raises(ValueError, match="is no name for an app"):
-            find_apps(with_apps(settings, write("named", name="Robert'); DROP")))
+    @pytest.mark.parametrize("name", ["Robert'); DROP", "pg_shop", ""])
+    def test_refuses_names_that_are_no_schema(self, settings: Settings, write: Writer, name: str):
+        with pytest.raises(SettingsInvalid, match="is no name for an app"):
+            find_apps(with_apps(settings, write("named", more=f"); App(name={name!r}, package=''")))
 
-    def test_takes_no_schema_of_the_platforms(self, settings: Settings, write: Writer):
-        with pytest.raises(SettingsInvalid, match="'auth' is a schema of the platform"):
-            find_apps(with_apps(settings, write("taken", name="auth")))
+    @pytest.mark.parametrize("name", ["auth", "cache", "rate_limits"])
+    def test_takes_no_schema_and_no_settings_of_the_platforms(
+        self, settings: Settings, write: Writer, name: str
+    ):
+        with pytest.raises(SettingsInvalid, match=f"'{name}' is a name of the platform's own"):
+            find_apps(with_apps(settings, write("taken", name=name)))
+
+    def test_takes_no_command_of_the_platforms(self, settings: Settings, write: Writer):
+        app = write("adopted", name="users", more=", commands='adopted:app'")
+        with pytest.raises(SettingsInvalid, match="'users' has commands, and is a command"):
+            find_apps(with_apps(settings, app))
+
+    @pytest.mark.parametrize(
+        ("code", "told"),
+        [
+            ("1 / 0", "ZeroDivisionError: division by zero"),
+            ("import nowhere_at_all", "No module named 'nowhere_at_all'"),
+            ("def broken(:", "SyntaxError: invalid syntax"),
+            ("from undercroft import Missing", "cannot import name 'Missing'"),
+            (
+                "from undercroft import App; App(name='clumsy', package='', webhooks={int: 'x'})",
+                "TypeError: int must be a frozen dataclass",
+            ),
+        ],
+    )
+    def test_says_where_an_app_fails(self, settings: Settings, write: Writer, code: str, told: str):
+        more = "); from clumsy import inside  # noqa\n("
+        app = write("clumsy", more=more, files={"inside.py": code})
+        with pytest.raises(SettingsInvalid, match="'clumsy:APP' cannot be loaded") as refused:
+            find_apps(with_apps(settings, app))
+        assert told in str(refused.value)
+        assert "clumsy/inside.py" in str(refused.value) or "SyntaxError" in told
+        assert "line 1)" in str(refused.value)
+
+    def test_takes_the_one_that_is_named_of_two_packages_with_one_name(
+        self, settings: Settings, write: Writer
+    ):
+        for package in ("onestall", "otherstall"):
+            write(package, name="stall", prefix=f"/{package}")
+            marks = write.directory / f"{package}-1.0.dist-info"
+            marks.mkdir()
+            (marks / "METADATA").write_text(f"Name: {package}\nVersion: 1.0\n")
+            (marks / "entry_points.txt").write_text(f"[undercroft.apps]\nstall = {package}:APP\n")
+        with pytest.raises(SettingsInvalid) as refused:
+            find_apps(with_apps(settings, "stall"))
+        assert "several packages offer an app 'stall'" in str(refused.value)
+        assert "onestall:APP or otherstall:APP" in str(refused.value)
+        assert find_apps(with_apps(settings, "otherstall:APP"))[0].package == "otherstall"
 
 
 GREETING = """
@@ -172,6 +218,18 @@ class TestMigrations:
         migrate.upgrade(off)
         assert migrate.check(off) == []
         assert migrate.current(off, app=app) == "0001"
+
+    def test_an_app_does_not_move_into_a_schema_of_somebody_else(
+        self, shelf: Settings, engines: EngineAddresses
+    ):
+        assert shelf.database.url
+        name = shelf.database.url.get_secret_value().partition("@/")[2].partition("?")[0]
+        engines.execute("CREATE SCHEMA shelf CREATE TABLE mine ()", database=name)
+        with pytest.raises(SettingsInvalid, match="The app shelf keeps its tables in a schema"):
+            migrate.upgrade(shelf)
+        engines.execute("ALTER SCHEMA shelf RENAME TO elsewhere", database=name)
+        migrate.upgrade(shelf)
+        assert migrate.check(shelf) == []
 
     def test_taking_an_app_back_to_base_leaves_nothing(self, shelf: Settings):
         migrate.upgrade(shelf)

@@ -274,6 +274,8 @@ class TestViolations:
             f"{path}/image", content=b"<html>", headers={"Content-Type": "image/png"}
         )
         assert text.status_code == 415
+        empty = await owner.put(f"{path}/image", headers={"Content-Type": "image/png"})
+        assert (empty.status_code, empty.json()["code"]) == (422, "image_missing")
         put = await owner.put(f"{path}/image", content=PNG, headers={"Content-Type": "image/png"})
         assert put.status_code == 200, put.text
         assert put.json()["has_image"] is True
@@ -282,6 +284,15 @@ class TestViolations:
         assert got.headers["x-content-type-options"] == "nosniff"
         same = await owner.get(f"{path}/image", headers={"If-None-Match": got.headers["etag"]})
         assert same.status_code == 304
+
+    async def test_many_images_at_once_do_not_wait_for_each_other(self, ours: Tenant):
+        owner = ours.people["owner"]
+        made = await site(owner, ours)
+        seen = await violation(owner, made["id"])
+        path = f"{API}/sites/{made['id']}/violations/{seen['id']}/image"
+        sending = (owner.put(path, content=PNG) for _ in range(40))
+        answers = await asyncio.gather(*sending)
+        assert {answer.status_code for answer in answers} == {200}
 
     @pytest.mark.parametrize(
         "fields",

@@ -158,6 +158,10 @@ class TestStreams:
             {"video_url": "rtsp://"},
             {"video_url": "10.0.0.7/live"},
             {"video_url": "rtsp://10.0.0.7/a b"},
+            {"video_url": "http:/camera:s3cret@10.0.0.7/live"},
+            {"video_url": "http:camera:s3cret@10.0.0.7/live"},
+            {"video_url": "http:\\\\camera:s3cret@10.0.0.7\\live"},
+            {"video_url": "rtsp://camera:s3[cret@10.0.0.7/live"},
             {"video_url": "rtsp://10.0.0.7/\r\nHost: x"},
             {"video_url": "rtsp://" + "x" * 2001},
             {"work_start_hour": -1},
@@ -220,6 +224,24 @@ class TestStreams:
         async with app.parts.database.unit_of_work() as session:
             stored = text("SELECT video_url_sealed FROM streams.streams WHERE id = :id")
             assert b"s3cret" not in await session.scalar(stored, {"id": one["id"]})
+
+    @pytest.mark.parametrize(
+        ("url", "shown"),
+        [
+            ("rtsp://camera:s3@cret@[fd00::7]:554/a@b", "rtsp://[fd00::7]:554/a@b"),
+            ("http://10.0.0.7?to=http://a:b@c", "http://10.0.0.7?to=http://a:b@c"),
+            ("RTSP://camera@10.0.0.7", "RTSP://10.0.0.7"),
+        ],
+    )
+    async def test_only_the_user_is_left_out_of_their_urls(
+        self, ours: Tenant, admin: Caller, url: str, shown: str
+    ):
+        await allow(admin, ours, 1000)
+        made = await shown_to(ours, "member")
+        one = (await stream(ours.people["owner"], made["id"], video_url=url)).json()
+        assert one["video_url"] == url
+        seen = await ours.people["member"].get(f"{API}/streams/{one['id']}")
+        assert seen.json()["video_url"] == shown
 
     async def test_of_other_organizations_are_404_everywhere(
         self, ours: Tenant, theirs: Tenant, admin: Caller

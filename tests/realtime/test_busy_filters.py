@@ -39,6 +39,16 @@ async def table(owner: "asyncpg.Connection[Any]") -> AsyncIterator[str]:
     await owner.execute("SELECT pg_advisory_unlock_all()")
 
 
+async def test_a_join_waits_no_longer_than_it_asked(line, table):
+    socket = await line()
+    options = {"wait": True, "timeout": 200}
+    asked = [changes(f"{table}_slow", "id=eq.1")]
+    joined = await socket.join("x", postgres_changes=asked, postgres_changes_options=options)
+    assert joined["status"] == "error"
+    assert joined["response"]["reason"].startswith("PostgresChangesSubscribeTimeout")
+    assert (await socket.join("x"))["status"] == "ok"
+
+
 async def test_who_waits_for_a_connection_keeps_the_subscription(line, live, owner, table):
     mine, others = await line(), await line()
     await mine.follow("notes", changes(table, "title=like.a%"))

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.fixtures.actors import unique
-from tests.fixtures.live import broadcast
+from tests.fixtures.live import broadcast, eventually
 
 
 @pytest.fixture
@@ -80,6 +80,32 @@ class TestPrivateChannels:
         heard = [(await mine.hear("broadcast"))["payload"] for _ in range(2)]
         assert [one["payload"]["n"] for one in heard] == [2, 3]
         assert all(one["meta"]["replayed"] for one in heard)
+
+    async def test_are_stored_by_their_own_right(
+        self, line, rooms, member, owner, client, api_keys
+    ):
+        topic, bearer = f"{rooms}:{member.id}", member.tokens["access_token"]
+        mine = await line()
+        await mine.join(topic, private=True, token=bearer, broadcast={"ack": True})
+        kept = broadcast(n=1) | {"persist": {"ttl": 60}}
+        refused = await mine.ask(f"realtime:{topic}", "broadcast", kept)
+        assert refused["status"] == "error"
+        assert "Unauthorized" in refused["response"]["error"]
+        headers = {"apikey": api_keys["anon"], "authorization": f"Bearer {bearer}"}
+        path = f"/realtime/v1/api/broadcast/{topic}/events/x?private=true&persist=true"
+        assert (await client.post(path, json={}, headers=headers)).status_code == 403
+        await owner.execute(f"""ALTER POLICY {rooms}_write ON realtime.messages
+            WITH CHECK (topic = '{topic}' AND extension IN ('broadcast', 'persistence'))""")
+
+        async def stored() -> bool:
+            return (await client.post(path, json={}, headers=headers)).status_code == 202
+
+        await eventually(stored)
+        nul = await client.post(path, content=rb'"\u0000"', headers=headers)
+        assert (nul.status_code, nul.json()["error"]) == (
+            422,
+            "Postgres cannot keep this payload.",
+        )
 
     async def test_end_when_the_policy_does(self, line, rooms, member, owner):
         topic = f"{rooms}:{member.id}"

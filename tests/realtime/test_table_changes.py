@@ -233,6 +233,24 @@ class TestRowSecurity:
         assert await nobodys.silent("postgres_changes")
 
 
+@pytest.mark.parametrize("odd", [r'"\u0000"', r'"\ud800"', "1e999999"])
+async def test_values_that_only_json_can_hold_spoil_nothing(line, owner, odd):
+    """What Postgres cannot turn into jsonb is told all the same, and nobody's filter ends."""
+    name = unique("odd")
+    await owner.execute(f"""
+        CREATE TABLE {name} (id bigint PRIMARY KEY, title text, content json);
+        CREATE POLICY small ON {name} FOR SELECT TO anon USING (id < 9);
+        SELECT realtime.watch('{name}', 'supabase_realtime')""")
+    socket = await line()
+    await socket.follow("x", changes(name), changes(name, filter="title=like.a%"))
+    await owner.execute(f"INSERT INTO {name} VALUES (1, 'a', $1), (9, 'a', $1)", odd)
+    message = await socket.hear("postgres_changes")
+    assert len(message["payload"]["ids"]) == 2
+    assert message["payload"]["data"]["record"]["id"] == 1
+    assert await socket.silent("postgres_changes")
+    assert await socket.silent("system")
+
+
 async def test_a_table_that_is_not_live_looks_like_none(line, owner, token, notes):
     closed = unique("closed")
     await owner.execute(f"CREATE TABLE {closed} (id int PRIMARY KEY)")
@@ -313,6 +331,16 @@ class TestResuming:
         await again.join("notes", token=token, postgres_changes=[changes(notes, since=since)])
         resync = await again.hear("system", lambda m: "resync" in m["payload"])
         assert resync["payload"]["cursor"] > "00000001-0000000000000001-00000000"
+
+    async def test_over_a_change_of_columns_asks_to_read_anew(self, line, notes, owner, api_keys):
+        first = await line(api_keys["service_role"])
+        start = (await first.follow("notes", changes(notes)))["cursor"]
+        await owner.execute(f"INSERT INTO {notes} (id, title) VALUES (1, 'a')")
+        await first.change()
+        await owner.execute(f"ALTER TABLE {notes} RENAME COLUMN title TO heading")
+        again = await line(api_keys["service_role"])
+        await again.join("notes", postgres_changes=[changes(notes, since=start)])
+        assert (await again.hear("system"))["payload"]["resync"] is True
 
     async def test_does_not_show_what_the_caller_may_not_see(
         self, line, notes, owner, member, token, outsider

@@ -26,6 +26,8 @@ FILTERS = [
     ("title=eq.b, c", [2]),
     ("id=gt.1,title=like.A%", [3]),
     ("title=eq.b, c,id=eq.2", [2]),
+    ('title=eq."b, c",id=gt.1', [2]),
+    ('title=not.in.("x,id=eq.9",apple),id=lt.9', [2, 3]),
 ]
 
 
@@ -71,6 +73,18 @@ async def test_filters_that_make_no_sense_are_refused(line, notes, token, wanted
     else:
         reason = joined["response"]["reason"]
     assert reason.startswith("InvalidFilter"), reason
+
+
+async def test_a_filter_on_a_column_that_is_gone_ends_with_a_word(line, notes, owner, api_keys):
+    socket = await line(api_keys["service_role"])
+    await socket.follow("f", changes(notes, filter="title=eq.a"))
+    await socket.follow("g", changes(notes))
+    await owner.execute(f"ALTER TABLE {notes} RENAME COLUMN title TO heading")
+    await owner.execute(f"INSERT INTO {notes} (id, heading) VALUES (1, 'a')")
+    ended = (await socket.hear("system", lambda m: m["topic"] == "realtime:f"))["payload"]
+    assert (ended["status"], ended["message"][:13]) == ("error", "InvalidFilter")
+    assert (await socket.hear("postgres_changes"))["topic"] == "realtime:g"
+    assert await socket.silent("postgres_changes")
 
 
 async def test_a_row_that_leaves_a_filter_is_deleted_there(line, notes, owner, api_keys):

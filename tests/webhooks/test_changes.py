@@ -241,6 +241,11 @@ class TestAsking:
         async with asyncio.timeout(PATIENCE):
             refused = await office.admin.post(API, json=body)
         assert refused.json()["code"] == "table_not_watchable"
+        await other.execute("ROLLBACK")
+        made = await office.webhook("https://hooks.example.com/in", changes=table.asked())
+        await other.execute(f"BEGIN; LOCK TABLE public.{table.name}")
+        refused = await office.admin.delete(f"{API}/{made['id']}")
+        assert refused.json()["code"] == "table_not_watchable"
         await other.close()
 
     async def test_an_organization_has_no_tables(self, office: Office, table: Table):

@@ -1,7 +1,8 @@
 """The commands that apps bring, found when they are asked for; and `undercroft app`."""
 
 import os
-import re
+import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,8 @@ from typer.core import TyperGroup
 from undercroft.cli.options import HomeOption, JsonOption, settings_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from undercroft.foundation.apps import App
 
 
@@ -23,9 +26,13 @@ class RootGroup(TyperGroup):
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
+        from undercroft.foundation.problems import SettingsInvalid
+
         found = super().list_commands(ctx)
         if "UNDERCROFT_APPS" in os.environ or _mentions_apps(Path(".env")):
-            found = [*found, *(app.name for app in _switched_on() if app.commands)]
+            # Help is most wanted when something is wrong; other commands say what it is.
+            with suppress(SettingsInvalid):
+                found = [*found, *(app.name for app in _switched_on() if app.commands)]
         return found
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -62,7 +69,6 @@ def _mentions_apps(file: Path) -> bool:
 
 app = typer.Typer(help="Apps: write one, see which there are.", no_args_is_help=True)
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 NameArgument = Annotated[
     str, typer.Argument(help="Lower-case letters, digits, underscores.", show_default=False)
 ]
@@ -76,12 +82,8 @@ def new(
     ] = None,
 ) -> None:
     """Write an app that works: routes, a table, a migration, tests that pass."""
-    from keyword import iskeyword
-
-    from undercroft.foundation.apps.discovery import RESERVED
-
-    if not NAME.fullmatch(name) or iskeyword(name) or name in RESERVED | {"undercroft", "tests"}:
-        raise typer.BadParameter(f"'{name}' cannot be the name of a package and a schema.")
+    if reason := _why_not(name):
+        raise typer.BadParameter(f"'{name}' cannot be the name of an app: {reason}.")
     target = directory or Path(name)
     if target.exists() and any(target.iterdir()):
         raise typer.BadParameter(f"{target} is not empty.")
@@ -114,18 +116,59 @@ def list_apps(as_json: JsonOption = False) -> None:
     """Every installed app, and whether it is switched on."""
     import json
 
-    from undercroft.foundation.apps import installed_apps, load_app
-
-    on = {one.name for one in _switched_on()}
-    apps = [*_switched_on(), *(load_app(name) for name in installed_apps() if name not in on)]
-    lines = [
-        {"name": one.name, "on": one.name in on, "summary": one.summary}
-        for one in sorted(apps, key=lambda one: one.name)
-    ]
+    lines = sorted(_listed(), key=lambda line: str(line["name"]))
     if as_json:
         print(json.dumps(lines))
     for line in () if as_json else lines:
         print(f"{'on ' if line['on'] else 'off'} {line['name']:<16} {line['summary']}")
+
+
+def _listed() -> "Iterator[dict[str, str | bool]]":
+    """Of one that cannot be loaded its summary says why: the others are listed all the same."""
+    from undercroft.foundation.apps import installed_apps, load_app
+    from undercroft.foundation.problems import SettingsInvalid
+
+    on = {one.name: one for one in _switched_on()}
+    for one in on.values():
+        yield {"name": one.name, "on": True, "summary": one.summary}
+    for name in installed_apps():
+        try:
+            found = load_app(name)
+        except SettingsInvalid as error:
+            yield {"name": name, "on": False, "summary": str(error)}
+            continue
+        if found.name not in on:
+            yield {"name": found.name, "on": False, "summary": found.summary}
+
+
+def _why_not(name: str) -> str | None:
+    """What stands in the way of a package, a schema, a path and settings of that name."""
+    from importlib.util import find_spec
+    from keyword import iskeyword
+
+    from pglast.keywords import RESERVED_KEYWORDS, TYPE_FUNC_NAME_KEYWORDS
+
+    from undercroft.foundation.apps import installed_apps
+    from undercroft.foundation.apps.descriptor import NAME
+    from undercroft.foundation.apps.discovery import COMMANDS, RESERVED
+    from undercroft.wings import CONTROL
+
+    paths = {router.prefix.split("/")[1] for router in CONTROL if router.prefix}
+    if not NAME.fullmatch(name):
+        return "lower-case letters, digits and underscores, at most 31, no `pg_` before"
+    if iskeyword(name) or name in RESERVED_KEYWORDS or name in TYPE_FUNC_NAME_KEYWORDS:
+        return "it is a word of Python or of SQL"
+    if name in RESERVED | COMMANDS or _path_of(name) in paths:
+        return "the platform has something of that name"
+    if name in installed_apps():
+        return "an app of that name is installed"
+    if name in {"tests", *sys.stdlib_module_names} or find_spec(name):
+        return "a Python package of that name is there already"
+    return None
+
+
+def _path_of(name: str) -> str:
+    return name.replace("_", "-")
 
 
 def _write(name: str, target: Path) -> list[Path]:
@@ -137,7 +180,7 @@ def _write(name: str, target: Path) -> list[Path]:
     templates = Environment(  # noqa: S701
         undefined=StrictUndefined, keep_trailing_newline=True
     )
-    values = {"name": name, "path": name.replace("_", "-")}
+    values = {"name": name, "path": _path_of(name)}
     written = []
     with as_file(files("undercroft.cli") / "app_template") as source:
         for template in sorted(source.rglob("*.jinja")):

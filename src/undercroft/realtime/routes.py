@@ -9,6 +9,7 @@ from undercroft.foundation.db import Page
 from undercroft.foundation.http import Router, Session
 from undercroft.foundation.problems import NotFound
 from undercroft.realtime import live_tables
+from undercroft.realtime.errors import TableNotWatchable
 from undercroft.realtime.live_tables import ChangesStatus, LiveTable
 
 PERMISSIONS = (Permission("realtime:manage", "Decide which tables clients may follow live."),)
@@ -38,19 +39,25 @@ async def get_changes_status(session: Session) -> ChangesStatus:
     return await live_tables.read_status(session)
 
 
-@router.put("/{table}", access=Needs("realtime:manage"), problems=(NotFound,))
+@router.put("/{table}", access=Needs("realtime:manage"), problems=(NotFound, TableNotWatchable))
 async def make_table_live(
     session: Session, table: TableName, schema: SchemaName = "public"
 ) -> LiveTable:
     """Let clients follow a table: each hears of the rows that its policies let them read.
 
-    Postgres then logs whole old rows of it (REPLICA IDENTITY FULL). The same as
-    `ALTER PUBLICATION supabase_realtime ADD TABLE …` in SQL, but for that.
+    Postgres then logs whole old rows of it (REPLICA IDENTITY FULL), but not of tables with virtual
+    columns, of which it cannot. The same as `ALTER PUBLICATION supabase_realtime ADD TABLE …` in
+    SQL, but for that.
     """
     return await live_tables.make_table_live(session, schema, table)
 
 
-@router.delete("/{table}", access=Needs("realtime:manage"), status_code=204, problems=(NotFound,))
+@router.delete(
+    "/{table}",
+    access=Needs("realtime:manage"),
+    status_code=204,
+    problems=(NotFound, TableNotWatchable),
+)
 async def end_live_table(session: Session, table: TableName, schema: SchemaName = "public") -> None:
     """Let clients follow a table no more."""
     await live_tables.end_live_table(session, schema, table)

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.realtime.changes import (
@@ -16,7 +15,7 @@ from undercroft.realtime.changes import (
     unwatch_table,
     watch_table,
 )
-from undercroft.webhooks.errors import TableNotWatchable, WatchedTableUnknown
+from undercroft.webhooks.errors import WatchedTableUnknown
 
 CONSUMER = "webhooks"
 Operation = Literal["insert", "update", "delete", "truncate"]
@@ -28,16 +27,12 @@ EVENT_TYPES: Mapping[ChangeType, str] = {
 }
 MISSED = "changes.missed"
 
-# Watching waits for transactions that use the table, and all others wait behind it.
-SHORT_WAIT = text("SET LOCAL lock_timeout = '2s'")
 IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('webhooks:changes', 0))")
 EXPOSED = text("SELECT undercroft.is_exposed(:schema)")
 ASKED_FOR = text("""
     SELECT DISTINCT c ->> 'schema' AS schema, c ->> 'table' AS name
       FROM webhooks.webhooks w CROSS JOIN LATERAL jsonb_array_elements(w.changes) AS c
 """)
-# Not ours, locked, of a kind that Postgres does not log: the caller's to mend, not ours.
-REFUSED = ("42", "55", "22", "0A")
 
 
 class RowFilter(BaseModel):
@@ -125,13 +120,15 @@ async def watch(session: AsyncSession, asked: Iterable[TableChanges]) -> None:
 
 
 async def unwatch(session: AsyncSession, left: Iterable[TableChanges]) -> None:
-    """Stop what nobody asks for any more; call it after the webhook's row has changed."""
+    """Stop what nobody asks for any more; call it after the webhook's row has changed.
+
+    Raises `TableNotWatchable`.
+    """
     names = {each.names for each in left}
     if not names:
         return
     await session.execute(IN_TURN)
     still = {(row.schema, row.name) for row in await session.execute(ASKED_FOR)}
-    await session.execute(SHORT_WAIT)
     for schema, table in sorted(names - still):
         await unwatch_table(session, schema, table)
     if not still:
@@ -141,10 +138,4 @@ async def unwatch(session: AsyncSession, left: Iterable[TableChanges]) -> None:
 async def _watch(session: AsyncSession, schema: str, table: str) -> bool:
     if not await session.scalar(EXPOSED, {"schema": schema}):
         return False
-    try:
-        await session.execute(SHORT_WAIT)
-        return await watch_table(session, schema, table)
-    except DBAPIError as error:
-        if str(getattr(error.orig, "sqlstate", "")).startswith(REFUSED):
-            raise TableNotWatchable(f"{schema}.{table}") from error
-        raise
+    return await watch_table(session, schema, table)

@@ -40,14 +40,6 @@ class WatchedTableUnknown(Invalid):
         super().__init__(table=table)
 
 
-class TableNotWatchable(Conflict):
-    title = "The table cannot be watched"
-    detail = "{table} is locked, unlogged or somebody else's."
-
-    def __init__(self, table: str) -> None:
-        super().__init__(table=table)
-
-
 class ChangesNotOfOrganization(Invalid):
     title = "Changes of tables belong to no organization"
     detail = "Leave out the organization or the changes."

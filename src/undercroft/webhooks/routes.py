@@ -8,6 +8,7 @@ from fastapi import Query
 from undercroft.foundation.access import Needs, Permission
 from undercroft.foundation.db import Page, PageRequest
 from undercroft.foundation.http import CurrentActor, Router, Session, searched_by, sorted_by
+from undercroft.realtime.changes import TableNotWatchable
 from undercroft.webhooks import queries, schemas, service
 from undercroft.webhooks.access import (
     DeliveryToChange,
@@ -21,7 +22,6 @@ from undercroft.webhooks.body import payload_of
 from undercroft.webhooks.errors import (
     ChangesNotOfOrganization,
     DeliveryNotFound,
-    TableNotWatchable,
     TooManyWebhooks,
     UnknownEventTypes,
     WatchedTableUnknown,
@@ -120,7 +120,12 @@ async def update_webhook(
     return schemas.WebhookRead.model_validate(changed)
 
 
-@router.delete("/{webhook_id}", access=MANAGE, status_code=204, problems=(WebhookNotFound,))
+@router.delete(
+    "/{webhook_id}",
+    access=MANAGE,
+    status_code=204,
+    problems=(WebhookNotFound, TableNotWatchable),
+)
 async def delete_webhook(webhook: WebhookToChange, session: Session, actor: CurrentActor) -> None:
     """Delete a webhook and the log of its deliveries."""
     await service.delete_webhook(session, webhook, actor=actor)

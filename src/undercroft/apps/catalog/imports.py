@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,15 +11,17 @@ from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import insert, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft import new_id
 from undercroft.apps.catalog import schemas
 from undercroft.apps.catalog.models import Author, Movie, Series
-from undercroft.apps.catalog.queries import list_known_authors
+from undercroft.apps.catalog.queries import keep_authors, list_known_authors
 
 BATCH = 1000
+TAKE_TURNS = text("SELECT pg_advisory_xact_lock(hashtext('catalog import'))")
+SPACE = re.compile(r"[ \t\r\n]*")
 
 Entry = TypeVar("Entry")
 
@@ -104,21 +107,35 @@ def parse(file: Path) -> Parsed:
             parsed.wrong.append(f"line {line}: {raw}")
             continue
         try:
-            parsed.rows.append((line, ROW.validate_python(raw)))
+            row = ROW.validate_python(raw)
         except ValidationError as error:
             parsed.wrong.append(f"line {line}: {_sentence(error)}")
+        else:
+            if _is_text(row):
+                parsed.rows.append((line, row))
+            else:
+                parsed.wrong.append(f"line {line}: holds a NUL character")
     return parsed
+
+
+def _is_text(row: Row) -> bool:
+    """Whether Postgres can hold it: JSON can escape a character that no text has."""
+    return not any(isinstance(value, str) and "\x00" in value for _, value in row)
 
 
 async def save(
     session: AsyncSession, rows: Sequence[tuple[int, Row]], advance: Callable[[int], None]
 ) -> tuple[Imported, list[str]]:
-    """Add what is not there yet; returns what was added, and the lines whose author is nobody."""
+    """Add what is not there yet; returns what was added, and the lines whose author is nobody.
+
+    Imports take turns, so that two of one file do not both add what neither sees of the other.
+    """
+    await session.execute(TAKE_TURNS)
     done = Imported()
     authors = [row for _, row in rows if isinstance(row, AuthorRow)]
     works = [(line, row) for line, row in rows if not isinstance(row, AuthorRow)]
     named = {row.name for row in authors} | {row.author for _, row in works if row.author}
-    known = await list_known_authors(session, named)
+    known = await _known_authors(session, named)
     new: dict[str, dict[str, Any]] = {}
     for author in authors:
         if author.name in known:
@@ -126,6 +143,7 @@ async def save(
         else:
             new[author.name] = {"id": new_id(), "name": author.name, "age": author.age}
             known[author.name] = new[author.name]["id"]
+    advance(done.skipped)
     await _insert(session, Author, list(new.values()), advance)
     done.authors = len(new)
     nobody = await _without_author(session, works, known)
@@ -135,11 +153,19 @@ async def save(
     return done, nobody
 
 
+async def _known_authors(session: AsyncSession, names: Iterable[str]) -> dict[str, UUID]:
+    known: dict[str, UUID] = {}
+    for some in _batches(names):
+        known |= await list_known_authors(session, some)
+    return known
+
+
 async def _without_author(
     session: AsyncSession, works: Sequence[tuple[int, Any]], known: dict[str, UUID]
 ) -> list[str]:
-    ids = {row.author_id for _, row in works if row.author_id}
-    found = set(await session.scalars(select(Author.id).where(Author.id.in_(ids)))) if ids else ids
+    found: set[UUID] = set()
+    for some in _batches({row.author_id for _, row in works if row.author_id}):
+        found |= await keep_authors(session, some)
     return [
         f"line {line}: there is no author {row.author or row.author_id}"
         for line, row in works
@@ -169,6 +195,7 @@ async def _add(
     done.skipped += len(there)
     rows = [values for key, values in wanted.items() if key not in there]
     await _insert(session, model, rows, advance)
+    advance(sum(isinstance(row, kind) for _, row in works) - len(rows))
     return len(rows)
 
 
@@ -203,7 +230,12 @@ def _batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
 def _csv_rows(content: str) -> Iterator[tuple[int, Any]]:
     """Each row with the line on which it begins: a quoted text may go over several."""
     reader = csv.reader(io.StringIO(content, newline=""), strict=True)
-    names = next(reader, [])
+    try:
+        names = next(reader, [])
+    except csv.Error as error:
+        raise FileUnreadable(f"line 1: {error}") from error
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise FileUnreadable(f"line 1: the header names twice: {', '.join(sorted(twice))}")
     if "type" not in names:
         raise FileUnreadable("line 1: the header needs a column `type` (author, movie or series)")
     while True:
@@ -222,38 +254,52 @@ def _csv_rows(content: str) -> Iterator[tuple[int, Any]]:
 
 
 def _ndjson_rows(content: str) -> Iterator[tuple[int, Any]]:
-    for line, text in enumerate(content.split("\n"), 1):
-        if text.strip():
+    for line, row in enumerate(content.split("\n"), 1):
+        if row.strip():
             try:
-                yield line, json.loads(text)
-            except ValueError as error:
+                yield line, json.loads(row)
+            except (ValueError, RecursionError) as error:
                 yield line, f"no JSON: {error}"
 
 
 def _json_rows(content: str) -> Iterator[tuple[int, Any]]:
     """The members of one array, each with the line on which it begins."""
-    decoder, space = json.JSONDecoder(), " \t\r\n"
-    at, end = len(content) - len(content.lstrip(space)), len(content)
+    decoder, after_space = json.JSONDecoder(), _places(content)
+    at, line = after_space(0)
     if content[at : at + 1] != "[":
         raise FileUnreadable("line 1: a JSON file holds one array of objects")
     at, separator = at + 1, "["
     while True:
-        at += len(content[at:]) - len(content[at:].lstrip(space)) if at < end else 0
+        at, line = after_space(at)
         if content[at : at + 1] == "]" and separator != ",":
             return
-        line = content.count("\n", 0, at) + 1
         try:
             value, at = decoder.raw_decode(content, at)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield line, f"no JSON: {error}"
             return
         yield line, value
-        at += len(content[at:]) - len(content[at:].lstrip(space))
+        at, line = after_space(at)
         separator = content[at : at + 1]
         if separator not in {",", "]"}:
-            yield content.count("\n", 0, at) + 1, "a comma or the end of the array is missing"
+            yield line, "a comma or the end of the array is missing"
             return
         at += separator == ","
+
+
+def _places(content: str) -> Callable[[int], tuple[int, int]]:
+    """Where the next sign after a place is, and on which line, counted on from the last answer."""
+    counted, line = 0, 1
+
+    def after_space(at: int) -> tuple[int, int]:
+        nonlocal counted, line
+        found = SPACE.match(content, at)
+        assert found
+        line += content.count("\n", counted, found.end())
+        counted = found.end()
+        return counted, line
+
+    return after_space
 
 
 def _sentence(error: ValidationError) -> str:

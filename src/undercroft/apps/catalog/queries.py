@@ -1,6 +1,6 @@
 """Every SELECT of the catalogue."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -84,11 +84,18 @@ async def count_works(session: AsyncSession, author_id: UUID) -> int:
     return int(await session.scalar(select(movies + series)) or 0)
 
 
-async def list_known_authors(session: AsyncSession, names: set[str]) -> dict[str, UUID]:
-    """Ids by name; of several with one name, the oldest."""
+async def list_known_authors(session: AsyncSession, names: Collection[str]) -> dict[str, UUID]:
+    """Ids by name; of several with one name, the oldest. They stay until the commit."""
     statement = select(Author.name, Author.id).where(Author.name.in_(names))
-    rows = await session.execute(statement.order_by(Author.id.desc()))
+    ordered = statement.order_by(Author.id.desc()).with_for_update(read=True, key_share=True)
+    rows = await session.execute(ordered)
     return {row.name: row.id for row in rows}
+
+
+async def keep_authors(session: AsyncSession, ids: Collection[UUID]) -> set[UUID]:
+    """Those of `ids` that are there, and stay until the commit."""
+    statement = select(Author.id).where(Author.id.in_(ids))
+    return set(await session.scalars(statement.with_for_update(read=True, key_share=True)))
 
 
 async def describe_search(session: AsyncSession) -> str:

@@ -27,3 +27,8 @@ class ViolationNotFound(NotFound):
 
 class ImageNotFound(NotFound):
     title = "The violation has no image"
+
+
+class ImageMissing(Invalid):
+    title = "There is no image in the request"
+    detail = "Send the image itself as the body."

@@ -14,6 +14,7 @@ from undercroft import (
     Needs,
     Page,
     PageRequest,
+    QuotaExceeded,
     RoleTooLow,
     Router,
     Session,
@@ -26,8 +27,13 @@ from undercroft.apps.sites.access import (
     ViolationToChange,
     ViolationToRead,
 )
-from undercroft.apps.sites.errors import ImageNotFound, SiteNotFound, ViolationNotFound
-from undercroft.apps.sites.images import IMAGES, ImageBody, in_one_piece, name_of
+from undercroft.apps.sites.errors import (
+    ImageMissing,
+    ImageNotFound,
+    SiteNotFound,
+    ViolationNotFound,
+)
+from undercroft.apps.sites.images import IMAGES, StagedImage, name_of
 from undercroft.apps.sites.models import Violation
 
 router = Router("/sites", tag="sites")
@@ -107,21 +113,17 @@ async def delete_violation(
 @router.put(
     "/{site_id}/violations/{violation_id}/image",
     access=Needs("violations:create"),
-    problems=(*NOT_THERE, FileTooLarge, FileTypeRefused),
+    problems=(*NOT_THERE, ImageMissing, FileTooLarge, FileTypeRefused, QuotaExceeded),
     openapi={"requestBody": {"required": True, **PICTURE}},
 )
 async def put_violation_image(
-    image: ImageBody,
-    request: Request,
+    staged: StagedImage,
     site: SiteToRead,
     violation: ViolationToChange,
     session: Session,
     files: FilesParts,
 ) -> schemas.ViolationRead:
     """Send the image as the body: JPEG, PNG or WebP, found out from the bytes. Replaces one."""
-    staged = await files.stage(
-        in_one_piece(image), bucket=IMAGES, declared_type=request.headers.get("content-type")
-    )
     name = name_of(site, violation)
     await files.link(
         session, staged, bucket=IMAGES, name=name, organization_id=site.organization_id

@@ -1,7 +1,7 @@
 """`/streams`, those of a site, and how many an organization may have."""
 
+import re
 from typing import Annotated
-from urllib.parse import urlsplit, urlunsplit
 
 from fastapi import Depends
 
@@ -44,6 +44,7 @@ limit_router = Router("/organizations", tag="streams")
 
 REFUSED = (RoleTooLow, OrganizationInactive)
 MANAGE = "organizations:manage"
+USER = re.compile(r"^([^:]+://)[^/?#]*@")
 
 
 async def _limited(
@@ -173,5 +174,4 @@ def _read(parts: Parts, stream: Stream, *, whole: bool) -> schemas.StreamRead:
 
 
 def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return USER.sub(r"\1", url)

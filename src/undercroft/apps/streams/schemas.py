@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from pydantic import (
@@ -26,7 +27,11 @@ _URL: TypeAdapter[Any] = TypeAdapter(
 
 
 def _a_stream_url(text: str) -> str:
+    """As RFC 3986 writes it: others, which browsers still understand, could hide a password."""
     _URL.validate_python(text)
+    if not urlsplit(text).hostname:
+        message = "write it as scheme://host"
+        raise ValueError(message)
     return text
 
 
@@ -37,7 +42,7 @@ Name = Annotated[
 ]
 StreamUrl = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=2000, pattern=r"^[!-~]+$"),
+    StringConstraints(min_length=1, max_length=2000, pattern=r"^[!-\[\]-~]+$"),
     AfterValidator(_a_stream_url),
     Field(description="rtsp, rtmp, http or https.", examples=["rtsp://10.0.0.7/live"]),
 ]

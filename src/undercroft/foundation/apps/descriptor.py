@@ -15,7 +15,8 @@ from undercroft.foundation.jobs.payload import payload_of_event
 from undercroft.foundation.personal import PersonalData
 from undercroft.foundation.settings.group import SettingsGroup
 
-NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
+# Postgres keeps the schemas of `pg_` for itself.
+NAME = re.compile(r"(?!pg_)[a-z][a-z0-9_]{0,30}")
 EVENT_NAME = re.compile(r"[a-z0-9_]+\.[a-z0-9_]{1,60}")
 
 # Answers how something of the app is, in a few words; raising means that it is not well.
@@ -51,12 +52,10 @@ class App:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise ValueError(f"'{self.name}' is no name for an app: lower-case letters, digits, _")
-        for job in (*self.jobs, *self.subscriptions):
-            if not isinstance(job, Listener) and not job.name.startswith(f"{self.name}."):
-                raise ValueError(
-                    f"Jobs of the app {self.name} start with '{self.name}.': {job.name}"
-                )
+            raise ValueError(
+                f"'{self.name}' is no name for an app: lower-case letters, digits, _, no pg_ before"
+            )
+        self._check_work()
         for table in (part.table for part in self.personal):
             if not table.startswith(f"{self.schema}."):
                 raise ValueError(
@@ -70,6 +69,17 @@ class App:
                 )
         if any(not permission.sentence for permission in self.permissions):
             raise ValueError(f"Every permission of the app {self.name} needs a sentence")
+
+    def _check_work(self) -> None:
+        work = [job for job in (*self.jobs, *self.subscriptions) if not isinstance(job, Listener)]
+        names = [job.name for job in work]
+        if wrong := next((name for name in names if not name.startswith(f"{self.name}.")), None):
+            raise ValueError(f"Jobs of the app {self.name} start with '{self.name}.': {wrong}")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"Two jobs of the app {self.name} are called {twice}")
+        for entry in self.schedules:
+            if entry.job not in work:
+                raise ValueError(f"{entry.job.name} has a schedule and is not in `jobs`")
 
     @property
     def schema(self) -> str:

@@ -7,6 +7,9 @@ put back a value that nobody accepts any more, and a writer that dies leaves a m
 every value. A generation belongs to one run of the server: what a restarted or promoted one still
 holds is not accepted either.
 
+Who misses what another request of this process is making already, under the same generation, takes
+what that one makes: many readers at once are one question to Postgres.
+
 A writer that cannot reach Valkey raises the epoch in Postgres instead, which is part of every
 value too, and waits until every process has heard of it or noticed that it hears nothing.
 """
@@ -89,6 +92,8 @@ return 1
 )
 
 Produce = Callable[[], Awaitable[bytes]]
+# Namespace, key, and the generation under which it is made.
+Making = tuple[str, str, bytes]
 EPOCH = text("SELECT epoch FROM undercroft.cache_epochs WHERE namespace = :namespace")
 RAISE_EPOCH = text(
     "INSERT INTO undercroft.cache_epochs (namespace) VALUES (:namespace)"
@@ -106,6 +111,7 @@ class CachedReads:
         self._epochs: dict[str, int] = {}
         self._heard = 0
         self._retry_at = 0.0
+        self._making: dict[Making, asyncio.Future[bytes | None]] = {}
         register = cache.client.register_script
         self._read, self._mark, self._renew = register(READ), register(MARK), register(RENEW)
         listener.on(CHANNEL, lambda _namespace: self._forget())
@@ -133,9 +139,24 @@ class CachedReads:
         head, value = found
         if value is not None:
             return bytes(value)
-        made = await produce()
-        await self._keep(namespace, key, bytes(head) + made, life)
-        return made
+        making = (namespace, key, bytes(head))
+        if (others := self._making.get(making)) and (made := await asyncio.shield(others)):
+            return made
+        return await self._make(making, produce, life)
+
+    async def _make(self, making: Making, produce: Produce, life: timedelta) -> bytes:
+        """Make and keep it, while others wait for it; if it fails they make their own."""
+        namespace, key, head = making
+        result = self._making[making] = asyncio.get_running_loop().create_future()
+        made: bytes | None = None
+        try:
+            made = await produce()
+            await self._keep(namespace, key, head + made, life)
+            return made
+        finally:
+            if self._making.get(making) is result:
+                del self._making[making]
+            result.set_result(made)
 
     async def written(
         self, session: AsyncSession, namespace: str, *, promised: bool = True

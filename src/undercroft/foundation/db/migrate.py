@@ -1,8 +1,10 @@
 """Schema migrations, from a wheel as well as from a checkout; one node at a time."""
 
 import asyncio
+import json
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -193,13 +195,24 @@ def _escaped(path: Path) -> str:
 
 def _upgrade_app(connection: Connection, app: App) -> None:
     """In its own schema, which the platform's table of apps hides from the data API first."""
-    connection.execute(
-        text("INSERT INTO undercroft.apps (name) VALUES (:name) ON CONFLICT DO NOTHING"),
-        {"name": app.name},
-    )
-    connection.execute(CreateSchema(app.schema, if_not_exists=True))
-    connection.commit()
+    named = {"name": app.name}
+    known = connection.scalar(text("SELECT true FROM undercroft.apps WHERE name = :name"), named)
+    if not known:
+        if connection.scalar(text("SELECT to_regnamespace(:name)"), {"name": quoted(app.schema)}):
+            raise SettingsInvalid(
+                f"The app {app.name} keeps its tables in a schema of that name, and there is one "
+                "of somebody else's. Rename that (ALTER SCHEMA … RENAME TO …) or call the app "
+                "something else."
+            )
+        connection.execute(text("INSERT INTO undercroft.apps (name) VALUES (:name)"), named)
+        connection.execute(CreateSchema(app.schema))
+        connection.commit()
     command.upgrade(config_of(connection, app), "head")
+    # Only now: what it declares may be of tables that were just made.
+    personal = json.dumps([asdict(part) for part in app.personal])
+    keep = "UPDATE undercroft.apps SET personal = CAST(:personal AS jsonb) WHERE name = :name"
+    connection.execute(text(keep), {"personal": personal, **named})
+    connection.commit()
 
 
 def _forget_app(connection: Connection, app: App) -> None:

@@ -175,7 +175,7 @@ class Router:
     """Routes that each name their access rule: declared by modules, built for an application."""
 
     def __init__(self, prefix: str = "", *, tag: str) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
         self._tags: list[str | Enum] = [tag]
         self._declared: list[tuple[str, Endpoint, dict[str, Any]]] = []
         self._built: dict[str, Sequence[BaseRoute]] = {}
@@ -186,7 +186,7 @@ class Router:
         Built once: it takes a millisecond a route, and who is forked afterwards shares the memory.
         """
         if prefix not in self._built:
-            api = APIRouter(prefix=prefix + self._prefix, tags=self._tags, route_class=Door)
+            api = APIRouter(prefix=prefix + self.prefix, tags=self._tags, route_class=Door)
             for path, endpoint, options in self._declared:
                 api.add_api_route(path, endpoint, **options)
             self._built[prefix] = api.routes

@@ -24,7 +24,7 @@ from undercroft.foundation.settings import Settings
 
 UnitOfWork = Callable[[], AbstractAsyncContextManager[AsyncSession]]
 
-JOB_NAME = re.compile(r"[a-z_]+(\.[a-z_]+)+")
+JOB_NAME = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+")
 
 # Long enough for a mail server's worst day, short enough that a hung call frees its place.
 DEFAULT_TIMEOUT = timedelta(minutes=5)

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.jobs import JobContext, job, publish, schedule
-from undercroft.foundation.personal import PersonalData
+from undercroft.foundation.personal import PersonalData, with_apps_switched_off
 from undercroft.identity.users.events import UserErased
 
 BATCH = 100
@@ -138,9 +138,10 @@ async def export_user(
     """Everything we keep about a person, by table; `account` is one object."""
     found: dict[str, Any] = {}
     person = await _person(session, user_id)
-    for part in personal:
+    for part in await with_apps_switched_off(session, personal):
         if part.name and part.export:
-            found[part.name] = list(await session.scalars(text(part.export), person))
+            rows = await session.scalars(text(part.export), person)
+            found.setdefault(part.name, []).extend(rows)
     found["account"] = found["account"][0]
     return found
 
@@ -151,9 +152,10 @@ async def erase_deleted(
     """Scrub accounts deleted before that time, a batch of them; return how many."""
     values = {"before": before, "batch": BATCH}
     user_ids = list(await session.scalars(DUE, values))
+    every = await with_apps_switched_off(session, personal) if user_ids else ()
     for user_id in user_ids:
         person = await _person(session, user_id)
-        for part in personal:
+        for part in every:
             if part.erase:
                 await session.execute(text(part.erase), person)
         publish(session, UserErased(user_id))

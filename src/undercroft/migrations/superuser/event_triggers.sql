@@ -25,6 +25,11 @@ BEGIN
                     command.object_identity;
             END;
         END IF;
+        IF command.command_tag IN ('CREATE TABLE', 'ALTER TABLE')
+           AND command.object_type = 'table'
+           AND to_regprocedure('realtime.keep_old_rows(oid)') IS NOT NULL THEN
+            PERFORM realtime.keep_old_rows(command.objid);
+        END IF;
         -- Grants follow policies: who has a policy for a command holds the privilege it needs,
         -- nobody else holds any.
         IF command.command_tag IN ('CREATE POLICY', 'ALTER POLICY') THEN
@@ -46,7 +51,8 @@ BEGIN
     FOR dropped IN SELECT * FROM pg_event_trigger_dropped_objects() LOOP
         IF dropped.object_type IN ('table', 'table column', 'view', 'materialized view',
                                    'foreign table', 'function', 'type', 'schema', 'policy',
-                                   'table constraint', 'trigger', 'rule')
+                                   'table constraint', 'trigger', 'rule',
+                                   'publication relation')
            AND NOT dropped.is_temporary THEN
             PERFORM pg_notify('pgrst', 'reload schema');
             RETURN;
@@ -71,7 +77,7 @@ CREATE EVENT TRIGGER undercroft_ddl ON ddl_command_end
         'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE VIEW', 'ALTER VIEW',
         'CREATE MATERIALIZED VIEW', 'ALTER MATERIALIZED VIEW', 'CREATE FUNCTION', 'ALTER FUNCTION',
         'CREATE TRIGGER', 'CREATE TYPE', 'ALTER TYPE', 'CREATE RULE', 'COMMENT', 'GRANT', 'REVOKE',
-        'CREATE POLICY', 'ALTER POLICY')
+        'CREATE POLICY', 'ALTER POLICY', 'ALTER PUBLICATION')
     EXECUTE FUNCTION undercroft.on_ddl();
 
 DROP EVENT TRIGGER IF EXISTS undercroft_drop;

@@ -18,12 +18,14 @@ from undercroft.realtime.changes.consumers import (
 )
 from undercroft.realtime.changes.cursor import Cursor
 from undercroft.realtime.changes.tables import unwatch_table, watch_table
+from undercroft.realtime.errors import TableNotWatchable
 
 __all__ = [
     "Arrivals",
     "Change",
     "ChangeType",
     "Cursor",
+    "TableNotWatchable",
     "Taken",
     "forget_consumer",
     "register_consumer",

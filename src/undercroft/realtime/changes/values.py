@@ -12,7 +12,7 @@ import asyncpg
 import orjson
 
 BOOL, JSON, JSONB = 16, 114, 3802
-NUMBERS = frozenset({20, 21, 23, 26, 700, 701, 1700})
+NUMBERS = frozenset({20, 21, 23, 700, 701, 1700})
 MOMENTS = frozenset({1114, 1184})
 
 # A domain is what it is made of; asked for are the kinds that `to_json` does not print as text.

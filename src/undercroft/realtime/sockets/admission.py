@@ -16,7 +16,7 @@ from undercroft.realtime.sockets.socket import Socket
 
 log = structlog.get_logger()
 
-EXTENSIONS = ("broadcast", "presence")
+EXTENSIONS = ("broadcast", "presence", "persistence")
 NEVER = float("inf")
 
 
@@ -67,7 +67,7 @@ class Admission:
         except Judge.ERRORS as error:
             log.warning("channel_rights_unknown", cause=str(error))
             raise JoinRefused("UnableToConnectToDatabase: rights cannot be checked now") from error
-        return Rights(0 in read, 0 in write, 1 in read, 1 in write)
+        return Rights(0 in read, 0 in write, 1 in read, 1 in write, 2 in write)
 
 
 def as_caller(actor: Actor) -> Caller:

@@ -23,8 +23,12 @@ TABLE = text("""
                   WHERE rolname IN ('anon', 'authenticated', 'service_role'))
     SELECT pg_catalog.json_build_object(
         'row_security', c.relrowsecurity,
-        'live', EXISTS (
-            SELECT FROM pg_catalog.pg_publication_tables t
+        'logged', (
+            SELECT ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute a
+                          WHERE a.attrelid = c.oid AND a.attname = ANY (t.attnames)
+                            AND (a.attgenerated = '' OR pg_catalog.current_setting(
+                                     'server_version_num')::integer >= 180000))
+              FROM pg_catalog.pg_publication_tables t
              WHERE t.pubname = 'supabase_realtime'
                AND t.schemaname = n.nspname AND t.tablename = c.relname),
         'bypass', ARRAY(SELECT rolname FROM api WHERE rolbypassrls),
@@ -32,6 +36,9 @@ TABLE = text("""
             SELECT pg_catalog.json_agg(pg_catalog.json_build_object(
                        'name', a.attname,
                        'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
+                       'checks', EXISTS (
+                           SELECT FROM pg_catalog.pg_type t
+                            WHERE t.oid = a.atttypid AND t.typtype = 'd'),
                        'readers', ARRAY(
                            SELECT rolname FROM api
                             WHERE pg_catalog.has_schema_privilege(rolname, n.oid, 'USAGE')
@@ -83,17 +90,26 @@ ALWAYS = Rule(None)
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """`readers` maps a column to the roles that may read it, `types` to its type."""
+    """`readers` maps a column to the roles that may read it, `types` to its type.
+
+    `logged` are the columns whose changes clients may follow, None of a table that is not live;
+    `checked` those of a domain, which may refuse a row that lacks them.
+    """
 
     schema: str
     name: str
-    live: bool
+    logged: frozenset[str] | None
     row_security: bool
     bypass: frozenset[str]
     types: Mapping[str, str]
+    checked: frozenset[str]
     readers: Mapping[str, frozenset[str]]
     inserters: frozenset[str]
     policies: tuple[Mapping[str, Any], ...]
+
+    @property
+    def live(self) -> bool:
+        return self.logged is not None
 
     @property
     def quoted(self) -> str:
@@ -140,10 +156,10 @@ class Catalog:
         self._generation += 1
         self._kept.clear()
 
-    async def find(self, schema: str, table: str) -> TableInfo | None:
+    async def find(self, schema: str, table: str, *, anew: bool = False) -> TableInfo | None:
         """None for what is no table."""
         kept = self._kept.get((schema, table))
-        if kept is not None and kept[0] > time.monotonic():
+        if not anew and kept is not None and kept[0] > time.monotonic():
             return kept[1]
         generation = self._generation
         async with self._database.unit_of_work() as session:
@@ -165,10 +181,11 @@ async def _read(session: AsyncSession, schema: str, table: str) -> TableInfo | N
     return TableInfo(
         schema,
         table,
-        live=content["live"],
+        logged=None if content["logged"] is None else frozenset(content["logged"]),
         row_security=content["row_security"],
         bypass=frozenset(content["bypass"]),
         types={column["name"]: column["type"] for column in columns},
+        checked=frozenset(column["name"] for column in columns if column["checks"]),
         readers={column["name"]: frozenset(column["readers"]) for column in columns},
         inserters=frozenset(content["inserters"]),
         policies=tuple(content["policies"] or ()),

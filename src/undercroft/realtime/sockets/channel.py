@@ -13,6 +13,8 @@ from undercroft.realtime.sockets.socket import Socket
 PREFIX = "realtime:"
 LONGEST_KEY = 255
 MOST_BINDINGS = 100
+# For a join that waits until its table changes are followed, in seconds.
+LONGEST_WAIT = 20.0
 
 
 class JoinRefused(Exception):  # noqa: N818 - says what happened
@@ -27,6 +29,7 @@ class Rights:
     write_broadcast: bool = True
     read_presence: bool = True
     write_presence: bool = True
+    store_broadcast: bool = True
 
     @property
     def reads(self) -> bool:
@@ -55,7 +58,9 @@ class Config:
     private: bool = False
     changes: tuple[dict[str, Any], ...] = ()
     wait: bool = False
+    wait_seconds: float = LONGEST_WAIT
     replay: Replay | None = None
+    announces_ready: bool = False
 
     @classmethod
     def read(cls, payload: dict[str, Any]) -> Self:
@@ -80,6 +85,8 @@ class Config:
             private=private,
             changes=tuple(changes),
             wait=options.get("wait") is True,
+            wait_seconds=_wait(options.get("timeout")),
+            announces_ready=broadcast.get("replication_ready") is True,
             replay=_replay(broadcast.get("replay")) if private else None,
         )
 
@@ -127,6 +134,12 @@ class Channel:
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _wait(milliseconds: Any) -> float:
+    if isinstance(milliseconds, int) and 0 < milliseconds < LONGEST_WAIT * 1000:
+        return milliseconds / 1000
+    return LONGEST_WAIT
 
 
 def _replay(value: Any) -> Replay | None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -24,12 +25,13 @@ from undercroft.realtime.sockets.protocol import LONGEST_EVENT, Incoming, reply
 from undercroft.realtime.sockets.rates import Rates
 from undercroft.realtime.sockets.rooms import Rooms
 from undercroft.realtime.sockets.socket import Socket
-from undercroft.realtime.sockets.stored import StoredMessages
+from undercroft.realtime.sockets.stored import NotStored, StoredMessages, read_lifetime
 
 log = structlog.get_logger()
 
 SESSION_OVER = 4001
 SENDING = frozenset({"broadcast", "presence"})
+LATE = "PostgresChangesSubscribeTimeout"
 REFUSED_READ = "Unauthorized: You do not have permissions to read from this Channel topic"
 
 
@@ -148,7 +150,7 @@ class Channels:
             try:
                 await self._rooms.enter(channel)
                 if wishes and channel.config.wait:
-                    await self._follow_changes(channel, wishes)
+                    await self._follow_in_time(channel, wishes)
             except JoinRefused:
                 await self.leave(channel)
                 raise
@@ -220,6 +222,8 @@ class Channels:
 
     async def _begin(self, channel: Channel, wishes: tuple[Any, ...]) -> None:
         """What a client hears first."""
+        if channel.config.announces_ready:
+            self._announce_ready(channel)
         if channel.config.presence and channel.rights.read_presence:
             await self._presence.show(channel)
         if channel.config.replay and channel.rights.read_broadcast:
@@ -229,11 +233,25 @@ class Channels:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def _announce_ready(self, channel: Channel) -> None:
+        """Whether broadcasts from the database arrive, in the words that clients wait for."""
+        if self._stored.hearing:
+            channel.system("ok", "system", "Replication connection established")
+        else:
+            channel.system("error", "system", "Replication connection is not there; join again")
+
     async def _follow_later(self, channel: Channel, wishes: tuple[Any, ...]) -> None:
         try:
             await self._follow_changes(channel, wishes)
         except JoinRefused as refusal:
             channel.system("error", "postgres_changes", str(refusal))
+
+    async def _follow_in_time(self, channel: Channel, wishes: tuple[Any, ...]) -> None:
+        try:
+            async with asyncio.timeout(channel.config.wait_seconds):
+                await self._follow_changes(channel, wishes)
+        except TimeoutError as error:
+            raise JoinRefused(f"{LATE}: table changes are not followed in time") from error
 
     async def _follow_changes(self, channel: Channel, wishes: tuple[Any, ...]) -> None:
         """Subscribe to table changes; the message at the end is the promise that none is missed."""
@@ -263,9 +281,26 @@ class Channels:
         payload = message.binary
         if payload is None:
             payload = orjson.dumps(message.payload.get("payload", {}))
+        if message.payload.get("persist", False) is not False:
+            await self._store(channel, message, event, payload)
+            return
         await self._rooms.broadcast(channel.room, event, payload, binary=binary, sender=channel)
         if channel.config.ack:
             channel.socket.put(reply(channel.socket.version, message, "ok", {}))
+
+    async def _store(self, channel: Channel, message: Incoming, event: str, payload: bytes) -> None:
+        """Keep a broadcast for replays; it is sent when it is kept, and acknowledged by its id."""
+        try:
+            lifetime = _lifetime(channel, message)
+            identity = await self._stored.store(
+                channel.name, event, payload, lifetime, sender=channel
+            )
+        except NotStored as error:
+            _refuse(channel.socket, message, str(error), error=str(error))
+            return
+        if channel.config.ack:
+            answer = reply(channel.socket.version, message, "ok", {"id": identity})
+            channel.socket.put(answer)
 
     async def _change_presence(self, channel: Channel, message: Incoming) -> None:
         if not channel.rights.write_presence:
@@ -308,5 +343,15 @@ class Channels:
             await self._feed.move(channel, as_caller(actor))
 
 
-def _refuse(socket: Socket, message: Incoming, reason: str) -> None:
-    socket.put(reply(socket.version, message, "error", {"reason": reason}))
+def _refuse(socket: Socket, message: Incoming, reason: str, **more: str) -> None:
+    socket.put(reply(socket.version, message, "error", {"reason": reason, **more}))
+
+
+def _lifetime(channel: Channel, message: Incoming) -> timedelta | None:
+    """For how long a message is to be kept. Raises `NotStored`."""
+    if message.binary is not None or not channel.config.private:
+        raise NotStored("Only JSON on a private channel can be stored")
+    if not channel.rights.store_broadcast:
+        raise NotStored("Unauthorized: You may not store on this topic")
+    persist = message.payload["persist"]
+    return read_lifetime(persist.get("ttl") if isinstance(persist, dict) else persist)

@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 import structlog
 
-from undercroft.realtime.changes.change import Change, ChangeType, Record, as_json
+from undercroft.realtime.changes.change import Change, ChangeType, Record, TableShape, as_json
 from undercroft.realtime.sockets.bindings import EVERY, Binding
 from undercroft.realtime.sockets.catalog import Catalog, TableInfo
 from undercroft.realtime.sockets.channel import Channel
@@ -42,11 +42,16 @@ class Audience:
 
 @dataclass(slots=True)
 class Verdicts:
-    """Rows of one table by place: what was known of them, who sees them, which filters match."""
+    """Rows of one table by place: what was known of them, who sees them, which filters match.
+
+    `outdated`: the table had other columns when they were logged.
+    """
 
     info: TableInfo
+    outdated: bool = False
     new: dict[int, int] = field(default_factory=dict)  # change → place
     old: dict[int, int] = field(default_factory=dict)
+    rows: list[tuple[TableShape, Record]] = field(default_factory=list)
     known: list[frozenset[str]] = field(default_factory=list)
     seen: dict[Caller, frozenset[int]] = field(default_factory=dict)
     matched: dict[Filter, set[int]] = field(default_factory=dict)
@@ -54,12 +59,25 @@ class Verdicts:
     unmatched: set[Filter] = field(default_factory=set)
     spoiled: set[Filter] = field(default_factory=set)
 
+    def document(self, columns: frozenset[str]) -> bytes:
+        """The rows as JSON, with these columns alone: what nobody asks of can spoil no answer."""
+        wanted = columns | self.info.checked
+        parts: list[bytes] = []
+        for shape, row in self.rows:
+            places = frozenset(n for n, name in enumerate(shape.names) if name in wanted)
+            parts.append(as_json(shape, row, places))
+        return b"[" + b",".join(parts) + b"]"
+
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """Audiences of which it is not known what they may hear, and whose filter cannot be run."""
+    """Audiences of which it is not known what they may hear, and whose filter cannot be run.
+
+    Of those in `outdated` it was decided by the columns that the table has by now.
+    """
 
     undecided: list[Audience]
+    outdated: list[Audience]
     spoiled: list[Audience]
 
 
@@ -80,10 +98,10 @@ class Delivery:
         plans: dict[Table, tuple[Verdicts, list[tuple[Audience, list[Binding]]]]] = {}
         for table in tables:
             asking = [(one, of) for one in everybody if (of := one.of(table))]
-            info = await self._catalog.find(*table) if asking else None
+            own = {n: c for n, c in enumerate(changes) if (c.schema, c.table) == table}
+            info = await self._find(table, own.values()) if asking else None
             if info is None or not info.live:
                 continue
-            own = {n: c for n, c in enumerate(changes) if (c.schema, c.table) == table}
             plans[table] = (await self._judged(info, own, asking), asking)
         for number, change in enumerate(changes):
             if (plan := plans.get((change.schema, change.table))) is not None:
@@ -96,8 +114,16 @@ class Delivery:
         ]
         return Unsent(
             [one for v, one, own in asked if one.caller in v.undecided or own & v.unmatched],
+            [one for v, one, _ in asked if v.outdated],
             [one for v, one, own in asked if own & v.spoiled],
         )
+
+    async def _find(self, table: Table, changes: Iterable[Change]) -> TableInfo | None:
+        """What is known of the table, anew when its columns are others than these changes have."""
+        info = await self._catalog.find(*table)
+        if info is not None and not _fits(info, changes):
+            info = await self._catalog.find(*table, anew=True)
+        return info
 
     async def _judged(
         self,
@@ -105,54 +131,46 @@ class Delivery:
         changes: Mapping[int, Change],
         asking: Sequence[tuple[Audience, list[Binding]]],
     ) -> Verdicts:
-        verdicts = Verdicts(info)
-        rows: list[bytes] = []
+        verdicts = Verdicts(info, outdated=not _fits(info, changes.values()))
         for number, change in changes.items():
             for record, places in ((change.new, verdicts.new), (change.old, verdicts.old)):
                 if record is not None:
-                    places[number] = len(rows)
-                    rows.append(as_json(change.shape, record))
+                    places[number] = len(verdicts.rows)
+                    verdicts.rows.append((change.shape, record))
                     verdicts.known.append(_known(change, record))
-        document = b"[" + b",".join(rows) + b"]"
         filters = {b.filter for _, bindings in asking for b in bindings if b.filter}
-        await self._match(verdicts, sorted(filters, key=repr), document)
-        await self._see(verdicts, {one.caller for one, _ in asking}, document)
+        await self._match(verdicts, sorted(filters, key=repr))
+        await self._see(verdicts, {one.caller for one, _ in asking})
         return verdicts
 
-    async def _match(self, verdicts: Verdicts, filters: Sequence[Filter], document: bytes) -> None:
+    async def _match(self, verdicts: Verdicts, filters: Sequence[Filter]) -> None:
         usable = [one for one in filters if one.fits(verdicts.info)]
         verdicts.matched = {one: set() for one in filters}
+        verdicts.spoiled.update(set(filters) - set(usable))
         if not usable or not verdicts.known:
             return
         for patterns in (False, True):
             some = [one for one in usable if one.has_pattern is patterns]
             try:
                 async with asyncio.timeout(FILTERS_SECONDS if patterns else None):
-                    await self._match_together(
-                        verdicts, some, document, FILTER_SECONDS if patterns else None
-                    )
+                    await self._match_together(verdicts, some, FILTER_SECONDS if patterns else None)
             except asyncpg.PostgresError as error:
                 _raise_if_gone(error)
-                await self._match_alone(verdicts, some, document)
+                await self._match_alone(verdicts, some)
             except TimeoutError:
                 verdicts.unmatched.update(some)
 
     async def _match_together(
-        self,
-        verdicts: Verdicts,
-        filters: Sequence[Filter],
-        document: bytes,
-        seconds: float | None,
+        self, verdicts: Verdicts, filters: Sequence[Filter], seconds: float | None
     ) -> None:
         if filters:
+            document = verdicts.document(frozenset().union(*(one.columns for one in filters)))
             statement = matching_statement(verdicts.info, filters)
             found = await self._judge.matching(statement, document, seconds=seconds)
             for place, number in found:
                 verdicts.matched[filters[number]].add(place)
 
-    async def _match_alone(
-        self, verdicts: Verdicts, filters: Sequence[Filter], document: bytes
-    ) -> None:
+    async def _match_alone(self, verdicts: Verdicts, filters: Sequence[Filter]) -> None:
         """One by one, so that what fails or never ends is known, and is nobody else's business.
 
         Only Postgres says so of a filter; what we did not wait for may be as good as any.
@@ -165,14 +183,14 @@ class Delivery:
                 continue
             try:
                 async with asyncio.timeout_at(end):
-                    await self._match_together(verdicts, [one], document, FILTER_SECONDS)
+                    await self._match_together(verdicts, [one], FILTER_SECONDS)
             except asyncpg.PostgresError as error:
                 _raise_if_gone(error)
                 verdicts.spoiled.add(one)
             except TimeoutError:
                 verdicts.unmatched.add(one)
 
-    async def _see(self, verdicts: Verdicts, callers: set[Caller], document: bytes) -> None:
+    async def _see(self, verdicts: Verdicts, callers: set[Caller]) -> None:
         info = verdicts.info
         by_role: dict[str, list[Caller]] = defaultdict(list)
         for caller in callers:
@@ -187,7 +205,9 @@ class Delivery:
             statement = select_rows(info, "_undercroft_place, 0", rule.sql)
             found: list[set[int]] = [set() for _ in group]
             try:
-                passing = await self._judge.passing(group, statement, document)
+                passing = await self._judge.passing(
+                    group, statement, verdicts.document(rule.columns)
+                )
             except asyncpg.PostgresError as error:
                 _raise_if_gone(error)
                 verdicts.undecided |= set(group)
@@ -251,6 +271,8 @@ class _Telling:
     ) -> bool:
         if binding.filter is None:
             return True
+        if binding.filter in self.verdicts.spoiled:
+            return False
         place = places[self.number]
         if not binding.filter.columns <= self.verdicts.known[place]:
             return unknown
@@ -318,6 +340,12 @@ def _push(channel: Channel, message: Outgoing, change: Change) -> None:
         channel.held.append(message)
     else:
         channel.socket.push(message)
+
+
+def _fits(info: TableInfo, changes: Iterable[Change]) -> bool:
+    """Whether these changes have the columns that the table has now."""
+    shapes = {id(change.shape): change.shape for change in changes}
+    return all(info.logged == frozenset(shape.names) for shape in shapes.values())
 
 
 def _known(change: Change, record: Record) -> frozenset[str]:

@@ -218,9 +218,10 @@ class Feed:
         unsent = await self._delivery.deliver(changes, audiences)
         end = changes[-1].cursor
         self._resynchronise(unsent.undecided, end, "a policy or filter could not be evaluated")
+        self._resynchronise(unsent.outdated, end, "the table had other columns before")
         for audience in unsent.spoiled:
             for channel in [*audience.channels]:
-                reason = "InvalidFilter: it fails or takes too long; subscribe with another"
+                reason = "InvalidFilter: it fails, takes too long or names what is gone"
                 channel.system("error", "postgres_changes", reason)
                 self.leave(channel.follows if isinstance(channel, _Alone) else channel)
         for change in changes:

@@ -26,12 +26,14 @@ _OPERATORS: dict[str, str] = {
 }
 _ON_TEXT = frozenset({"like", "ilike", "match", "imatch"})
 _IS = {"null": "NULL", "true": "TRUE", "false": "FALSE", "unknown": "UNKNOWN"}
-_CONDITION = re.compile(
-    r"(?P<column>[^=,]+)=(?P<negated>not\.)?(?P<operator>[a-z]+)\.(?P<value>.*)", re.DOTALL
-)
-# Where the next condition begins, so that a comma inside a value does not end it.
+_HEAD = re.compile(r"\s*(?P<column>[^=,]+)=(?P<negated>not\.)?(?P<operator>[a-z]+)\.")
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+# A value in quotes, and a list, end where they are closed.
+_QUOTED = re.compile(rf"{_TEXT}\s*(?=,|$)", re.DOTALL)
+_LIST = re.compile(rf"\((?:{_TEXT}|[^\"()])*\)\s*(?=,|$)", re.DOTALL)
+# Any other ends where the next condition begins, so that a comma inside it does not end it.
 _NEXT = re.compile(r",(?=[^=,()\"]+=(?:not\.)?[a-z]+\.)")
-_LISTED = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^,"]*))\s*(?:,|$)', re.DOTALL)
+_LISTED = re.compile(rf"\s*(?:({_TEXT})|([^,\"]*))\s*(?:,|$)", re.DOTALL)
 
 
 class FilterInvalid(ValueError):  # noqa: N818 - says what it is
@@ -91,29 +93,48 @@ def parse_filter(text: str) -> Filter:
     """Raises `FilterInvalid`."""
     if len(text) > LONGEST_FILTER or "\0" in text:
         raise FilterInvalid("the filter is too long")
-    parts = _NEXT.split(text)
-    if len(parts) > MOST_CONDITIONS:
+    conditions: list[Condition] = []
+    at = 0
+    while at <= len(text):
+        condition, end = _condition(text, at)
+        conditions.append(condition)
+        at = end + 1  # a comma is between them
+    if len(conditions) > MOST_CONDITIONS:
         raise FilterInvalid(f"at most {MOST_CONDITIONS} conditions")
-    return Filter(tuple(_condition(part) for part in parts))
+    return Filter(tuple(conditions))
 
 
-def _condition(text: str) -> Condition:
-    found = _CONDITION.fullmatch(text.strip())
-    if found is None:
-        raise FilterInvalid(f"'{text[:100]}' is not column=operator.value")
-    operator, value = found["operator"], found["value"]
+def _condition(text: str, at: int) -> tuple[Condition, int]:
+    """The condition that begins at a place, and where it ends."""
+    head = _HEAD.match(text, at)
+    if head is None:
+        raise FilterInvalid(f"'{text[at : at + 100]}' is not column=operator.value")
+    operator, begin = head["operator"], head.end()
+    closed = (_LIST if operator == "in" else _QUOTED).match(text, begin)
+    following = _NEXT.search(text, begin)
+    end = closed.end() if closed else following.start() if following else len(text)
+    value = text[begin:end].strip()
+    if closed and operator != "in":
+        value = _plain(value)
+    values = _values(operator, value)
+    column = head["column"].strip().strip('"')
+    return Condition(column, operator, values, bool(head["negated"])), end
+
+
+def _values(operator: str, value: str) -> tuple[str, ...]:
     if operator == "in":
-        values = _listed(value)
-    elif operator == "is":
+        return _listed(value)
+    if operator == "is":
         value = value.lower()
         if value not in _IS:
             raise FilterInvalid("is takes null, true, false or unknown")
-        values = (value,)
-    elif operator in _OPERATORS:
-        values = (value,)
-    else:
+    elif operator not in _OPERATORS:
         raise FilterInvalid(f"'{operator[:30]}' is not an operator")
-    return Condition(found["column"].strip().strip('"'), operator, values, bool(found["negated"]))
+    return (value,)
+
+
+def _plain(quoted: str) -> str:
+    return re.sub(r"\\(.)", r"\1", quoted[1:-1], flags=re.DOTALL)
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -125,7 +146,7 @@ def _listed(text: str) -> tuple[str, ...]:
         if found is None or found.end() == at:
             raise FilterInvalid("the list is not well formed")
         quoted, bare = found.groups()
-        values.append(bare.strip() if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
+        values.append(bare.strip() if quoted is None else _plain(quoted))
         at = found.end()
     if len(values) > MOST_VALUES:
         raise FilterInvalid(f"at most {MOST_VALUES} values in a list")

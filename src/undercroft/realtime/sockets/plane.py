@@ -22,6 +22,7 @@ from undercroft.identity.auth.gate import CHANNEL as RIGHTS_CHANNEL
 from undercroft.identity.auth.gate import EVERYONE, Gate
 from undercroft.identity.auth.keys import CHANNEL as KEYS_CHANNEL
 from undercroft.realtime import metrics
+from undercroft.realtime.changes.tables import CHANNEL as WATCHED_CHANNEL
 from undercroft.realtime.sockets.admission import Admission
 from undercroft.realtime.sockets.bus import Bus
 from undercroft.realtime.sockets.catalog import Catalog
@@ -101,6 +102,7 @@ class RealtimePlane:
         listener.on(RIGHTS_CHANNEL, self._rights_changed)
         listener.on(KEYS_CHANNEL, lambda _payload: self._rights_changed(EVERYONE))
         listener.on(RELOAD_CHANNEL, self._schema_changed)
+        listener.on(WATCHED_CHANNEL, lambda _payload: self._catalog.forget())
         listener.when_deaf(self._catalog.forget)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,5 @@
 """Broadcasts by HTTP, as the clients' `httpSend` and servers without a socket make them."""
 
-from datetime import timedelta
 from typing import Any
 from urllib.parse import unquote
 
@@ -18,7 +17,7 @@ from undercroft.realtime.sockets.admission import Admission
 from undercroft.realtime.sockets.channel import PREFIX, JoinRefused
 from undercroft.realtime.sockets.protocol import LONGEST_EVENT, LONGEST_TOPIC
 from undercroft.realtime.sockets.rooms import Rooms
-from undercroft.realtime.sockets.stored import StoredMessages
+from undercroft.realtime.sockets.stored import NotStored, StoredMessages, read_lifetime
 
 BASE = "/realtime/v1/api/broadcast"
 MOST_MESSAGES = 100
@@ -98,18 +97,24 @@ class Posts:
         topic, event = _named(unquote(parts[0]), unquote(parts[2]))
         query = request.query_params
         private = query.get("private") == "true"
-        await self._check(actor, topic, private=private)
+        lifetime = query.get("persist[ttl]")
+        stored = query.get("persist") == "true" or lifetime is not None
+        await self._check(actor, topic, private=private, stored=stored)
         binary = request.headers.get("content-type", "").startswith("application/octet-stream")
         payload = body if binary else _json(body)
-        lifetime = query.get("persist[ttl]")
-        if query.get("persist") != "true" and lifetime is None:
+        if not stored:
             await self._rooms.broadcast((private, topic), event, payload, binary=binary)
             return
         if binary or not private:
             raise Refused(422, "Only JSON on a private topic can be stored.")
-        await self._stored.store(topic, event, payload, _lifetime(lifetime))
+        try:
+            await self._stored.store(topic, event, payload, read_lifetime(_number(lifetime)))
+        except NotStored as error:
+            raise Refused(422 if error.lasting else 503, str(error)) from error
 
-    async def _check(self, actor: Actor, topic: str, *, private: bool) -> None:
+    async def _check(
+        self, actor: Actor, topic: str, *, private: bool, stored: bool = False
+    ) -> None:
         if not private:
             if not self._settings.public_channels:
                 raise Refused(403, "Only private channels are allowed.")
@@ -120,6 +125,8 @@ class Posts:
             raise Refused(503, str(error)) from error
         if not rights.write_broadcast:
             raise Refused(403, "You may not send on this topic.")
+        if stored and not rights.store_broadcast:
+            raise Refused(403, "You may not store on this topic.")
 
 
 def _messages(body: bytes) -> list[Any]:
@@ -152,9 +159,5 @@ def _json(body: bytes) -> bytes:
     return body
 
 
-def _lifetime(seconds: str | None) -> timedelta | None:
-    if seconds is None:
-        return None
-    if not seconds.isdigit() or not 0 < int(seconds) <= 10**8:
-        raise Refused(422, "persist[ttl] must be seconds.")
-    return timedelta(seconds=int(seconds))
+def _number(text: str | None) -> int | str | None:
+    return int(text) if text and text.isdigit() and len(text) < 10 else text

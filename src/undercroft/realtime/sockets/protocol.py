@@ -81,9 +81,9 @@ def read_binary(data: bytes) -> Incoming:
         raise Malformed("not a binary broadcast") from error
     if kind != _PUSH or at > len(data) or encoding not in {_BINARY, _JSON}:
         raise Malformed("not a binary broadcast")
-    join_ref, ref, topic, event, _metadata = parts
+    join_ref, ref, topic, event, metadata = parts
     body = data[at:]
-    content: dict[str, Any] = {"type": "broadcast", "event": event}
+    content: dict[str, Any] = {**_metadata(metadata), "type": "broadcast", "event": event}
     if encoding == _BINARY:
         return Incoming(topic, "broadcast", content, ref, join_ref, binary=body)
     try:
@@ -161,6 +161,15 @@ def framed(message: AsgiMessage) -> bytes:
         content = message["bytes"] if text is None else text.encode()
         frame = message["frame"] = _frame_head(len(content), text=text is not None) + content
     return frame
+
+
+def _metadata(text: str) -> dict[str, Any]:
+    """What stands beside the payload: how long to keep it (`persist`)."""
+    try:
+        content = orjson.loads(text or "{}")
+    except orjson.JSONDecodeError as error:
+        raise Malformed("not JSON") from error
+    return content if isinstance(content, dict) else {}
 
 
 def _frame_head(length: int, *, text: bool) -> bytes:
