@@ -1,5 +1,6 @@
 """On whose behalf a channel works, what that caller may do there, and until when."""
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,7 +43,7 @@ class Admission:
         actor = await self._gate.admit(Credentials(token=token, origin=socket.origin))
         if actor.half or not actor.role:
             raise Unauthorized
-        return actor, token
+        return actor, sys.intern(token)  # one text for all channels of the token
 
     async def rights(self, actor: Actor, topic: str) -> Rights:
         """On a private topic, by the policies of `realtime.messages`. Raises `JoinRefused`."""

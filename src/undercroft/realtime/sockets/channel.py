@@ -56,7 +56,6 @@ class Config:
     presence_key: str = ""
     presence: bool = False
     private: bool = False
-    changes: tuple[dict[str, Any], ...] = ()
     wait: bool = False
     wait_seconds: float = LONGEST_WAIT
     replay: Replay | None = None
@@ -69,13 +68,8 @@ class Config:
         broadcast, presence = _object(config.get("broadcast")), _object(config.get("presence"))
         options = _object(config.get("postgres_changes_options"))
         key = presence.get("key") or ""
-        changes = config.get("postgres_changes") or []
         if not isinstance(key, str) or len(key) > LONGEST_KEY:
             raise JoinRefused("InvalidJoinPayload: the presence key must be short text")
-        if not isinstance(changes, list) or not all(isinstance(one, dict) for one in changes):
-            raise JoinRefused("InvalidJoinPayload: postgres_changes must be a list of objects")
-        if len(changes) > MOST_BINDINGS:
-            raise JoinRefused(f"InvalidJoinPayload: at most {MOST_BINDINGS} postgres_changes")
         private = config.get("private") is True
         return cls(
             ack=broadcast.get("ack") is True,
@@ -83,7 +77,6 @@ class Config:
             presence_key=key,
             presence=presence.get("enabled") is not False,
             private=private,
-            changes=tuple(changes),
             wait=options.get("wait") is True,
             wait_seconds=_wait(options.get("timeout")),
             announces_ready=broadcast.get("replication_ready") is True,
@@ -91,9 +84,22 @@ class Config:
         )
 
 
+def asked_changes(payload: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a join asks of `postgres_changes`. Raises `JoinRefused`."""
+    changes = _object(payload.get("config")).get("postgres_changes") or []
+    if not isinstance(changes, list) or not all(isinstance(one, dict) for one in changes):
+        raise JoinRefused("InvalidJoinPayload: postgres_changes must be a list of objects")
+    if len(changes) > MOST_BINDINGS:
+        raise JoinRefused(f"InvalidJoinPayload: at most {MOST_BINDINGS} postgres_changes")
+    return changes
+
+
 @dataclass(eq=False, slots=True)
 class Channel:
-    """`held` collects changes that must wait until what came before them has been sent."""
+    """`held` collects changes that must wait until what came before them has been sent.
+
+    `audience` is whom it hears table changes with, the feed's to know.
+    """
 
     socket: Socket
     topic: str
@@ -105,7 +111,7 @@ class Channel:
     rights: Rights = EVERYTHING
     presence_ref: str | None = None
     presence_key: str = ""
-    signature: Any = None
+    audience: Any = None
     live_after: Cursor | None = None
     held: list[Outgoing] | None = field(default=None)
 

@@ -17,7 +17,13 @@ from undercroft.realtime import metrics
 from undercroft.realtime.sockets.admission import Admission, as_caller, expiry, subjects, tenant
 from undercroft.realtime.sockets.bindings import check_binding, read_wish, resume_from
 from undercroft.realtime.sockets.catalog import Catalog
-from undercroft.realtime.sockets.channel import PREFIX, Channel, Config, JoinRefused
+from undercroft.realtime.sockets.channel import (
+    PREFIX,
+    Channel,
+    Config,
+    JoinRefused,
+    asked_changes,
+)
 from undercroft.realtime.sockets.feed import FAILURES, Feed
 from undercroft.realtime.sockets.judge import Judge
 from undercroft.realtime.sockets.presence import Presence, PresenceTooLarge
@@ -181,7 +187,7 @@ class Channels:
             raise JoinRefused("ChannelRateLimitReached: Too many channels of this caller")
         if not (config.private or self._settings.public_channels):
             raise JoinRefused("PrivateOnly: This project only allows private channels")
-        wishes = tuple(read_wish(asked) for asked in config.changes)
+        wishes = tuple(read_wish(asked) for asked in asked_changes(message.payload))
         channel = Channel(
             socket,
             message.topic,

@@ -36,6 +36,10 @@ class Audience:
     caller: Caller
     channels: set[Channel] = field(default_factory=set)
 
+    @property
+    def key(self) -> tuple[str, tuple[Binding, ...], Caller]:
+        return (self.topic, self.bindings, self.caller)
+
     def of(self, table: Table) -> list[Binding]:
         return [binding for binding in self.bindings if binding.covers(*table)]
 

@@ -78,7 +78,7 @@ class Feed:
         async with self._turn:
             assert self._position is not None
             stands = self._position
-            self._enter(channel, (channel.topic, bindings, caller))
+            self._enter(channel, channel.topic, bindings, caller)
         try:
             if since is not None:
                 await self._catch_up(channel, bindings, caller, since, stands)
@@ -90,27 +90,31 @@ class Feed:
 
     async def move(self, channel: Channel, caller: Caller) -> None:
         """Go on as another caller, without a gap."""
-        if channel.signature is None:
+        if channel.audience is None:
             return
         async with self._turn:
-            topic, bindings, _ = channel.signature
-            self.leave(channel)
-            self._enter(channel, (topic, bindings, caller))
+            before: Audience | None = channel.audience
+            if before is not None:  # or it left meanwhile
+                self.leave(channel)
+                self._enter(channel, before.topic, before.bindings, caller)
 
-    def _enter(self, channel: Channel, key: tuple[str, tuple[Binding, ...], Caller]) -> None:
-        audience = self._audiences.get(key)
+    def _enter(
+        self, channel: Channel, topic: str, bindings: tuple[Binding, ...], caller: Caller
+    ) -> None:
+        audience = self._audiences.get((topic, bindings, caller))
         if audience is None:
-            audience = self._audiences[key] = Audience(*key)
+            audience = Audience(topic, bindings, caller)
+            self._audiences[audience.key] = audience
         audience.channels.add(channel)
-        channel.signature = key
+        channel.audience = audience
 
     def leave(self, channel: Channel) -> None:
-        audience = self._audiences.get(channel.signature)
+        audience: Audience | None = channel.audience
+        channel.audience = None
         if audience is not None:
             audience.channels.discard(channel)
             if not audience.channels:
-                del self._audiences[channel.signature]
-        channel.signature = None
+                del self._audiences[audience.key]
 
     async def stop(self) -> None:
         if self._task is not None:

@@ -1,6 +1,7 @@
 """`/realtime/v1`: the socket, and broadcasts by HTTP. Plain ASGI: a socket may live for days."""
 
 import asyncio
+import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -176,7 +177,8 @@ class RealtimePlane:
         self, query: dict[str, list[str]], headers: Headers
     ) -> tuple[Actor | None, str]:
         """The key may stand in the query here: browsers cannot set headers on a socket."""
-        api_key = query.get("apikey", [""])[0] or headers.get("apikey", "")
+        # Thousands come with the same one.
+        api_key = sys.intern(query.get("apikey", [""])[0] or headers.get("apikey", ""))
         if not api_key:
             return None, ""
         try:
@@ -190,24 +192,24 @@ class RealtimePlane:
 
     async def _converse(self, socket: Socket, receive: Receive) -> None:
         number = next(self._numbers)
-        while True:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                return
+        while (message := await receive())["type"] != "websocket.disconnect":
             socket.heard_at = time.monotonic()
-            if socket.closing:
-                continue
-            if not await self._rates.may_speak(number):
-                metrics.DROPPED.labels("flood").inc()
-                socket.close(POLICY, "Too many messages.")
-                continue
-            try:
-                incoming = _read(message, socket.version)
-            except Malformed as error:
-                metrics.DROPPED.labels("malformed").inc()
-                socket.close(MALFORMED, f"Not a message: {error}.")
-                continue
-            await self._handle(socket, incoming)
+            if not socket.closing:
+                await self._take(socket, number, message)
+            del message  # or it is kept until the next one comes
+
+    async def _take(self, socket: Socket, number: int, message: Message) -> None:
+        if not await self._rates.may_speak(number):
+            metrics.DROPPED.labels("flood").inc()
+            socket.close(POLICY, "Too many messages.")
+            return
+        try:
+            incoming = _read(message, socket.version)
+        except Malformed as error:
+            metrics.DROPPED.labels("malformed").inc()
+            socket.close(MALFORMED, f"Not a message: {error}.")
+            return
+        await self._handle(socket, incoming)
 
     async def _handle(self, socket: Socket, incoming: Incoming) -> None:
         metrics.MESSAGES.labels(incoming.event if incoming.event in KNOWN else "other").inc()

@@ -63,7 +63,8 @@ class Socket:
         self._send = send
         self._most_bytes = most_bytes
         self._frames = frames
-        self._queue: deque[AsgiMessage] = deque()
+        # Only while something waits in it: an empty one takes 760 bytes.
+        self._queue: deque[AsgiMessage] | None = None
         self._queued_bytes = 0
         self._draining: asyncio.Task[None] | None = None
 
@@ -74,11 +75,12 @@ class Socket:
     def put(self, message: AsgiMessage) -> None:
         if self.closing:
             return
-        self._queue.append(message)
         self._queued_bytes += _size(message)
-        if self._draining is None:
-            self._draining = asyncio.get_running_loop().create_task(self._drain())
-        elif self._queued_bytes > self._most_bytes:
+        if self._queue is None:
+            self._drain_from(deque((message,)))
+            return
+        self._queue.append(message)
+        if self._queued_bytes > self._most_bytes:
             metrics.DROPPED.labels("slow").inc()
             self.close(TOO_SLOW, "This client does not read as fast as messages come.")
 
@@ -87,38 +89,43 @@ class Socket:
         if self.closing:
             return
         self.closing = True
-        self._queue.clear()
-        self._queue.append({"type": "websocket.close", "code": code, "reason": reason})
         self._queued_bytes = 0
-        if self._draining is None:
-            self._draining = asyncio.get_running_loop().create_task(self._drain())
+        last = {"type": "websocket.close", "code": code, "reason": reason}
+        if self._queue is None:
+            self._drain_from(deque((last,)))
+            return
+        self._queue.clear()
+        self._queue.append(last)
 
     def abandon(self) -> None:
         """The connection is gone."""
         self.closing = True
-        self._queue.clear()
         if self._draining is not None:
             self._draining.cancel()
 
-    async def _drain(self) -> None:
+    def _drain_from(self, queue: deque[AsgiMessage]) -> None:
+        self._queue = queue
+        self._draining = asyncio.get_running_loop().create_task(self._drain(queue))
+
+    async def _drain(self, queue: deque[AsgiMessage]) -> None:
         try:
-            while self._queue:
-                await self._send(self._next())
+            while queue:
+                await self._send(self._next(queue))
         except (OSError, RuntimeError):
             self.closing = True  # the connection ended under our hands; its reader cleans up
         finally:
-            self._draining = None
+            self._queue = self._draining = None
 
-    def _next(self) -> AsgiMessage:
+    def _next(self, queue: deque[AsgiMessage]) -> AsgiMessage:
         """A message, or as many as one write may carry."""
-        message = self._queue.popleft()
+        message = queue.popleft()
         self._queued_bytes -= _size(message)
         if not self._frames or message["type"] != SEND:
             return message
         frames = [framed(message)]
         size = len(frames[0])
-        while self._queue and size < WRITE_BYTES and self._queue[0]["type"] == SEND:
-            message = self._queue.popleft()
+        while queue and size < WRITE_BYTES and queue[0]["type"] == SEND:
+            message = queue.popleft()
             self._queued_bytes -= _size(message)
             frames.append(framed(message))
             size += len(frames[-1])
