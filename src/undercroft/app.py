@@ -49,7 +49,7 @@ from undercroft.identity.parts import Identity, build_identity
 from undercroft.operations import activity, dashboard
 from undercroft.operations.health.checks import VERSION
 from undercroft.realtime.changes.reader import ChangeReader
-from undercroft.realtime.live_tables import probe as probe_changes
+from undercroft.realtime.live_tables import probing as probing_changes
 from undercroft.realtime.sockets.plane import PREFIX as REALTIME_PREFIX
 from undercroft.realtime.sockets.plane import WEBSOCKET as REALTIME_SOCKET
 from undercroft.realtime.sockets.plane import RealtimePlane
@@ -120,7 +120,7 @@ def create_app(settings: Settings | None = None) -> Application:
     )
     control = _control_plane(settings, parts, identity, rows, files, realtime)
     control.routes.extend(build_routes(settings))
-    _join(control, apps)
+    _join(control, apps, settings)
     refusals = activity.Refusals(parts.database)
     control.state.refusals = refusals
     control.state.statistics = dashboard.Statistics(parts.cached_reads)
@@ -279,11 +279,11 @@ def _control_plane(
     return app
 
 
-def _join(control: FastAPI, apps: Sequence[App]) -> None:
+def _join(control: FastAPI, apps: Sequence[App], settings: Settings) -> None:
     """What apps add beside their routes."""
     control.state.app_settings = AppSettings(apps)
     control.state.webhook_catalogue = catalogue_of(apps)
-    control.state.app_probes = {"changes": probe_changes} | {
+    control.state.app_probes = {"changes": probing_changes(settings.realtime)} | {
         f"{app.name}.{name}": probe for app in apps for name, probe in app.health.items()
     }
     for app in apps:

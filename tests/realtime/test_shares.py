@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import asyncpg
+import httpx
 import pytest_asyncio
 from websockets.asyncio.client import connect
 
 from tests.fixtures.actors import Caller, unique
 from tests.fixtures.app import running
-from tests.fixtures.live import Line, LiveServer
+from tests.fixtures.live import Line, LiveServer, eventually
 from undercroft.app import create_app
 from undercroft.foundation.settings import Settings
 
@@ -21,30 +23,37 @@ OpenLine = Callable[..., Awaitable[Speak]]
 
 
 @pytest_asyncio.fixture
-async def speaker(settings: Settings, api_keys: dict[str, str]) -> AsyncIterator[OpenLine]:
-    """`await speaker()` joins a room by a socket of its own, where a share is one message a second.
-
-    What it returns sends a message and returns the answer.
-    """
-    realtime = settings.realtime.model_copy(update={"messages_per_second_per_caller": 1})
+async def server(settings: Settings) -> AsyncIterator[LiveServer]:
+    """A server where a share is one message a second, and no reader may be behind."""
+    tight = {"messages_per_second_per_caller": 1, "max_slot_lag": 2}
+    realtime = settings.realtime.model_copy(update=tight)
     small = settings.model_copy(update={"realtime": realtime})
-    opened = []
     async with running(create_app(small)) as app:
         server = LiveServer(app, small)
         await server.start()
-
-        async def open_line(key: str | None = None, token: str | None = None) -> Speak:
-            connection = await connect(server.socket_url(key or api_keys["anon"]))
-            opened.append(connection)
-            line, room = Line(connection), unique("room")
-            joined = await line.join(room, token=token, broadcast={"ack": True})
-            assert joined["status"] == "ok", joined
-            return lambda: line.ask(f"realtime:{room}", "broadcast", MESSAGE)
-
-        yield open_line
-        for connection in opened:
-            await connection.close()
+        yield server
         await server.stop()
+
+
+@pytest_asyncio.fixture
+async def speaker(server: LiveServer, api_keys: dict[str, str]) -> AsyncIterator[OpenLine]:
+    """`await speaker()` joins a room by a socket of its own.
+
+    What it returns sends a message and returns the answer.
+    """
+    opened = []
+
+    async def open_line(key: str | None = None, token: str | None = None) -> Speak:
+        connection = await connect(server.socket_url(key or api_keys["anon"]))
+        opened.append(connection)
+        line, room = Line(connection), unique("room")
+        joined = await line.join(room, token=token, broadcast={"ack": True})
+        assert joined["status"] == "ok", joined
+        return lambda: line.ask(f"realtime:{room}", "broadcast", MESSAGE)
+
+    yield open_line
+    for connection in opened:
+        await connection.close()
 
 
 async def together(first: Speak, second: Speak) -> bool:
@@ -71,6 +80,50 @@ async def test_an_account_sends_so_much_by_all_its_sockets(
     first, second, other = [await speaker(token=token) for token in (mine, mine, theirs)]
     assert await together(first, second)
     assert (await other())["status"] == "ok"
+
+
+async def test_the_anon_key_sends_so_much_from_an_address(
+    speaker: OpenLine, api_keys: dict[str, str]
+):
+    first, second = await speaker(), await speaker()
+    service = await speaker(api_keys["service_role"])
+    assert await together(first, second)
+    assert [(await service())["status"] for _ in range(2 * SHARE)] == ["ok"] * 2 * SHARE
+
+
+async def test_by_http_counts_as_well(server: LiveServer, api_keys: dict[str, str]):
+    messages = [{"topic": "x", "event": "hi", "payload": {}}] * (2 * SHARE)
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        for role, status in (("anon", 429), ("service_role", 202)):
+            sent = await client.post(
+                "/realtime/v1/api/broadcast",
+                json={"messages": messages},
+                headers={"apikey": api_keys[role]},
+            )
+            assert sent.status_code == status, sent.text
+            assert ("retry-after" in sent.headers) is (status == 429)
+
+
+async def test_a_reader_that_falls_behind_is_told_by_health(
+    server: LiveServer,
+    service: Caller,
+    api_keys: dict[str, str],
+    owner: "asyncpg.Connection[Any]",
+    reader: None,
+):
+    name = unique("wares")
+    await owner.execute(f"CREATE TABLE {name} (id int)")
+    assert (await service.put(f"{API}/realtime/tables/{name}")).status_code == 200
+    headers = {"apikey": api_keys["service_role"]}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers) as client:
+
+        async def told() -> bool:
+            await owner.execute(f"INSERT INTO {name} VALUES (1)")
+            system = (await client.get(f"{API}/health/system")).json()
+            [changes] = [one for one in system["apps"] if one["name"] == "changes"]
+            return changes["status"] == "down"
+
+        await eventually(told)
 
 
 async def test_an_organization_sends_so_much_by_all_its_keys(speaker: OpenLine, admin: Caller):

@@ -1,5 +1,6 @@
 """Which tables clients may follow: those in the publication that Supabase's tools know too."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.problems import NotFound
+from undercroft.foundation.settings import RealtimeSettings
 from undercroft.realtime.changes.tables import LIVE, unwatch_table, watch_table
 
 LIST = text("""
@@ -38,7 +40,7 @@ STATUS = text("""
 
 
 class NotRead(Exception):  # noqa: N818 - what is wrong
-    """Clients follow tables, and nobody reads their changes."""
+    """Clients follow tables, and nobody reads their changes, or not fast enough."""
 
 
 class ChangesStatus(BaseModel):
@@ -90,13 +92,24 @@ async def read_status(session: AsyncSession) -> ChangesStatus:
     )
 
 
-async def probe(session: AsyncSession) -> str:
-    """How the reading of changes is, for the operator. Raises `NotRead`."""
-    row = (await session.execute(STATUS)).one()
-    state, detail = _state(row)
-    if state in {"waiting", "impossible"} and row.watching:
-        raise NotRead(detail)
-    return f"{state}, {row.unread_bytes or 0} bytes behind"
+def probing(settings: RealtimeSettings) -> Callable[[AsyncSession], Awaitable[str]]:
+    """Tells the operator how the reading of changes is; raises `NotRead` before anything is lost.
+
+    At half of what Postgres keeps for us there is time left to look after the reader.
+    """
+    most_bytes = int(settings.max_slot_lag) // 2
+
+    async def probe(session: AsyncSession) -> str:
+        row = (await session.execute(STATUS)).one()
+        state, detail = _state(row)
+        if state in {"waiting", "impossible"} and row.watching:
+            raise NotRead(detail)
+        behind = row.unread_bytes or 0
+        if behind > most_bytes:
+            raise NotRead(f"The reader is {behind} bytes behind.")
+        return f"{state}, {behind} bytes behind"
+
+    return probe
 
 
 def _state(row: Any) -> tuple[Literal["reading", "idle", "waiting", "impossible"], str | None]:

@@ -47,7 +47,8 @@ class RealtimeSettings(SettingsGroup):
     messages_per_second_per_caller: int = Field(
         2000,
         ge=1,
-        description="Messages they may send together, averaged over five seconds, per worker.",
+        description="Messages they may send together by sockets and HTTP, averaged over five "
+        "seconds, per worker; an address that shows the anon key alone may as many.",
     )
     max_message_size: ByteSize = Field(
         ByteSize(1_000_000), description="Largest message from a client."

@@ -8,6 +8,7 @@ import orjson
 import structlog
 
 from undercroft.foundation.access import Actor, Role
+from undercroft.foundation.addresses import home_of
 from undercroft.foundation.problems import Unauthorized
 from undercroft.identity.auth.gate import Credentials, Gate
 from undercroft.realtime.sockets.catalog import Catalog, Rule
@@ -95,8 +96,18 @@ def subjects(actor: Actor) -> Iterator[str]:
 def tenant(actor: Actor) -> str | None:
     """Whose share of a worker the caller uses up: an account's, or an organization's by its keys.
 
-    Keys of the whole installation have none; the address of a socket bounds what anon may do.
+    Keys of the whole installation have none.
     """
     if actor.organization_id is not None:
         return f"organization:{actor.organization_id}"
     return None if actor.user_id is None else f"user:{actor.user_id}"
+
+
+def share(actor: Actor, address: str) -> str | None:
+    """Whose share a message uses up: an address's, where only the anon key is shown.
+
+    None for the service key, by which a customer's own servers speak.
+    """
+    if actor.role is Role.SERVICE:
+        return None
+    return tenant(actor) or f"address:{home_of(address)}"

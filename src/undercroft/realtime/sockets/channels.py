@@ -14,7 +14,14 @@ from undercroft.foundation.access import Actor
 from undercroft.foundation.problems import Unauthorized
 from undercroft.foundation.settings import RealtimeSettings
 from undercroft.realtime import metrics
-from undercroft.realtime.sockets.admission import Admission, as_caller, expiry, subjects, tenant
+from undercroft.realtime.sockets.admission import (
+    Admission,
+    as_caller,
+    expiry,
+    share,
+    subjects,
+    tenant,
+)
 from undercroft.realtime.sockets.bindings import check_binding, read_wish, resume_from
 from undercroft.realtime.sockets.catalog import Catalog
 from undercroft.realtime.sockets.channel import (
@@ -85,7 +92,9 @@ class Channels:
                     await self.leave(channel)
                     socket.put(reply(socket.version, message, "ok", {}))
                     channel.end("phx_close")
-                elif event in SENDING and not await self._rates.may_send(tenant(channel.actor)):
+                elif event in SENDING and not await self._rates.may_send(
+                    share(channel.actor, socket.address)
+                ):
                     _refuse(socket, message, "ClientMessageRateLimitReached: Too many messages")
                 elif event == "broadcast":
                     await self._broadcast(channel, message)

@@ -94,7 +94,7 @@ class RealtimePlane:
             self._stored,
             self._rates,
         )
-        self._posts = Posts(gate, self._admission, rooms, self._stored, own)
+        self._posts = Posts(gate, self._admission, rooms, self._stored, self._rates, own)
         self._sockets: set[Socket] = set()
         self._addresses: Counter[str] = Counter()
         self._numbers = count()

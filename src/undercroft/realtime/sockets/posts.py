@@ -1,5 +1,6 @@
 """Broadcasts by HTTP, as the clients' `httpSend` and servers without a socket make them."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,9 +14,10 @@ from undercroft.foundation.problems import Unauthorized
 from undercroft.foundation.settings import RealtimeSettings
 from undercroft.identity.auth.credentials import read_credentials
 from undercroft.identity.auth.gate import Gate
-from undercroft.realtime.sockets.admission import Admission
+from undercroft.realtime.sockets.admission import Admission, share
 from undercroft.realtime.sockets.channel import PREFIX, JoinRefused
 from undercroft.realtime.sockets.protocol import LONGEST_EVENT, LONGEST_TOPIC
+from undercroft.realtime.sockets.rates import WINDOW_SECONDS, Rates
 from undercroft.realtime.sockets.rooms import Rooms
 from undercroft.realtime.sockets.stored import NotStored, StoredMessages, read_lifetime
 
@@ -26,10 +28,11 @@ MOST_MESSAGES = 100
 class Refused(Exception):  # noqa: N818 - says what happened
     """An answer that is no success, in the body that the clients read."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers = headers
 
 
 class Posts:
@@ -39,12 +42,14 @@ class Posts:
         admission: Admission,
         rooms: Rooms,
         stored: StoredMessages,
+        rates: Rates,
         settings: RealtimeSettings,
     ) -> None:
         self._gate = gate
         self._admission = admission
         self._rooms = rooms
         self._stored = stored
+        self._rates = rates
         self._settings = settings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,7 +58,7 @@ class Posts:
             response = await self._answer(request)
         except Refused as refusal:
             body = {"error": refusal.message, "message": refusal.message}
-            response = JSONResponse(body, refusal.status)
+            response = JSONResponse(body, refusal.status, refusal.headers)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
@@ -67,11 +72,19 @@ class Posts:
             raise Refused(405, "Only POST is allowed.")
         actor = await self._caller(request)
         body = await request.body()
+        messages = _messages(body) if path == BASE else []
+        await self._count(actor, request, len(messages) or 1)
         if path == BASE:
-            await self._post_many(actor, body)
+            await self._post_many(actor, messages)
         else:
             await self._post_one(actor, path[len(BASE) + 1 :], request, body)
         return Response(status_code=202)
+
+    async def _count(self, actor: Actor, request: Request, messages: int) -> None:
+        address = request.client.host if request.client else "unknown"
+        if not await self._rates.may_send(share(actor, address), messages):
+            headers = {"Retry-After": str(WINDOW_SECONDS)}
+            raise Refused(429, "ClientMessageRateLimitReached: Too many messages", headers)
 
     async def _caller(self, request: Request) -> Actor:
         try:
@@ -82,9 +95,9 @@ class Posts:
             raise Refused(401, "Send an apikey header.")
         return actor
 
-    async def _post_many(self, actor: Actor, body: bytes) -> None:
+    async def _post_many(self, actor: Actor, entries: list[Any]) -> None:
         """All or none: rights are checked before the first is sent."""
-        messages = [_message(entry) for entry in _messages(body)]
+        messages = [_message(entry) for entry in entries]
         for topic, _, _, private in messages:
             await self._check(actor, topic, private=private)
         for topic, event, payload, private in messages:

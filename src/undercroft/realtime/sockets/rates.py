@@ -1,4 +1,4 @@
-"""How often a socket and a tenant may speak and an address may join, counted per worker."""
+"""How often a socket and a caller may speak and an address may join, counted per worker."""
 
 from limits import RateLimitItemPerSecond
 from limits.aio.storage import MemoryStorage
@@ -27,9 +27,11 @@ class Rates:
     async def may_speak(self, socket_number: int) -> bool:
         return await self._limiter.hit(self._messages, "messages", str(socket_number))
 
-    async def may_send(self, tenant: str | None) -> bool:
-        """All sockets of a tenant together."""
-        return tenant is None or await self._limiter.hit(self._together, "tenant", tenant)
+    async def may_send(self, whose: str | None, messages: int = 1) -> bool:
+        """All that somebody sends together, by sockets and by HTTP; None counts for nobody."""
+        if whose is None:
+            return True
+        return await self._limiter.hit(self._together, "together", whose, cost=messages)
 
     async def may_join(self, address: str) -> bool:
         return await self._limiter.hit(self._joins, "joins", home_of(address))
