@@ -112,10 +112,13 @@ def test_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_apps_are_listed_with_what_is_on(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("UNDERCROFT_APPS", "catalog")
+    monkeypatch.setenv("UNDERCROFT_APPS", "catalog,no.such")
     listed = json.loads(CliRunner().invoke(command_line, ["app", "list", "--json"]).output)
     assert {line["name"]: line["on"] for line in listed} == {
         "catalog": True,
+        "no.such": True,
         "sites": False,
         "streams": False,
     }
+    assert "'no.such' cannot be loaded" in listed[1]["summary"]
+    assert CliRunner().invoke(command_line, ["--help"]).exit_code == 0

@@ -127,18 +127,18 @@ def _listed() -> "Iterator[dict[str, str | bool]]":
     """Of one that cannot be loaded its summary says why: the others are listed all the same."""
     from undercroft.foundation.apps import installed_apps, load_app
     from undercroft.foundation.problems import SettingsInvalid
+    from undercroft.foundation.settings import load_settings
 
-    on = {one.name: one for one in _switched_on()}
-    for one in on.values():
-        yield {"name": one.name, "on": True, "summary": one.summary}
-    for name in installed_apps():
+    on, seen = load_settings().apps, set()
+    for line in (*on, *installed_apps()):
         try:
-            found = load_app(name)
+            app = load_app(line)
+            name, summary = app.name, app.summary
         except SettingsInvalid as error:
-            yield {"name": name, "on": False, "summary": str(error)}
-            continue
-        if found.name not in on:
-            yield {"name": found.name, "on": False, "summary": found.summary}
+            name, summary = line, str(error)
+        if name not in seen:
+            seen.add(name)
+            yield {"name": name, "on": line in on, "summary": summary}
 
 
 def _why_not(name: str) -> str | None:
