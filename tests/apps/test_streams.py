@@ -167,6 +167,7 @@ class TestStreams:
             {"work_start_hour": -1},
             {"work_end_hour": 25},
             {"work_start_hour": 7.5},
+            {"work_start_hour": True},
             {"detect_with_server": "perhaps"},
             {"model_key": "../model"},
             {"expires_at": "soon"},

@@ -47,7 +47,7 @@ StreamUrl = Annotated[
     Field(description="rtsp, rtmp, http or https.", examples=["rtsp://10.0.0.7/live"]),
 ]
 ModelKey = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[\w.-]+$")]
-Hour = Annotated[int, Field(ge=0, le=24)]
+Hour = Annotated[int, Field(ge=0, le=24, strict=True)]
 Expiry = Annotated[
     Moment | None,
     Field(
