@@ -53,9 +53,9 @@ class Result(NamedTuple):
     total: int | None
     page: int
     body: bytes | None
-    location: bytes | None = None
     headers: bytes | None = None
     status: bytes | None = None
+    location: bytes | None = None
     inserted: int | None = None
 
 
@@ -258,16 +258,13 @@ def check_bounds(rows: int, recipe: Recipe) -> None:
 
 
 def _read_result(answer: PGresult) -> Result:
-    value = answer.get_value
-    return Result(
-        _integer(value(0, 0)),
-        _integer(value(0, 1)) or 0,
-        value(0, 2),
-        value(0, 3),
-        value(0, 4),
-        value(0, 5),
-        _integer(value(0, 6)),
-    )
+    columns = range(answer.nfields)
+    total, page, body, headers, status, *of_write = [answer.get_value(0, n) for n in columns]
+    result = Result(_integer(total), _integer(page) or 0, body, headers, status)
+    if not of_write:
+        return result
+    location, inserted = (*of_write, None)[:2]
+    return result._replace(location=location, inserted=_integer(inserted))
 
 
 def _integer(value: bytes | None) -> int | None:

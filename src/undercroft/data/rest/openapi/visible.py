@@ -36,9 +36,9 @@ def visibility_query(schema: str) -> Statement:
         " WHERE has_function_privilege(routine.oid, 'EXECUTE')),"
         "'description', (SELECT obj_description(space.oid, 'pg_namespace')"
         f" FROM pg_namespace AS space WHERE space.nspname = {name})"
-        ")::text, NULL,"
+        ")::text,"
         " nullif(current_setting('response.headers', true), ''),"
-        " nullif(current_setting('response.status', true), ''), NULL::bigint"
+        " nullif(current_setting('response.status', true), '')"
     )
 
 

@@ -1,6 +1,7 @@
 """SQL around a query that makes its whole result one row: counts, body, headers, status.
 
-Every statement returns the same columns, so that one function runs them all.
+Every statement returns the same columns in the same order, so that one function runs them all; what
+would be null at their end is left out, since a column costs about half a microsecond.
 """
 
 from undercroft.data.rest.plan.negotiate import Answer, Writer
@@ -12,6 +13,8 @@ from undercroft.data.schema.model import Function
 # ruff: noqa: S608 - all SQL here is made of quoted names and slots
 
 _ROW = "_undercroft_t"
+_NO_TEXT = "NULL"
+_NO_NUMBER = "NULL::bigint"
 _SETTINGS = (
     "nullif(current_setting('response.headers', true), '') AS response_headers, "
     "nullif(current_setting('response.status', true), '') AS response_status"
@@ -20,10 +23,10 @@ _SETTINGS = (
 
 def read_result(query: str, count_query: str | None, answer: Answer, *, windowed: bool) -> str:
     """Wrap a read. Without a window the rows at hand are the total, and are counted once."""
-    total = "NULL::bigint"
+    total = _NO_NUMBER
     if count_query is not None:
-        total = _total(count_query) if windowed else f"count({_ROW})"
-    columns = _columns(total=total, body=write_body(answer, None))
+        total = _total(count_query) if windowed else "count(*)"
+    columns = _columns(total=total, page="count(*)", body=write_body(answer, None))
     if answer.writer is Writer.CSV:  # it looks at the rows twice
         return f"WITH {SOURCE} AS ({query}) SELECT {columns} FROM (SELECT * FROM {SOURCE}) {_ROW}"
     return f"SELECT {columns} FROM ({query}) {_ROW}"
@@ -40,8 +43,8 @@ def write_result(
     """Wrap a write; `query` reads its rows when they are asked for."""
     columns = _columns(
         body=write_body(answer, None),
-        location="NULL" if location_keys is None else _location(location_keys),
-        added=inserted() if counts_inserted else "NULL::bigint",
+        location=_NO_TEXT if location_keys is None else _location(location_keys),
+        added=inserted() if counts_inserted else _NO_NUMBER,
     )
     rows = query if query is not None else f"SELECT * FROM {SOURCE}"
     return f"WITH {SOURCE} AS ({mutation}) SELECT {columns} FROM ({rows}) {_ROW}"
@@ -58,7 +61,7 @@ def call_result(
 ) -> str:
     """Wrap a function call; one that does not return a set is one row whatever it returns."""
     page = f"count({_ROW})" if function.returns_set else "1::bigint"
-    total = "NULL::bigint"
+    total = _NO_NUMBER
     if count_query is not None:
         total = _total(count_query) if windowed else page
     columns = _columns(
@@ -72,21 +75,16 @@ def call_result(
 def _columns(
     *,
     body: str,
-    total: str = "NULL::bigint",
+    total: str = _NO_NUMBER,
     page: str = f"count({_ROW})",
-    location: str = "NULL",
-    added: str = "NULL::bigint",
+    location: str = _NO_TEXT,
+    added: str = _NO_NUMBER,
 ) -> str:
-    return comma(
-        [
-            f"{total} AS total",
-            f"{page} AS page",
-            f"{body} AS body",
-            f"{location} AS location",
-            _SETTINGS,
-            f"{added} AS inserted",
-        ]
-    )
+    always = [f"{total} AS total", f"{page} AS page", f"{body} AS body", _SETTINGS]
+    of_writes = [f"{location} AS location", f"{added} AS inserted"]
+    while of_writes and of_writes[-1].startswith(_NO_TEXT):
+        of_writes.pop()
+    return comma([*always, *of_writes])
 
 
 def _total(count_query: str) -> str:
