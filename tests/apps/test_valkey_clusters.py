@@ -4,10 +4,11 @@ import asyncio
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from socket import socket
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -18,9 +19,11 @@ from tests.apps.conftest import OpenNode
 from tests.apps.test_catalog import API, author, movie
 from tests.fixtures.actors import sign_in, unique
 from tests.fixtures.app import SUPERUSER, make_client, running
+from tests.fixtures.certificates import make_certificate
 from tests.fixtures.engines import SECRET_KEY, DatabaseFactory, EngineAddresses
 from tests.fixtures.query_counter import QueryCounter
 from tests.fixtures.served import serving, wait_until
+from tests.fixtures.tls import tls_before
 from undercroft.app import create_app
 from undercroft.foundation.embedded.programs import valkey_program
 from undercroft.foundation.settings import Settings
@@ -59,15 +62,31 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def sentinel_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One server with a password, watched by one sentinel without."""
+def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """One server with a password, watched by one sentinel without; both by TLS."""
     directory, port, watch = tmp_path_factory.mktemp("sentinel"), _free_port(), _free_port()
+    shown = make_certificate(directory, "127.0.0.1")
+    with (
+        tls_before(shown.context(), port=port) as master,
+        tls_before(shown.context(), port=watch) as watching,
+        _watched(directory, port, master.port, watch),
+    ):
+        yield {
+            "REDIS_URL": f"rediss+sentinel://:{quote(PASSWORD)}@127.0.0.1:{watching.port}",
+            "UNDERCROFT_CACHE__CA_FILE": str(shown.file),
+        }
+
+
+@contextmanager
+def _watched(directory: Path, port: int, known_port: int, watch: int) -> Iterator[None]:
+    """A server at `port` that its sentinel, at `watch`, knows at `known_port`."""
     options = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", PASSWORD]
     options += ["--dir", str(directory), "--save", ""]
     configuration = directory / "sentinel.conf"
     configuration.write_text(
         f"port {watch}\nbind 127.0.0.1\nprotected-mode no\ndir {directory}\n"
-        f'sentinel monitor mymaster 127.0.0.1 {port} 1\nsentinel auth-pass mymaster "{PASSWORD}"\n'
+        f"sentinel monitor mymaster 127.0.0.1 {known_port} 1\n"
+        f'sentinel auth-pass mymaster "{PASSWORD}"\n'
     )
     processes = [
         subprocess.Popen([valkey_program(), *arguments], stdout=subprocess.DEVNULL)
@@ -77,7 +96,7 @@ def sentinel_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         for client in clients:
             wait_until(lambda client=client: _answers(client), "it answers")
-        yield f"redis+sentinel://:{PASSWORD.replace(' ', '%20')}@127.0.0.1:{watch}"
+        yield
     finally:
         for client, process in zip(clients, processes, strict=True):
             client.close()
@@ -147,12 +166,15 @@ async def test_limits_are_shared(cluster_url: str, settings: Settings):
 
 
 def test_limits_are_counted_behind_sentinels(
-    sentinel_url: str, engines: EngineAddresses, make_database: DatabaseFactory, tmp_path: Path
+    sentinel: dict[str, str],
+    engines: EngineAddresses,
+    make_database: DatabaseFactory,
+    tmp_path: Path,
 ):
     """The servers have a password, the sentinels have none, and the URL names no group."""
     elsewhere = {
         "DATABASE_URL": engines.database_url(make_database()),
-        "REDIS_URL": sentinel_url,
+        **sentinel,
         "SECRET_KEY": SECRET_KEY,
         "UNDERCROFT_RATE_LIMITS__LOGIN": "4/hour",
         "UNDERCROFT_CACHE__TIMEOUT": "20",

@@ -2,6 +2,7 @@
 
 from undercroft.cli.checks.finding import Finding, Level, finding
 from undercroft.foundation.cache import Cache
+from undercroft.foundation.cache.tls import advice_for
 from undercroft.foundation.settings import CacheSettings
 
 
@@ -10,7 +11,8 @@ async def cache_finding(settings: CacheSettings) -> Finding:
     try:
         about = await cache.client.info("server")
     except cache.ERRORS as error:
-        advice = "Check REDIS_URL. Undercroft serves without a cache, slower and less protected."
+        advice = advice_for(cache.url, error) or "Check REDIS_URL."
+        advice += " Undercroft serves without a cache, slower and less protected."
         return Finding("Cache", Level.WARN, str(error) or type(error).__name__, advice)
     finally:
         await cache.close()

@@ -7,6 +7,7 @@ from valkey.asyncio import Sentinel, Valkey, ValkeyCluster
 from valkey.asyncio.cluster import ClusterNode
 from valkey.exceptions import ValkeyClusterException, ValkeyError
 
+from undercroft.foundation.cache.tls import tls_options
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import CacheSettings
 
@@ -26,7 +27,8 @@ class Cache:
         self.url = settings.url.get_secret_value()
         self.prefix = settings.prefix
         self.timeout = settings.timeout.total_seconds()
-        self.client: Any = _connect(self.url, self.timeout)
+        self.tls = tls_options(settings, self.url)
+        self.client: Any = _connect(self.url, self.timeout, self.tls)
 
     def key(self, *parts: str) -> str:
         return ":".join((self.prefix, *parts))
@@ -41,11 +43,13 @@ class Cache:
         """A client for PUBLISH and SUBSCRIBE; close it. A cluster passes messages on by itself."""
         parts = urlsplit(self.url)
         if not parts.scheme.endswith("+cluster"):
-            return _connect(self.url, self.timeout)
+            return _connect(self.url, self.timeout, self.tls)
         host, port = addresses(self.url, SERVER_PORT)[0]
         return Valkey(
             host=host,
             port=port,
+            ssl=bool(self.tls),
+            **self.tls,
             **credentials_of(self.url),
             socket_timeout=self.timeout,
             socket_connect_timeout=self.timeout,
@@ -58,24 +62,25 @@ class Cache:
             await sentinel.aclose()
 
 
-def _connect(url: str, timeout: float) -> Any:
+def _connect(url: str, timeout: float, tls: dict[str, Any]) -> Any:
     parts = urlsplit(url)
-    times: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
+    options: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout, **tls}
+    # Elsewhere than in a single server's URL, TLS is an argument.
+    apart = {**options, "ssl": bool(tls)}
     credentials = credentials_of(url)
-    match parts.scheme:
-        case "redis" | "rediss" | "valkey" | "valkeys" | "unix":
-            plain = url.replace("redis", "valkey", 1) if parts.scheme.startswith("redis") else url
-            return Valkey.from_url(plain, **times)
-        case "redis+sentinel" | "valkey+sentinel":
+    match parts.scheme.replace("redis", "valkey").replace("valkeys", "valkey"):
+        case "valkey" | "unix":
+            return Valkey.from_url(url, **options)
+        case "valkey+sentinel":
             hosts = addresses(url, SENTINEL_PORT)
-            group: Any = Sentinel(hosts, sentinel_kwargs=times, **credentials, **times)  # type: ignore[no-untyped-call]
+            group: Any = Sentinel(hosts, sentinel_kwargs=apart, **credentials, **apart)  # type: ignore[no-untyped-call]
             return group.master_for(parts.path.strip("/") or "mymaster")
-        case "redis+cluster" | "valkey+cluster":
+        case "valkey+cluster":
             nodes = [ClusterNode(host, port) for host, port in addresses(url, SERVER_PORT)]
-            return ValkeyCluster(startup_nodes=nodes, **credentials, **times)
+            return ValkeyCluster(startup_nodes=nodes, **credentials, **apart)
     raise SettingsInvalid(
-        "REDIS_URL must start with redis://, rediss://, unix://, redis+sentinel:// "
-        "or redis+cluster://."
+        "REDIS_URL must start with redis://, redis+sentinel:// or redis+cluster://, by TLS with "
+        "rediss://, rediss+sentinel:// or rediss+cluster://, or with unix://."
     )
 
 

@@ -94,6 +94,8 @@ def _storage(cache: Cache) -> Storage:
         "socket_connect_timeout": cache.timeout,
         # Handed over, because the library takes what stands in a URL as it stands there.
         **{name: word for name, word in credentials_of(cache.url).items() if word},
+        "ssl": bool(cache.tls),
+        **cache.tls,
     }
     hosts = cache.url.partition("://")[2].rpartition("@")[2]
     uri = f"async+valkey+cluster://{hosts}"

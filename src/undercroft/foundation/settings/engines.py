@@ -1,6 +1,7 @@
 """Where Postgres and Valkey are, and how many connections a worker opens."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -68,9 +69,19 @@ class DatabaseSettings(SettingsGroup):
 class CacheSettings(SettingsGroup):
     url: SecretStr | None = Field(
         None,
-        description="Redis or Valkey: redis://, rediss://, redis+sentinel:// or redis+cluster://. "
-        "Unset: the embedded server under the home.",
+        description="Redis or Valkey: redis://, redis+sentinel:// or redis+cluster://; by TLS "
+        "rediss://, rediss+sentinel:// or rediss+cluster://. Unset: the embedded server under the "
+        "home.",
     )
+    ca_file: Path | None = Field(
+        None,
+        description="Who may have signed the server's certificate (PEM). Unset: whom the machine "
+        "trusts.",
+    )
+    cert_file: Path | None = Field(
+        None, description="Certificate to show to a server that asks for one (PEM)."
+    )
+    key_file: Path | None = Field(None, description="Its private key, unless it is in the same.")
     prefix: str = Field("undercroft", description="First part of every key we write.")
     timeout: timedelta = Field(
         timedelta(seconds=1), description="Longest wait for an answer before doing without."
