@@ -48,7 +48,7 @@ class TestWhatIsWritten:
         headers = {"User-Agent": CHROME, "X-Request-Id": "a-request-of-mine"}
         signed_in = await client.post(f"{API}/auth/login", json=body, headers=headers)
         found = (await entries(admin, user_id=person.id, action="user.signed_in"))[0]
-        assert found["target_id"] == signed_in.json()["session_id"]
+        assert found["target_id"] == found["session_id"] == signed_in.json()["session_id"]
         assert (found["actor_type"], found["user_id"]) == ("user", person.id)
         assert found["metadata"]["method"] == "password"
         assert (found["browser"], found["os"]) == ("Chrome", "Windows")

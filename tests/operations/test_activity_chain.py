@@ -2,20 +2,21 @@
 
 import asyncio
 import json
-import subprocess
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
+from click.testing import Result
 from sqlalchemy import text
+from typer.testing import CliRunner
 
 from tests.fixtures.actors import register, sign_in
 from tests.fixtures.app import SUPERUSER, make_client, make_settings, running
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
-from tests.fixtures.served import UNDERCROFT
 from undercroft.app import Application, create_app
+from undercroft.cli.main import app as command_line
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.settings import Settings
 from undercroft.operations.activity import seals, service
@@ -194,6 +195,20 @@ class TestRetention:
             note = await session.scalar(told, {"action": "activity.purged"})
         assert note["entries"] == gone
 
+    async def test_what_is_left_for_later_is_no_break(self, log: Log):
+        """Of more entries than go at once, the younger ones keep their seals and their places."""
+        await self._age(log)
+        await log.seal(now=datetime.now(UTC) - timedelta(days=300))
+        await self._age(log)  # and these wait for their seal
+        assert await log.purge(older_than=timedelta(days=100), most=3) == 3
+        verdict = await log.verify()
+        assert verdict.broken is None
+        assert verdict.unsealed > 0
+        while await log.seal():
+            pass
+        assert await log.purge(older_than=timedelta(days=100), most=100) > 3
+        assert (await log.verify()).broken is None
+
     async def test_an_entry_that_vanished_after_the_cut_still_shows(self, log: Log):
         await self._age(log)
         await log.seal(now=datetime.now(UTC) - timedelta(days=300))
@@ -251,35 +266,29 @@ class TestPartitions:
 
 
 class TestCommandLine:
-    def run(self, log: Log, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def run(self, log: Log, *arguments: str) -> Result:
+        """In this process: the command, not how long Python takes to start."""
         secret = log.settings.secret_key
         assert secret
         environment = {
             "DATABASE_URL": log.settings.database.url.get_secret_value(),  # type: ignore[union-attr]
             "REDIS_URL": log.settings.cache.url.get_secret_value(),  # type: ignore[union-attr]
             "SECRET_KEY": secret.get_secret_value(),
-            "PATH": "/usr/bin:/bin",
+            "UNDERCROFT_HOME": str(log.settings.home),
         }
-        return subprocess.run(  # noqa: S603 - our own command
-            [UNDERCROFT, "activity", *arguments],
-            capture_output=True,
-            text=True,
-            env=environment,
-            check=False,
-            timeout=60,
-        )
+        return CliRunner().invoke(command_line, ["activity", *arguments], env=environment)
 
     async def test_verify_names_the_first_broken_link(self, log: Log):
         await log.seal()
         fine = await asyncio.to_thread(self.run, log, "verify", "--json")
-        assert fine.returncode == 0, fine.stderr
+        assert fine.exit_code == 0, fine.stderr
         report = json.loads(fine.stdout)
         assert report["intact"]
         again = await asyncio.to_thread(self.run, log, "verify", "--head", report["head"])
-        assert again.returncode == 0, again.stderr
+        assert again.exit_code == 0, again.stderr
         await log.tamper("UPDATE operations.activity SET level = 'debug'")
         broken = await asyncio.to_thread(self.run, log, "verify")
-        assert broken.returncode == 1
+        assert broken.exit_code == 1
         assert broken.stdout.startswith("Broken at seal 1: entry ")
 
     async def test_the_head_is_kept_for_the_next_time(self, log: Log, tmp_path: Path):
@@ -292,7 +301,7 @@ class TestCommandLine:
         await log.tamper("DELETE FROM operations.activity_seals")
         before = kept.read_text()
         cut = await asyncio.to_thread(self.run, log, "verify", "--keep", str(kept))
-        assert (cut.returncode, kept.read_text()) == (1, before), cut.stdout
+        assert (cut.exit_code, kept.read_text()) == (1, before), cut.stdout
 
     async def test_list_and_export(self, log: Log):
         listed = await asyncio.to_thread(
@@ -301,6 +310,12 @@ class TestCommandLine:
         assert len(json.loads(listed.stdout)) == 3, listed.stderr
         exported = await asyncio.to_thread(self.run, log, "export", "--since", "1h")
         assert {json.loads(line)["level"] for line in exported.stdout.splitlines()} >= {"audit"}
+        async with make_client(log.app) as client:
+            admin = await sign_in(client, SUPERUSER)
+            body = {"message": "x", "action": "a.b", "target_id": "x\n\x1b[2J2026 forged \u202e"}
+            assert (await admin.post(f"{API}/activity", json=body)).status_code == 201
+        listed = await asyncio.to_thread(self.run, log, "list", "--action", "a.b")
+        assert listed.stdout.endswith("object=x\\n\\x1b[2J2026 forged \\u202e\n")
         wrong = await asyncio.to_thread(self.run, log, "list", "--since", "yesterday-ish")
-        assert wrong.returncode == 2
+        assert wrong.exit_code == 2
         assert "Traceback" not in wrong.stderr

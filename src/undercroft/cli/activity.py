@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from undercroft.cli.options import HomeOption, JsonOption, settings_for
+from undercroft.cli.options import HomeOption, JsonOption, settings_for, visible
 
 if TYPE_CHECKING:
     from undercroft.foundation.http import Foundation
@@ -41,7 +41,7 @@ def list_activity(
     level: LevelOption = None,
     action: ActionOption = None,
     user: UserOption = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most entries to show.")] = 50,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -67,7 +67,8 @@ def list_activity(
     for entry in found:
         who = entry["user_id"] or entry["api_key_id"] or entry["actor_type"]
         target = f" {entry['target_type']}={entry['target_id']}" if entry["target_id"] else ""
-        print(f"{entry['created_at']}  {entry['level']:<5}  {entry['action']}  by {who}{target}")
+        line = f"{entry['created_at']}  {entry['level']:<5}  {entry['action']}  by {who}{target}"
+        print(visible(line))
     if not found:
         print("Nothing happened in this window.")
 

@@ -54,7 +54,8 @@ class Happening:
     """What is to be told; who did it and from where is found in the request being served.
 
     `concerns` is the account in whose own log it belongs when nobody is signed in, `details` are
-    columns that take the place of what the request says.
+    columns that take the place of what the request says. `session` is the one that just began,
+    which the request could not name yet.
     """
 
     action: str
@@ -63,6 +64,7 @@ class Happening:
     level: Level = Level.AUDIT
     by: UUID | None = None
     concerns: UUID | None = None
+    session: UUID | None = None
     target: tuple[str, str] | None = None
     before: Mapping[str, Any] | None = None
     after: Mapping[str, Any] | None = None
@@ -106,6 +108,7 @@ def row_of(happening: Happening, request: RequestContext | None) -> dict[str, An
         "after": happening.after or None,
         "metadata": _metadata(happening, request),
     }
+    row["session_id"] = row["session_id"] or happening.session
     if row["actor_type"] == ActorType.ANONYMOUS:
         row["user_id"] = happening.concerns
     if happening.target:
@@ -193,6 +196,7 @@ def happening_of(event: Any, change: tuple[dict[str, Any], dict[str, Any]] | Non
         level=Level(getattr(event, "LEVEL", Level.AUDIT)),
         by=by,
         concerns=concerns if isinstance(concerns, UUID) else None,
+        session=values.get("session_id") if by and by == concerns else None,
         target=_target(values),
         before=values.get("before") or before,
         after=values.get("after") or after,

@@ -15,8 +15,8 @@ from undercroft.operations.activity.schemas import ActivityRead
 
 PAGE = 1000
 COLUMNS = tuple(ActivityRead.model_fields)
-# A spreadsheet takes a cell that begins so for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# A spreadsheet takes a cell that begins so for a formula; some take the full-width signs, too.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 async def export_entries(

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
@@ -82,7 +82,8 @@ async def purge_entries(
     """Take away entries older than `older_than`, at most `most`; return how many went.
 
     A signed note of it stays, with the seal at which the chain begins from now on: entries that
-    are missing from before that moment break nothing, later ones do.
+    are missing from before that moment break nothing, later ones do. Where `most` went and older
+    ones are left, that moment is theirs.
     """
     before = now - older_than
     await session.execute(seals.LOCK)
@@ -91,11 +92,14 @@ async def purge_entries(
     gone: int = (await session.execute(purge, values)).scalar_one()
     if gone == 0:
         return 0
-    anchor = await _anchor(session, before)
+    left = await session.scalar(select(func.min(Entry.created_at)).where(Entry.created_at < before))
+    anchor = await _anchor(session, left or before)
+    # Of one millisecond some may be gone and some be left.
+    purged_before = left + timedelta(milliseconds=1) if left else before
     note = Purge(
         id=new_id(),
         purged_at=now,
-        purged_before=before,
+        purged_before=purged_before,
         anchor_number=anchor.number,
         anchor_hash=anchor.hash,
     )
@@ -103,7 +107,7 @@ async def purge_entries(
     session.add(note)
     await session.flush()
     await session.execute(text("SELECT operations.forget_seals(:up_to)"), {"up_to": anchor.number})
-    publish(session, ActivityPurged(before, gone, by=by))
+    publish(session, ActivityPurged(purged_before, gone, by=by))
     return gone
 
 
