@@ -1,14 +1,17 @@
 """The ten statistics: what they count, in whose days, and that none is older than a write."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from tests.fixtures.actors import Caller, make_group, promoted, register, sign_in
 from tests.fixtures.query_counter import QueryCounter
+from undercroft.app import Application
 from undercroft.operations.dashboard.statistics import Calendar
 
 API = "/api/v1"
@@ -148,8 +151,25 @@ class TestGrowth:
         labels = [line["period"] for line in body["growth"]]
         assert labels == sorted(set(labels))
 
+    async def test_an_account_counts_on_the_day_that_it_was_made_there(
+        self, app: Application, admin: Caller, member: Caller
+    ):
+        """Hours that are no whole ones, and clocks that change by half of one."""
+        for ago, zone in ((250, "Asia/Kathmandu"), (240, "Australia/Lord_Howe")):
+            calendar = Calendar(ZoneInfo(zone), datetime.now(UTC))
+            day = calendar.today - timedelta(days=ago)
+            for made_on, second in ((day, 0), (day - timedelta(days=1), -1)):
+                async with app.parts.database.unit_of_work() as session:
+                    move = text("UPDATE auth.users SET created_at = :at WHERE id = :id")
+                    at = calendar.start_of(day) + timedelta(seconds=second)
+                    await session.execute(move, {"at": at, "id": UUID(member.id)})
+                # Each time another question: what is kept does not notice our UPDATE.
+                asked = {"timezone": zone, "days": 300 + second}
+                growth = (await board(admin, "user-growth", **asked))["growth"]
+                assert count(growth, "period", made_on.isoformat()) == 1
+
     async def test_days_are_those_of_the_time_zone(self, admin: Caller):
-        for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "America/Sao_Paulo"):
+        for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu", "Factory"):
             body = await board(admin, "user-growth", timezone=zone, days=2)
             assert body["timezone"] == zone
             today = datetime.now(UTC).astimezone(ZoneInfo(zone)).date()
@@ -192,6 +212,7 @@ class TestAbsurdQuestions:
             ("user-growth", {"days": 10**20}),
             ("user-growth", {"period": "hourly"}),
             ("user-growth", {"timezone": "Mars/Olympus"}),
+            ("user-growth", {"timezone": "localtime"}),
             ("overview", {"timezone": "../../etc/passwd"}),
             ("overview", {"timezone": ""}),
             ("recent-sign-ins", {"hours": 0}),
@@ -209,6 +230,11 @@ class TestCalendar:
         assert berlin.today == date(2026, 3, 30)
         midnight = berlin.start_of(date(2026, 3, 29)).astimezone(UTC)
         assert midnight == datetime(2026, 3, 28, 23, tzinfo=UTC)
+
+    def test_a_midnight_that_the_clocks_skip_is_the_moment_of_the_change(self):
+        cairo = Calendar(ZoneInfo("Africa/Cairo"), datetime(2026, 5, 1, tzinfo=UTC))
+        began = cairo.start_of(date(2026, 4, 24)).astimezone(UTC)
+        assert began == datetime(2026, 4, 23, 22, tzinfo=UTC)
 
     def test_months_count_back_over_the_year(self):
         calendar = Calendar(ZoneInfo("UTC"), datetime(2026, 2, 28, tzinfo=UTC))

@@ -3,12 +3,12 @@
 Deleted accounts count nowhere but in `users_by_status`. Every statement reads the accounts once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ARRAY, ColumnElement, DateTime, bindparam, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.identity.auth.models import SignInFailure
@@ -69,13 +69,18 @@ async def count_by(session: AsyncSession, name: Property) -> list[tuple[str, int
     return ordered[:MOST_COUNTRIES] if name == "country" else ordered
 
 
-async def count_created(
-    session: AsyncSession, unit: Literal["day", "week", "month"], zone: str, since: datetime
-) -> dict[datetime, int]:
-    """Accounts made since then by the local start of each day, week (Monday) or month."""
-    bucket = func.date_trunc(unit, func.timezone(zone, User.created_at)).label("bucket")
-    statement = select(bucket, func.count()).where(THERE, User.created_at >= since).group_by(bucket)
-    return {row[0]: row[1] for row in await session.execute(statement)}
+async def count_created(session: AsyncSession, starts: Sequence[datetime]) -> list[int]:
+    """Accounts made from each of these moments to the next, from the last one until now.
+
+    Moments and not a time zone: Postgres may not know the zones that Python does.
+    """
+    bounds = bindparam("starts", list(starts), ARRAY(DateTime(timezone=True)))
+    bucket = func.width_bucket(User.created_at, bounds).label("bucket")
+    statement = (
+        select(bucket, func.count()).where(THERE, User.created_at >= starts[0]).group_by(bucket)
+    )
+    found = {row[0]: row[1] for row in await session.execute(statement)}
+    return [found.get(number, 0) for number in range(1, len(starts) + 1)]
 
 
 async def count_sign_ins(session: AsyncSession, since: Mapping[str, datetime]) -> dict[str, int]:

@@ -38,7 +38,8 @@ class Accessibility(StrEnum):
 
 @cache
 def _timezones() -> frozenset[str]:
-    return frozenset(available_timezones())
+    # What this machine happens to be set to is nobody's zone.
+    return frozenset(available_timezones() - {"localtime"})
 
 
 def _known_timezone(value: str) -> str:

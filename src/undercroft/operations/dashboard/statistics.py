@@ -175,13 +175,11 @@ async def _growth(
     session: AsyncSession, calendar: Calendar, period: schemas.Period, days: int
 ) -> schemas.UserGrowth:
     buckets = calendar.buckets(period, days)
-    unit = {"daily": "day", "weekly": "week", "monthly": "month"}[period]
-    since = calendar.start_of(buckets[0])
-    found = await accounts.count_created(session, unit, calendar.zone.key, since)  # type: ignore[arg-type]
-    counted = {moment.date(): count for moment, count in found.items()}
+    counts = await accounts.count_created(session, [calendar.start_of(day) for day in buckets])
     form = "%Y-%m" if period == "monthly" else "%Y-%m-%d"
     lines = [
-        schemas.GrowthCount(period=day.strftime(form), count=counted.get(day, 0)) for day in buckets
+        schemas.GrowthCount(period=day.strftime(form), count=count)
+        for day, count in zip(buckets, counts, strict=True)
     ]
     return schemas.UserGrowth(period=period, timezone=calendar.zone.key, growth=lines)
 
