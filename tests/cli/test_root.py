@@ -4,8 +4,10 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.fixtures.served import command
+from undercroft.cli.main import app as command_line
 
 HEAVY = {"sqlalchemy", "fastapi", "pydantic", "asyncpg", "undercroft.app"}
 
@@ -30,6 +32,21 @@ class TestRoot:
         outcome = command("settings", "show", DATABASE_URL="localhost:5432/app")
         assert outcome.returncode == 2
         assert "undercroft: DATABASE_URL: it must begin with postgresql://" in outcome.stderr
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("doctor", "--port", "99999"), "65535"),
+            (("jobs", "retry", "9" * 30), "less than or equal"),
+            (("sql", "--file", sys.executable), "not text"),
+            (("sql", "select 1", "--url", "localhost:8000"), "must begin with http"),
+            (("worker", "--metrics-port", "0"), "greater than or equal"),
+        ],
+    )
+    def test_what_cannot_be_meant_is_a_wrong_usage(self, words, said):
+        outcome = CliRunner().invoke(command_line, list(words))
+        assert outcome.exit_code == 2, outcome.output
+        assert said in outcome.output
 
     @pytest.mark.parametrize(
         "words",

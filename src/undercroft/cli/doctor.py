@@ -14,7 +14,9 @@ COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 def doctor(
-    port: Annotated[int, typer.Option(help="The port that `serve` will use.")] = 8000,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port that `serve` will use.")
+    ] = 8000,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:

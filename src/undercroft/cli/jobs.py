@@ -19,14 +19,16 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, help="Ids from `jobs list`.")]
+Ids = Annotated[
+    list[int], typer.Argument(metavar="ID...", min=1, max=2**63 - 1, help="Ids from `jobs list`.")
+]
 
 
 @app.command("list")
 def list_jobs(
     *,
     name: Annotated[str | None, typer.Option(help="Only jobs of this name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most jobs to show.")] = 20,
     before: Annotated[int | None, typer.Option(help="Only those older than this id.")] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,

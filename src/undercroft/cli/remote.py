@@ -49,6 +49,8 @@ def server(url: str | None, home: Path | None) -> str:
     from undercroft.cli.options import settings_for
     from undercroft.foundation.embedded import Home, HomeLock
 
+    if url and not url.startswith(("http://", "https://")):
+        raise typer.BadParameter("It must begin with http:// or https://.", param_hint="--url")
     if url:
         return url
     holder = HomeLock(Home(settings_for(home).home)).holder()

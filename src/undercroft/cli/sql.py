@@ -45,7 +45,7 @@ def sql(
 
     if query is not None and file is not None:
         raise typer.BadParameter("Give the SQL or a file, not both.")
-    script = file.read_text("utf-8") if file else query or sys.stdin.read()
+    script = _script(file) if file else query or sys.stdin.read()
     asked = {"query": script, "read_only": read_only, "dry_run": dry_run}
     asked |= {"timeout": timeout, "max_rows": max_rows}
     response = _post(asked, url=url, key=key, home=home)
@@ -61,6 +61,13 @@ def sql(
     for notice in body["notices"]:
         print(f"{notice['severity']}: {notice['message']}", file=sys.stderr)
     _print_csv(body["results"]) if as_csv else _print_tables(body["results"])
+
+
+def _script(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter("It is not text in UTF-8.", param_hint="--file") from error
 
 
 def _post(

@@ -18,7 +18,13 @@ IdentifierArgument = Annotated[
     str, typer.Argument(help="E-mail address, phone number or username.", show_default=False)
 ]
 PasswordOption = Annotated[
-    str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)
+    str,
+    typer.Option(
+        prompt=True,
+        hide_input=True,
+        confirmation_prompt=True,
+        help="Asked for when left out, which keeps it out of the shell's history.",
+    ),
 ]
 
 
