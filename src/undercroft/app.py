@@ -139,6 +139,7 @@ def create_app(settings: Settings | None = None) -> Application:
 async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
     """What a job worker works with."""
     configure_logging(settings.observability)
+    end_telemetry = configure_telemetry(settings, release=VERSION)
     parts, identity = build_parts(settings)
     apps = find_apps(settings)
     residents = (
@@ -171,6 +172,7 @@ async def open_workplace(settings: Settings) -> AsyncIterator[Workplace]:
         identity.passwords.close()
         await parts.database.dispose()
         await parts.cache.close()
+        end_telemetry()
 
 
 @asynccontextmanager

@@ -70,9 +70,10 @@ def test_failures_and_traces_arrive(collector: Collector, tmp_path: Path):
     with serving(tmp_path / "home", "--workers", "1", **wanted) as served:
         assert served.get("/api/v1/auth/providers") == 200
         try_sentry(served, collector)
-        break_a_table(served)
+        break_tables(served)
         wait_until(lambda: took(collector, "/api/1/envelope"), "the failure is reported")
         wait_until(lambda: heard(collector, "refresh_tokens"), "the failure is named")
+        wait_until(lambda: heard(collector, "activity_seals"), "that of a job is, too")
     assert took(collector, "/v1/traces")
 
 
@@ -91,12 +92,17 @@ def try_sentry(served: Served, collector: Collector) -> None:
     wait_until(lambda: heard(collector, "nothing is wrong: unhandled"), "the unhandled one arrives")
 
 
-def break_a_table(served: Served) -> None:
-    """Something nobody foresees: a table of ours has another name."""
+def break_tables(served: Served) -> None:
+    """Something nobody foresees: tables of ours, one of a route and one of a job, are renamed."""
     settings = load_settings(home=served.home, _env_file=None)
     engine = EmbeddedEngines(Home(served.home), settings).postgres
     assert engine
-    engine.as_superuser("ALTER TABLE auth.refresh_tokens RENAME TO elsewhere")
+    engine.as_superuser(
+        "ALTER TABLE auth.refresh_tokens RENAME TO elsewhere;"
+        "ALTER TABLE operations.activity_seals RENAME TO elsewhere"
+    )
+    nonsense = {"Authorization": "Bearer nonsense"}  # an entry to be sealed
+    assert httpx.get(f"{served.url}/api/v1/users", headers=nonsense).status_code == 401
     body = {"refresh_token": "any"}
     answer = httpx.post(f"{served.url}/api/v1/auth/refresh", json=body, timeout=30)
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")

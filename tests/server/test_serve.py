@@ -1,6 +1,7 @@
 """`undercroft serve`: starting, stopping, surviving."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -55,6 +56,16 @@ class TestStart:
     def test_two_web_workers_and_one_job_worker(self, server: Served):
         assert len(server.web_workers()) == 2
         assert len(server.children("serve --port")) == 3
+
+    def test_gauges_are_those_of_this_moment_alone(self, server: Served):
+        """Not also those of earlier scrapes, which each process would keep in its file."""
+        for _ in range(4):
+            told = httpx.get(f"{server.url}/metrics", timeout=30).text
+        kinds = re.findall(r"^# TYPE (\S+)", told, re.MULTILINE)
+        assert len(kinds) == len(set(kinds))
+        assert 'undercroft_up{part="database"} 1.0' in told
+        assert 'undercroft_jobs_dead{job="operations.seal_activity"} 0.0' in told
+        assert "pid=" not in told
 
     def test_the_parent_has_one_thread_so_that_forking_is_safe(self, server: Served):
         assert psutil.Process(server.process.pid).num_threads() == 1

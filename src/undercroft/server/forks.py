@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from asyncpg import PostgresError
+from prometheus_client.multiprocess import mark_process_dead
 
 from undercroft.foundation.crypto import SealedElsewhere
 from undercroft.foundation.embedded import EnginesUnavailable
@@ -82,6 +83,7 @@ class ForkedProcess:
             ended, _ = os.waitpid(self.pid, os.WNOHANG)
             if not ended:
                 return True
+        _forget_gauges(self.pid)
         self.pid = None
         self._close_pipe()
         return False
@@ -181,6 +183,12 @@ def _be_child(lifeline: Lifeline, main: Callable[[], None]) -> NoReturn:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def _forget_gauges(pid: int) -> None:
+    """What it counted stays; the sockets that it held are gone with it."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def _write_once(descriptor: int) -> None:

@@ -48,14 +48,14 @@ class Supervisor:
         now = time.monotonic()
         self._keepers = [Keeper(engine, now) for engine in self._engines.running]
         self._web.launch(now)
-        if self._jobs:
-            self._jobs.launch()
-            self._keepers.append(Keeper(self._jobs, now))
         while self._web.starting():
             if set(self._signals.wait(SHORT_TICK)) & set(STOP):
                 return False
         if not self._web.ready():
             raise CannotServe("A web worker could not start; the lines above say why.")
+        if self._jobs:  # last: nobody waits for it, and what it logs follows the banner
+            self._jobs.launch()
+            self._keepers.append(Keeper(self._jobs, time.monotonic()))
         return True
 
     def run(self) -> None:

@@ -22,7 +22,14 @@ from undercroft.foundation.jobs.declaration import (
     schedule,
 )
 from undercroft.foundation.jobs.events import Listener, Part, Subscription, listens, subscribes
-from undercroft.foundation.jobs.outbox import OutboxSession, enqueue, has_published, outbox, publish
+from undercroft.foundation.jobs.outbox import (
+    OutboxSession,
+    enqueue,
+    has_published,
+    outbox,
+    publish,
+    registry_of,
+)
 from undercroft.foundation.jobs.payload import PayloadInvalid
 from undercroft.foundation.jobs.queries import Backlog, read_backlog
 from undercroft.foundation.jobs.registry import JobRegistry
@@ -60,6 +67,7 @@ __all__ = [
     "outbox",
     "publish",
     "read_backlog",
+    "registry_of",
     "requeue_dead_job",
     "run_worker",
     "schedule",

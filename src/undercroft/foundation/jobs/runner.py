@@ -14,6 +14,7 @@ from undercroft.foundation.jobs.declaration import GiveUp, Job, JobContext
 from undercroft.foundation.jobs.metrics import Outcome, count_try
 from undercroft.foundation.jobs.workplace import Workplace
 from undercroft.foundation.settings import JobSettings, Settings
+from undercroft.foundation.telemetry import report
 
 log = structlog.get_logger()
 
@@ -66,6 +67,7 @@ class JobRunner:
             outcome = "died" if last else "retried"
             if last:
                 log.error("job_died", error=repr(error))  # noqa: TRY400 - the queue keeps the trace
+                report(error)
                 raise
             delay = back_off(attempt, self._settings.jobs)
             log.warning("job_failed", error=repr(error), next_try_in=delay.total_seconds())

@@ -22,6 +22,7 @@ from undercroft.foundation.jobs.runner import JobRunner
 from undercroft.foundation.jobs.tables import NAMES
 from undercroft.foundation.jobs.workplace import OpenWorkplace, Resident, Workplace
 from undercroft.foundation.settings import Settings
+from undercroft.foundation.telemetry import report
 
 log = structlog.get_logger()
 
@@ -59,6 +60,7 @@ async def _house(resident: Resident, stop: asyncio.Event) -> None:
             await resident(stop)
         except Exception as error:
             log.exception("resident_failed", resident=repr(resident), **told(error))
+            report(error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LONGEST_PAUSE)
 
