@@ -90,11 +90,12 @@ def _second_parts() -> dict[bytes, tuple[tuple[int, bytes, str], ...]]:
 
 
 SIGNATURES = _index()
-# What each begins with: most content begins no signature, and to know that is all there is to do.
-FIRST_BYTES = {
-    offset: frozenset(match[0] for matches in lengths.values() for match in matches)
+AT = {
+    offset: tuple(match for matches in lengths.values() for match in matches)
     for offset, lengths in SIGNATURES.items()
 }
+# Most content begins no signature, and a look at one byte says so.
+FIRST_BYTES = {offset: frozenset(match[0] for match in matches) for offset, matches in AT.items()}
 SECOND_PARTS = _second_parts()
 # Whoever claims one of these must show its signature.
 SIGNED = frozenset(
@@ -174,6 +175,8 @@ def _signatures(head: bytes) -> dict[str, int]:
     found: dict[str, int] = {}
     for offset, lengths in SIGNATURES.items():
         if offset >= len(head) or head[offset] not in FIRST_BYTES[offset]:
+            continue
+        if not head.startswith(AT[offset], offset):
             continue
         for length, matches in lengths.items():
             match = head[offset : offset + length]
