@@ -63,6 +63,27 @@ class TestForms:
         assert content.headers["x-content-type-options"] == "nosniff"
         assert content.headers["content-disposition"].startswith("attachment")
 
+    async def test_one_with_a_key_is_kept_once(self, place: Office):
+        person = await place.person()
+        key = {"Idempotency-Key": "cat-1"}
+        races = [person.post(MEDIA, **form(), headers=key) for _ in range(10)]
+        answers = await asyncio.gather(*races)
+        kept = {one.json()["id"] for one in answers if one.status_code == 201}
+        assert len(kept) == 1
+        others = {one.json()["code"] for one in answers if one.status_code != 201}
+        assert others <= {"idempotency_key_in_use"}
+        again = await person.post(MEDIA, **form(), headers=key)
+        assert (again.status_code, again.headers["idempotency-replayed"]) == (201, "true")
+        assert {again.json()["id"]} == kept
+        other = await person.post(MEDIA, **form(picture(30)), headers=key)
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        assert await objects(place, person.id) == 1
+        wish = {"url": "https://example.com/cat.png"}
+        fetches = [await person.post(MEDIA, json=wish, headers={"Idempotency-Key": "cat-2"})]
+        fetches.append(await person.post(MEDIA, json=wish, headers={"Idempotency-Key": "cat-2"}))
+        assert {one.status_code for one in fetches} == {202}
+        assert fetches[0].json()["id"] == fetches[1].json()["id"]
+
     async def test_a_private_file_has_no_address(self, place: Office):
         person = await place.person()
         made = await uploaded(person, public=False)

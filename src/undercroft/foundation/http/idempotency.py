@@ -6,7 +6,7 @@ one exists without the other. It may hold tokens, so it is sealed.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -30,6 +30,25 @@ class IdempotencyKeyInvalid(Invalid):
     detail = "Use 1 to {longest} characters."
 
 
+def is_asked(request: Request) -> bool:
+    return KEY_HEADER in request.headers
+
+
+class Fingerprint:
+    """What a request says, taken while its body streams past; with `said` about the body."""
+
+    def __init__(self, *said: object) -> None:
+        self._hash = hashlib.sha256(repr(said).encode())
+
+    async def of(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+        async for chunk in chunks:
+            self._hash.update(chunk)
+            yield chunk
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
 async def run_once(
     request: Request,
     session: AsyncSession,
@@ -46,6 +65,26 @@ async def run_once(
     fingerprint = hashlib.sha256(await request.body()).digest()
     async with _turn(parts):
         return await _run(session, parts, scope, fingerprint, partial(handle, request))
+
+
+async def run_streamed_once(
+    request: Request,
+    session: AsyncSession,
+    parts: Foundation,
+    fingerprint: Fingerprint,
+    handle: Callable[[], Awaitable[Response]],
+) -> Response:
+    """As `run_once`, by a route that streams its body, once all of that has come.
+
+    Whether the answer is an earlier one says `is_replayed`: what came is then not wanted.
+    """
+    scope = _scope(request)
+    async with _turn(parts):
+        return await _run(session, parts, scope, fingerprint.digest(), handle)
+
+
+def is_replayed(response: Response) -> bool:
+    return REPLAYED_HEADER in response.headers
 
 
 @asynccontextmanager

@@ -39,7 +39,8 @@ PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 class Guard:
     """What a route declared about its callers. It travels on the endpoint function.
 
-    A route that `streams` its body does not take Idempotency-Keys: their body must be compared.
+    A route that `streams` its body sees to Idempotency-Keys itself, if it takes any: the body must
+    be compared (`idempotency.run_streamed_once`).
     `unrecorded` is the reason why calling it leaves no entry in the activity log.
     """
 
@@ -167,8 +168,8 @@ def client_address(request: Request) -> str:
 
 
 def _wants_once(request: Request, guard: Guard) -> bool:
-    keyed = idempotency.KEY_HEADER in request.headers
-    return keyed and request.method in WRITES and not guard.streams
+    asked = idempotency.is_asked(request)
+    return asked and request.method in WRITES and not guard.streams
 
 
 class Router:

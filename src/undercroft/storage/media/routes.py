@@ -1,5 +1,6 @@
 """`/upload`: files that people add to their accounts, and their pictures."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,13 +13,17 @@ from undercroft.foundation.access import Needs, Permission, SignedIn, UsersOnly
 from undercroft.foundation.db import Page, PageRequest
 from undercroft.foundation.http import (
     CurrentActor,
+    Foundation,
     Parts,
     Router,
     Session,
+    idempotency,
     searched_by,
     sorted_by,
 )
-from undercroft.foundation.problems import ClientGone, MissingPermission
+from undercroft.foundation.http.idempotency import Fingerprint
+from undercroft.foundation.ids import new_id
+from undercroft.foundation.problems import ClientGone, MissingPermission, Problem
 from undercroft.storage.errors import FileTooLarge, FileTypeRefused, StorageFull
 from undercroft.storage.media import fetching, incoming, pictures, queries, schemas, service
 from undercroft.storage.media.access import Limits, MediaToDelete, MediaToRead, TargetRules
@@ -34,6 +39,7 @@ from undercroft.storage.media.errors import (
     UploadsFull,
     UploadUrlRefused,
 )
+from undercroft.storage.media.models import Media
 from undercroft.storage.parts import FilesParts
 
 PERMISSIONS = (
@@ -117,14 +123,36 @@ async def upload_media(
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in FETCH_TYPES:
-        wish = _parsed(await _body(request))
-        media = await fetching.request_fetch(session, rules, limits, wish, actor=actor)
-        return _answer(service.read(media, parts.settings), 202)
+        body = await _body(request)
+
+        async def fetch() -> Response:
+            wish = _parsed(body)
+            media = await fetching.request_fetch(session, rules, limits, wish, actor=actor)
+            return _answer(service.read(media, parts.settings), 202)
+
+        return await _once(request, session, parts, Fingerprint(body), fetch)
     found = await incoming.read_file(request)
+    fingerprint = Fingerprint(found.name, found.declared_type)
+    offered = service.Offered(found.name, found.declared_type, fingerprint.of(found.chunks()))
     owner_id = service.owner_of(actor)
-    offered = service.Offered(found.name, found.declared_type, found.chunks())
-    media = await service.store(session, files, limits, offered, owner_id=owner_id, public=public)
-    return _answer(service.read(media, parts.settings), 201)
+    if not idempotency.is_asked(request):  # else their room may be taken by this very file
+        async with parts.database.unit_of_work() as own:
+            await service.check_room(own, limits, owner_id)
+    staged = await service.stage(files, limits, offered, public=public)
+
+    async def keep() -> Response:
+        media = Media(id=new_id(), owner_id=owner_id, is_public=public, name=found.name)
+        await service.add(session, files, limits, media, staged)
+        return _answer(service.read(media, parts.settings), 201)
+
+    try:
+        answer = await _once(request, session, parts, fingerprint, keep)
+    except Problem:
+        await files.discard(staged.blob_id, staged.parts)
+        raise
+    if idempotency.is_replayed(answer):
+        await files.discard(staged.blob_id, staged.parts)
+    return answer
 
 
 @router.get("/media", access=SignedIn(), problems=(MissingPermission,))
@@ -238,6 +266,18 @@ async def _body(request: Request) -> bytes:
         return await request.body()
     except ClientDisconnect as error:
         raise ClientGone from error
+
+
+async def _once(
+    request: Request,
+    session: Session,
+    parts: Foundation,
+    fingerprint: Fingerprint,
+    handle: Callable[[], Awaitable[Response]],
+) -> Response:
+    if not idempotency.is_asked(request):
+        return await handle()
+    return await idempotency.run_streamed_once(request, session, parts, fingerprint, handle)
 
 
 def _parsed(body: bytes) -> schemas.MediaFetch:

@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor, UsersOnly
 from undercroft.foundation.crypto import new_secret
-from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
 from undercroft.foundation.problems import Problem
 from undercroft.foundation.settings import Settings, UploadSettings
@@ -62,20 +61,10 @@ def owner_of(actor: Actor) -> UUID:
     return actor.user_id
 
 
-async def store(
-    session: AsyncSession,
-    files: Files,
-    settings: UploadSettings,
-    offered: Offered,
-    *,
-    owner_id: UUID,
-    public: bool,
+async def add(
+    session: AsyncSession, files: Files, settings: UploadSettings, media: Media, staged: Staged
 ) -> Media:
-    """Keep a file. Raises `UploadsFull`, `UploadEmpty` and what storage refuses."""
-    async with files.database.unit_of_work() as own:
-        await check_room(own, settings, owner_id)
-    staged = await stage(files, settings, offered, public=public)
-    media = Media(id=new_id(), owner_id=owner_id, is_public=public, name=offered.name)
+    """Keep a new file. Raises `UploadsFull` and `UploadEmpty`."""
     await keep(session, files, settings, media, staged)
     session.add(media)
     await session.flush()
