@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+from sqlalchemy import text
 
 from tests.fixtures.actors import Caller, register, sign_in, unique
 from tests.fixtures.app import PASSWORD
@@ -42,6 +43,19 @@ class TestSignIn:
         found = (await again.get("/api/v1/sessions")).json()["items"]
         known = {member.tokens["session_id"], again.tokens["session_id"]}
         assert {session["id"] for session in found} == known
+
+    async def test_nobody_waits_for_another_change_of_the_account(
+        self, app: Application, member: Caller
+    ):
+        touch = text("UPDATE auth.users SET updated_at = updated_at WHERE id = :id")
+        async with app.parts.database.unit_of_work() as changing, asyncio.timeout(10):
+            await changing.execute(touch, {"id": member.id})
+            await sign_in(member.client, member.identifier, PASSWORD)
+        await asyncio.gather(
+            *(sign_in(member.client, member.identifier, PASSWORD) for _ in range(5))
+        )
+        me = (await member.get("/api/v1/users/me")).json()
+        assert me["last_sign_in_at"] > member.tokens["user"]["last_sign_in_at"]
 
 
 class TestRefresh:

@@ -86,12 +86,23 @@ async def start_session(
     session.add(row)
     await session.flush()
     session.add(RefreshToken(token_hash=sha256(refresh), session_id=row.id, issued_at=now))
-    await session.execute(update(User).where(User.id == user.id).values(last_sign_in_at=now))
+    await _note_sign_in(session, user.id, now)
     await tell_new_device(session, identity, user, row, now=now)
     publish(session, SessionStarted(row.id, user.id, method, aal, first=first))
     subject = _subject(identity, user, row, user.id, row.id)
     factors = () if aal == FULL else await _second_factors(session, user.id)
     return await _mint(identity, subject, refresh, now, factors)
+
+
+async def _note_sign_in(session: AsyncSession, user_id: UUID, now: datetime) -> None:
+    """Unless somebody changes the account this moment, such as another sign-in to it.
+
+    Sign-ins that wait for each other to commit wait for seconds when there are many.
+    """
+    free = select(User.id).where(User.id == user_id)
+    free = free.with_for_update(key_share=True, skip_locked=True)
+    row = update(User).where(User.id == free.scalar_subquery())
+    await session.execute(row.values(last_sign_in_at=now))
 
 
 async def show_again(
