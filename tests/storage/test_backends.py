@@ -26,8 +26,7 @@ from undercroft.foundation.ids import new_id
 from undercroft.foundation.settings import StorageSettings
 from undercroft.foundation.settings.storage import S3Settings
 from undercroft.storage.backends import Backend, BytesMissing
-from undercroft.storage.backends.disk import JOURNAL, STAGING, WRITE_BYTES, Disk
-from undercroft.storage.backends.journal import BOOT_BYTES
+from undercroft.storage.backends.disk import STAGING, WRITE_BYTES, Disk
 from undercroft.storage.backends.stores import Store, open_store
 
 LARGE = bytes(range(256)) * 4096 * 9 + b"end"
@@ -203,77 +202,3 @@ async def test_what_a_killed_writer_left_is_tidied_away_and_no_living_ones(tmp_p
     go_on.set()
     assert await writing == WRITE_BYTES + 3
     assert await keys(disk) == ["blobs/ab/slow"]
-
-
-SMALL_AND_KILLED = """
-import asyncio, os, sys
-from pathlib import Path
-from undercroft.storage.backends.disk import Disk
-
-async def write():
-    disk = Disk(Path(sys.argv[1]))
-    await asyncio.gather(*(disk.write_small(f"blobs/ab/{n}", str(n).encode()) for n in range(9)))
-
-asyncio.run(write())
-os.kill(os.getpid(), 9)
-"""
-
-
-async def written_and_killed(directory: Path) -> Path:
-    """Small files of a process that is gone; returns its journal."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SMALL_AND_KILLED, str(directory)
-    )
-    assert await process.wait() == -9
-    [journal] = (directory / JOURNAL).iterdir()
-    return journal
-
-
-async def test_what_a_power_cut_took_of_small_files_comes_back(tmp_path: Path):
-    journal = await written_and_killed(tmp_path)
-    content = journal.read_bytes()
-    torn = content[BOOT_BYTES:][:30]
-    journal.write_bytes(b"another".ljust(BOOT_BYTES) + content[BOOT_BYTES:] + torn)
-    (tmp_path / "blobs/ab/0").unlink()
-    (tmp_path / "blobs/ab/1").write_bytes(b"")
-    (tmp_path / "blobs/ab/2").write_bytes(b"\0")
-    disk = Disk(tmp_path)
-    assert [await disk.read_small(f"blobs/ab/{n}", 1) for n in range(9)] == [
-        str(n).encode() for n in range(9)
-    ]
-    assert len(await keys(disk)) == 9
-    assert list((tmp_path / JOURNAL).iterdir()) == []
-
-
-async def test_what_was_removed_since_does_not_come_back_while_the_system_runs(tmp_path: Path):
-    await written_and_killed(tmp_path)
-    (tmp_path / "blobs/ab/0").unlink()
-    disk = Disk(tmp_path)
-    assert len(await keys(disk)) == 8
-    assert list((tmp_path / JOURNAL).iterdir()) == []
-
-
-async def test_journals_of_the_living_stay_until_they_close(tmp_path: Path):
-    disk = Disk(tmp_path)
-    leaving = asyncio.create_task(disk.write_small("blobs/ab/leaves", b"x"))
-    staying = asyncio.create_task(disk.write_small("blobs/ab/stays", b"y"))
-    await asyncio.sleep(0)
-    leaving.cancel()
-    await staying
-    other = Disk(tmp_path)
-    await other.tidy()
-    assert len(list((tmp_path / JOURNAL).iterdir())) == 1
-    assert await other.read_small("blobs/ab/stays", 1) == b"y"
-    disk.close()
-    for _ in range(100):
-        if not list((tmp_path / JOURNAL).iterdir()):
-            break
-        await asyncio.sleep(0.02)
-    assert list((tmp_path / JOURNAL).iterdir()) == []
-
-
-async def test_where_there_can_be_no_journal_files_are_flushed_alone(tmp_path: Path):
-    disk = Disk(tmp_path)
-    (tmp_path / JOURNAL).write_bytes(b"in the way")
-    await disk.write_small("blobs/ab/a", b"x")
-    assert await disk.read_small("blobs/ab/a", 1) == b"x"

@@ -25,17 +25,14 @@ from undercroft.storage.backends import (
     Entry,
     NoSpaceLeft,
 )
-from undercroft.storage.backends.journal import Journal, recover
 
-STAGING, JOURNAL = "staging", "journal"
+STAGING = "staging"
 WRITE_BYTES = 1024 * 1024
 # Of clients that send a byte at a time.
 WRITE_CHUNKS = 4096
 THREADS = 16
 # A writer has its lock long before.
 ABANDONED_SECONDS = 30
-# Longer than it takes to write a small file to the system's cache: where it does, threads write.
-SLOW_SECONDS, SLOW_FOR_SECONDS = 0.005, 10.0
 # Deeper keys have a directory of their own, which goes with the last of them.
 PLAIN_DEPTH = 2
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -51,10 +48,8 @@ class Disk:
         self._root = str(directory)
         self._staging = directory / STAGING
         self._threads = ThreadPoolExecutor(THREADS, "files")
-        self._journal = Journal(directory / JOURNAL, self._threads, self._flush)
-        self._slow_until = 0.0
-        with suppress(OSError):  # `tidy` tries again, and says so
-            recover(directory / JOURNAL, self._put_again, self._flush)
+        # Of keys' directories, of which there are 256.
+        self._directories: dict[str, int] = {}
 
     async def write(self, key: str, content: AsyncIterator[bytes]) -> int:
         writing = _Writing(self._staging / secrets.token_hex(16), self._directory / key)
@@ -74,57 +69,45 @@ class Disk:
             raise
 
     async def write_small(self, key: str, content: bytes) -> None:
-        """In place: nobody looks for it before a row names it, and a note has it swept."""
-        with _explained():
-            if time.monotonic() < self._slow_until:
-                await self._in_thread(key, content)
-            else:
-                started = time.perf_counter()
-                self._put(key, content)
-                if time.perf_counter() - started > SLOW_SECONDS:
-                    self._slow_until = time.monotonic() + SLOW_FOR_SECONDS
-            await self._journal.keep(key, content)
-
-    async def _in_thread(self, key: str, content: bytes) -> None:
-        """A share, or a disk under pressure: nobody else is to wait for it."""
         loop = asyncio.get_running_loop()
-        writing = loop.run_in_executor(self._threads, self._put, key, content)
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            await asyncio.wait([writing])  # or the file would come after it was removed
-            raise
+        writing = loop.run_in_executor(self._threads, self._write_small, key, content)
+        with _explained():
+            try:
+                await asyncio.shield(writing)
+            except asyncio.CancelledError:
+                await asyncio.wait([writing])  # or the file would come after it was removed
+                raise
 
-    def _put(self, key: str, content: bytes) -> None:
+    def _write_small(self, key: str, content: bytes) -> None:
+        """In place: nobody looks for it before a row names it, and a note has it swept.
+
+        Every call into the system hands the interpreter's lock on and takes it back, which costs
+        more than most of them: hence so few, and directories that stay open.
+        """
         path = f"{self._root}/{key}"
+        directory = path.rpartition("/")[0]
         try:
             descriptor = os.open(path, NEW_FILE, 0o600)
         except FileNotFoundError:
-            _make_directory(Path(path).parent)
+            _make_directory(Path(directory))
             descriptor = os.open(path, NEW_FILE, 0o600)
         try:
             if os.write(descriptor, content) < len(content):
                 raise OSError(errno.ENOSPC, "The disk took a part only")
-        finally:
-            os.close(descriptor)
-
-    def _put_again(self, key: str, content: bytes) -> None:
-        """Of a journal: unless it is there as it was."""
-        path = self._directory / key
-        with suppress(FileNotFoundError):
-            if path.read_bytes() == content:
-                return
-        writing = _Writing(self._staging / secrets.token_hex(16), path)
-        writing.publish([content])
-
-    def _flush(self, key: str) -> None:
-        path = self._directory / key
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        _flush_directory(path.parent)
+        os.fsync(self._opened(directory))
+
+    def _opened(self, directory: str) -> int:
+        found = self._directories.get(directory)
+        if found is None:
+            found = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            kept = self._directories.setdefault(directory, found)
+            if kept != found:  # another thread was faster
+                os.close(found)
+                found = kept
+        return found
 
     async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
         with _explained():
@@ -168,8 +151,9 @@ class Disk:
         await self._run(self._try_out)
 
     def close(self) -> None:
-        self._journal.close()
-        self._threads.shutdown(wait=False)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        while self._directories:
+            os.close(self._directories.popitem()[1])
 
     async def _run(self, work: Callable[..., Value], *arguments: object) -> Value:
         loop = asyncio.get_running_loop()
@@ -200,8 +184,6 @@ class Disk:
         except FileNotFoundError:
             return
         for entry in found:
-            if entry.path == f"{self._root}/{JOURNAL}":
-                continue
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(Path(entry.path))
                 continue
@@ -213,7 +195,6 @@ class Disk:
     def _remove_abandoned(self) -> int:
         """Writers hold a lock on what they write, and the system lets go of it when they die."""
         removed = 0
-        recover(self._directory / JOURNAL, self._put_again, self._flush)
         for entry in self._walk(self._staging):
             path = self._directory / entry.key
             if time.time() - entry.modified_at.timestamp() < ABANDONED_SECONDS:
