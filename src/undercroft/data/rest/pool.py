@@ -78,9 +78,7 @@ class Session:
         # Names of statements by role, for which their plans are made, and SQL; oldest use first.
         self._names: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._changes: Changes | None = None  # by the trip that is being queued
-        self.unsettled = (
-            0  # trips that prepare or deallocate, of which nobody knows yet how it went
-        )
+        self.unsettled = 0  # trips that prepare or deallocate, whose outcome nobody knows yet
         self._count = 0
         self._prefix = f"undercroft_{token_hex(8)}"  # for code must not guess what to replace
         self.opened = time.monotonic()

@@ -132,12 +132,14 @@ async def upload_media(
 
         return await _once(request, session, parts, Fingerprint(body), fetch)
     found = await incoming.read_file(request)
+    owner_id, chunks = service.owner_of(actor), found.chunks()
     fingerprint = Fingerprint(found.name, found.declared_type)
-    offered = service.Offered(found.name, found.declared_type, fingerprint.of(found.chunks()))
-    owner_id = service.owner_of(actor)
-    if not idempotency.is_asked(request):  # else their room may be taken by this very file
+    if idempotency.is_asked(request):
+        chunks = fingerprint.of(chunks)
+    else:  # of who asks again, the room may be taken by this very file
         async with parts.database.unit_of_work() as own:
             await service.check_room(own, limits, owner_id)
+    offered = service.Offered(found.name, found.declared_type, chunks)
     staged = await service.stage(files, limits, offered, public=public)
 
     async def keep() -> Response:
