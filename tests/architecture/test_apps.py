@@ -4,8 +4,12 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import typer
+
 import undercroft
 from undercroft import kit
+from undercroft.cli.main import app as command_line
+from undercroft.foundation.apps.discovery import COMMANDS
 
 APPS = Path(kit.__file__).parent / "apps"
 # The front doors that apps offer each other; `requires` says who needs whom.
@@ -55,3 +59,8 @@ def test_every_public_name_is_there():
     assert sorted(kit.__all__) == list(kit.__all__)
     for name in kit.__all__:
         assert getattr(undercroft, name) is getattr(kit, name)
+
+
+def test_no_app_takes_the_name_of_a_command():
+    group = typer.main.get_group(command_line)
+    assert set(group.commands) == COMMANDS
