@@ -27,6 +27,15 @@ CASES: dict[str, tuple[str, str]] = {
         "create table s.t (id int primary key); create policy p on s.t using (true)",
         "s.t p",
     ),
+    "policy_reads_itself": (
+        (
+            "create table s.o (t int primary key); create table s.t (id int primary key);"
+            " create policy back on s.o for select using (t in (select id from s.t));"
+            " create policy open on s.t for select using (true);"
+            " create policy p on s.t to authenticated using (id in (select t from s.o))"
+        ),
+        "s.t p",
+    ),
     "view_past_row_security": (
         (
             "create table s.t (id int primary key); create view s.v as select * from s.t;"

@@ -166,6 +166,69 @@ class TestChange:
         assert (await admin.patch(f"{path}/p", json={"name": "q"})).status_code == 409
 
 
+class TestPoliciesThatReadTheirOwnTable:
+    """Postgres takes them, and refuses every statement on the table from then on."""
+
+    async def test_are_refused_before_anybody_meets_them(
+        self, admin: Caller, member: Caller, service: Caller
+    ):
+        teams, members = await notes(admin), await notes(admin)
+        mine = f"exists (select from {members} m where m.user_id = (select auth.uid()))"
+        path = f"{TABLES}/{members}/policies"
+        refused = await admin.post(path, json={"name": "mine", "command": "select", "using": mine})
+        assert (refused.status_code, refused.json()["code"]) == (422, "policy_reads_itself")
+        assert "SECURITY DEFINER" in refused.json()["detail"]
+        # Over another table, whichever of the two comes second.
+        first = {"name": "mine", "using": mine}
+        assert (await admin.post(f"{TABLES}/{teams}/policies", json=first)).status_code == 201
+        await apply(admin, members, kind="owner")
+        back = {"using": f"id in (select t.id from {teams} t)"}
+        other = await admin.post(path, json={"name": "back", "roles": ["anon"]} | back)
+        assert other.status_code == 201, other.text  # nothing of theirs leads back
+        assert (await admin.delete(f"{path}/back")).status_code == 204
+        refused = await admin.post(path, json={"name": "back"} | back)
+        assert refused.json()["code"] == "policy_reads_itself", refused.text
+        policy = (await admin.get(path)).json()["items"][0]["name"]
+        refused = await admin.patch(f"{path}/{policy}", json=back)
+        assert refused.json()["code"] == "policy_reads_itself", refused.text
+        await service.post(f"{ROWS}/{teams}", json={"id": 1})
+        await service.post(f"{ROWS}/{members}", json={"id": 1, "user_id": member.id})
+        assert (await seen(member, teams), await seen(member, members)) == ([1], [1])
+
+    async def test_read_it_in_a_function_instead(
+        self, admin: Caller, member: Caller, service: Caller
+    ):
+        table = await notes(admin)
+        await run(
+            admin,
+            f"create function {table}_mine() returns setof int language sql stable"
+            f" security definer set search_path = '' as 'select id from public.{table}"
+            f" where user_id = (select auth.uid())';"
+            f" grant execute on function {table}_mine() to authenticated",
+        )
+        new = {"name": "mine", "using": f"id in (select {table}_mine())"}
+        made = await admin.post(f"{TABLES}/{table}/policies", json=new)
+        assert made.status_code == 201, made.text
+        await service.post(f"{ROWS}/{table}", json={"id": 7, "user_id": member.id})
+        assert await seen(member, table) == [7]
+
+    async def test_row_security_is_not_switched_on_over_them(self, admin: Caller):
+        table = await notes(admin)
+        await run(
+            admin,
+            f"alter table {table} disable row level security;"
+            f" create policy p on {table} using (id in (select id from {table}))",
+        )
+        response = await admin.patch(f"{TABLES}/{table}", json={"row_security": True})
+        assert response.json()["code"] == "policy_reads_itself", response.text
+
+    async def test_of_the_platforms_own_tables_are_refused_too(self, admin: Caller):
+        new = {"name": unique("p"), "using": "exists (select from objects o where o.name = '')"}
+        path = f"{TABLES}/objects/policies"
+        refused = await admin.post(path, params={"schema": "storage"}, json=new)
+        assert refused.json()["code"] == "policy_reads_itself", refused.text
+
+
 class TestTablesOfThePlatform:
     """Files, buckets and messages: whoever may manage policies decides about those, too."""
 
@@ -196,7 +259,6 @@ class TestTablesOfThePlatform:
         [
             "bucket_id = 'a' and (storage.foldername(name))[1] = (select auth.uid()::text)",
             "owner_id = auth.uid()::text",
-            "exists (select from objects o where o.name = objects.name)",
             "bucket_id in (select id from storage.buckets where public)",
             "metadata ->> 'mimetype' like 'image/%'",
         ],

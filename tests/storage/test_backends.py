@@ -1,7 +1,7 @@
 """What every backend promises: on disk, on a server that speaks S3, and as Google's client speaks.
 
-Google's XML API, which `obstore` uses, is that of S3 but for the signature: one server is enough. The
-emulators of Google's store serve the JSON API only (docs/guides/files.md).
+Google's XML API, which `obstore` uses, is that of S3 but for the signature: one server is enough.
+The emulators of Google's store serve the JSON API only (docs/guides/files.md).
 """
 
 import asyncio

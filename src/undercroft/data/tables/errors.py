@@ -137,6 +137,18 @@ class PolicyOfPlatform(Forbidden):
         super().__init__(policy=policy)
 
 
+class PolicyReadsItself(Invalid):
+    title = "The policies of the table would read the table itself"
+    detail = (
+        "To decide about a row of '{table}' its policies would have to read '{table}', directly or"
+        " through the policies of another table, and every request would fail. Read those rows in"
+        " a SECURITY DEFINER function that the policy calls, or use a policy template."
+    )
+
+    def __init__(self, table: str) -> None:
+        super().__init__(table=table)
+
+
 class TypeOfYours(Invalid):
     """Reading a literal of such a type may run code, here with the platform's rights."""
 

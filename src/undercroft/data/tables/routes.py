@@ -11,6 +11,7 @@ from undercroft.data.tables.access import ExistingTable, SchemaName
 from undercroft.data.tables.errors import (
     ColumnNotFound,
     NameTaken,
+    PolicyReadsItself,
     SchemaNotFound,
     StatementRefused,
     TableBusy,
@@ -97,7 +98,7 @@ async def get_table_sql(table: ExistingTable, session: Session) -> PlainTextResp
 @router.patch(
     "/{table}",
     access=Needs("tables:update"),
-    problems=(TableNotFound, TableExists, TableBusy, StatementRefused),
+    problems=(TableNotFound, TableExists, TableBusy, StatementRefused, PolicyReadsItself),
 )
 async def change_table(
     change: TableUpdate, table: ExistingTable, session: Session, actor: CurrentActor

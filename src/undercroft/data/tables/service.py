@@ -11,6 +11,7 @@ from undercroft.data.tables import queries
 from undercroft.data.tables.columns import check_columns, written
 from undercroft.data.tables.ddl import run_ddl
 from undercroft.data.tables.errors import TableExists, TableNotFound
+from undercroft.data.tables.policies.endless import refuse_endless_policies
 from undercroft.data.tables.queries import Table
 from undercroft.data.tables.schemas import TableCreate, TableUpdate
 from undercroft.foundation.access import Actor
@@ -63,7 +64,10 @@ async def change_table(
     if change.name is not None and change.name != table.name:
         statements.append(f"ALTER TABLE {table.quoted} RENAME TO {quote(change.name)}")
     await run_ddl(session, statements, schema=table.schema, taken=change.name, taken_table=True)
-    return Table(table.oid, table.schema, change.name or table.name)
+    changed = Table(table.oid, table.schema, change.name or table.name)
+    if change.row_security:
+        await refuse_endless_policies(session, changed)
+    return changed
 
 
 async def drop_table(session: AsyncSession, table: Table, *, cascade: bool) -> None:

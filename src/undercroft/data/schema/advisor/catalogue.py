@@ -25,6 +25,11 @@ RULES = (
         "A policy lets API roles write every row.",
     ),
     Rule(
+        "policy_reads_itself",
+        Severity.ERROR,
+        "A policy reads its own table, by whatever way: Postgres refuses every request.",
+    ),
+    Rule(
         "view_past_row_security",
         Severity.ERROR,
         "A view without security_invoker reads its tables as its owner, past their policies.",

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class Severity(IntEnum):
-    """Info: worth knowing. Warning: slow, or risky. Error: rows or secrets are open."""
+    """Info: worth knowing. Warning: slow, or risky. Error: open, or failing."""
 
     INFO = 1
     WARNING = 2

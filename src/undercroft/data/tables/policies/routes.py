@@ -7,6 +7,7 @@ from undercroft.data.tables.errors import (
     NameTaken,
     PolicyNotFound,
     PolicyOfPlatform,
+    PolicyReadsItself,
     StatementRefused,
     TableBusy,
     TableNotFound,
@@ -32,6 +33,7 @@ PROBLEMS = (
     ExpressionInvalid,
     StatementRefused,
     TypeOfYours,
+    PolicyReadsItself,
 )
 
 router = Router("/tables/{table}/policies", tag="data")

@@ -10,6 +10,7 @@ from undercroft.data.sql_text import policy_conditions, quote
 from undercroft.data.tables.ddl import run_ddl
 from undercroft.data.tables.errors import PolicyNotFound
 from undercroft.data.tables.policies import queries
+from undercroft.data.tables.policies.endless import refuse_endless_policies
 from undercroft.data.tables.policies.ours import is_ours, refuse_platform_policy, understood
 from undercroft.data.tables.policies.schemas import (
     NeededIndex,
@@ -44,6 +45,7 @@ async def create_policy(
         policy_conditions(using, check),
     ]
     await _run(session, table, [" ".join(parts)], taken=new.name)
+    await refuse_endless_policies(session, table)
     await session.execute(GRANT, {"oid": table.oid})
     return await _index(session, table, new)
 
@@ -66,6 +68,8 @@ async def change_policy(
         renamed = f"RENAME TO {quote(change.name)}"
         statements.append(f"ALTER POLICY {quote(name)} ON {table.quoted} {renamed}")
     await _run(session, table, statements, taken=change.name)
+    if parts:
+        await refuse_endless_policies(session, table)
     await session.execute(GRANT, {"oid": table.oid})
     return change.name or name
 
