@@ -37,6 +37,7 @@ def import_file(
     table: Annotated[str | None, typer.Option(help="Default: the file's name.")] = None,
     schema: Annotated[str, typer.Option(help="Schema of the table.")] = "public",
     null: Annotated[str, typer.Option(help="Text that stands for NULL in CSV.")] = "",
+    charset: Annotated[str, typer.Option(help="Of the file, as windows-1252.")] = "utf-8",
     columns: Annotated[
         list[str] | None,
         typer.Option("--column", help="`Name in the file:column`, where they differ."),
@@ -66,7 +67,7 @@ def import_file(
     kind = _kind(file)
     target = table or _stem(file)
     path = f"/tables/{quote(target, safe='')}/import"
-    headers = bearer(key, home, "import") | {"Content-Type": kind}
+    headers = bearer(key, home, "import") | {"Content-Type": f"{kind}; charset={charset}"}
     with _open(file) as (stream, size), _progress(target, size, hidden=as_json) as advance:
         try:
             response = httpx.post(
@@ -88,7 +89,7 @@ def import_file(
     if response.is_error:
         print(json.dumps(body) if as_json else f"{file}: {body['title']}. {body['detail']}")
         if body["code"] == NO_TABLE and not as_json:
-            _propose(file, kind, schema, target)
+            _propose(file, kind, charset, schema, target)
         raise typer.Exit(1)
     rate = body["rows"] / max(body["seconds"], 0.001)
     line = f"{target}: {body['rows']:,} rows in {body['seconds']:.1f} s ({rate:,.0f} rows/s)"
@@ -97,14 +98,16 @@ def import_file(
     print(json.dumps(body) if as_json else line)
 
 
-def _propose(file: Path, kind: str, schema: str, table: str) -> None:
+def _propose(file: Path, kind: str, charset: str, schema: str, table: str) -> None:
     """Print the command that makes a table for the file, if its beginning can be read."""
+    import codecs
     import csv
     import json
     import shlex
 
     with _open(file) as (stream, _):
-        line = stream.readline(CHUNK).decode(errors="replace").removeprefix("\ufeff")
+        line = codecs.getreader(charset)(stream, "replace").readline(CHUNK)
+    line = line.removeprefix("\ufeff")
     try:
         names = next(csv.reader([line])) if kind == MEDIA_TYPES[".csv"] else list(json.loads(line))
     except (StopIteration, csv.Error, ValueError, TypeError):

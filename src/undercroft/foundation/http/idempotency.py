@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from fastapi import Request, Response
@@ -87,6 +87,63 @@ def is_replayed(response: Response) -> bool:
     return REPLAYED_HEADER in response.headers
 
 
+class Work(Protocol):
+    """A connection in whose transaction the work is done, which cannot see the kept answers."""
+
+    async def fetchval(self, query: str, *args: Any) -> Any: ...
+
+
+class OnceElsewhere:
+    """A key for work that commits in a transaction of another login, and streams its body.
+
+    Its answer is kept before it commits, with the number of its transaction. It counts if that one
+    committed: Postgres tells even where this process died in between.
+    """
+
+    def __init__(self, request: Request, parts: Foundation, fingerprint: Fingerprint) -> None:
+        self._scope = _scope(request)
+        self._parts = parts
+        self._fingerprint = fingerprint
+
+    async def claim(self, work: Work) -> bool:
+        """Hold the key until that transaction ends; whether the work was done already.
+
+        Raises `IdempotencyKeyInUse` while the first call runs.
+        """
+        lock = (
+            "SELECT pg_catalog.pg_try_advisory_xact_lock("
+            "pg_catalog.hashtextextended($1::pg_catalog.text, 0::pg_catalog.int8))"
+        )
+        if not await work.fetchval(lock, self._scope.hex()):
+            raise IdempotencyKeyInUse
+        async with self._parts.database.unit_of_work() as session:
+            return await _find(session, self._scope) is not None
+
+    async def replay(self) -> Response:
+        """The answer that was given, once all of the body has come."""
+        async with self._parts.database.unit_of_work() as session:
+            stored = await _find(session, self._scope)
+        if stored is None:
+            raise IdempotencyKeyInUse  # it expired this moment
+        return _replay(self._parts, stored, self._fingerprint.digest())
+
+    async def keep(self, work: Work, response: Response) -> None:
+        """Keep the answer, as the last thing before the work commits."""
+        number = "SELECT pg_catalog.pg_current_xact_id()::pg_catalog.text"
+        transaction = await work.fetchval(number)
+        digest = self._fingerprint.digest()
+        async with self._parts.database.unit_of_work() as session:
+            await _store(session, self._parts, self._scope, digest, response, transaction)
+
+    async def settle(self) -> None:
+        """The work has committed; in a copy of the database its number would mean nothing."""
+        statement = text(
+            "UPDATE undercroft.idempotency_keys SET transaction = NULL WHERE scope = :scope"
+        )
+        async with self._parts.database.unit_of_work() as session:
+            await session.execute(statement, {"scope": self._scope})
+
+
 @asynccontextmanager
 async def _turn(parts: Foundation) -> AsyncIterator[None]:
     """Only some at once: each holds a connection, and what it runs may need another.
@@ -140,7 +197,8 @@ def _scope(request: Request) -> bytes:
 async def _find(session: AsyncSession, scope: bytes) -> Any:
     statement = text(
         "SELECT fingerprint, status, sealed FROM undercroft.idempotency_keys"
-        " WHERE scope = :scope AND expires_at > now()"
+        " WHERE scope = :scope AND expires_at > now() AND (transaction IS NULL"
+        " OR coalesce(pg_xact_status(transaction) = 'committed', true))"
     )
     return (await session.execute(statement, {"scope": scope})).one_or_none()
 
@@ -154,20 +212,27 @@ def _replay(parts: Foundation, stored: Any, fingerprint: bytes) -> Response:
 
 
 async def _store(
-    session: AsyncSession, parts: Foundation, scope: bytes, fingerprint: bytes, response: Response
+    session: AsyncSession,
+    parts: Foundation,
+    scope: bytes,
+    fingerprint: bytes,
+    response: Response,
+    transaction: str | None = None,
 ) -> None:
     headers = {k: v for k, v in response.headers.items() if k != "content-length"}
     kept = {"headers": headers, "body": bytes(response.body).decode()}
     statement = text(
-        "INSERT INTO undercroft.idempotency_keys (scope, fingerprint, status, sealed)"
-        " VALUES (:scope, :fingerprint, :status, :sealed)"
+        "INSERT INTO undercroft.idempotency_keys (scope, fingerprint, status, sealed, transaction)"
+        " VALUES (:scope, :fingerprint, :status, :sealed, CAST(CAST(:transaction AS text) AS xid8))"
         " ON CONFLICT (scope) DO UPDATE SET fingerprint = excluded.fingerprint,"
-        " status = excluded.status, sealed = excluded.sealed, expires_at = DEFAULT"
+        " status = excluded.status, sealed = excluded.sealed, expires_at = DEFAULT,"
+        " transaction = excluded.transaction"
     )
     values = {
         "scope": scope,
         "fingerprint": fingerprint,
         "status": response.status_code,
         "sealed": parts.keyring.seal(SEAL, orjson.dumps(kept)),
+        "transaction": transaction,
     }
     await session.execute(statement, values)

@@ -4,9 +4,9 @@ The table's owner copies, so row security does not apply: importing needs its ow
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import asyncpg
 
@@ -15,7 +15,7 @@ from undercroft.data.tables.ddl import refusal
 from undercroft.data.tables.errors import ImportRefused, StatementRefused
 from undercroft.data.tables.queries import Table
 from undercroft.data.tables.transfer.lines import Lines
-from undercroft.data.tables.transfer.sources import Counted, Format, read_csv, read_ndjson
+from undercroft.data.tables.transfer.sources import Format, read_csv, read_ndjson
 from undercroft.data.tables.transfer.upserts import (
     RowRefused,
     Upsert,
@@ -36,19 +36,30 @@ class Moved(NamedTuple):
     skipped: int
 
 
+class Once(Protocol):
+    """Has an import done once, however often it is asked for. Called in its transaction."""
+
+    async def is_done(self, connection: "asyncpg.Connection[Any]") -> bool: ...
+
+    async def done(
+        self, connection: "asyncpg.Connection[Any]", table: str, moved: Moved
+    ) -> None: ...
+
+
 async def import_rows(
     developer: Developer,
     settings: DataSettings,
     table: Table,
     known: Mapping[str, str],
-    body: Counted,
+    body: AsyncIterable[bytes],
     *,
     kind: Format,
     null: str,
     renamed: Mapping[str, str],
-    upsert: Upsert | None = None,
-) -> Moved:
-    """Copy `body` into `table` in one transaction.
+    upsert: Upsert | None,
+    once: Once,
+) -> bool:
+    """Copy `body` into `table` in one transaction; False where `once` says that it was.
 
     `known` are the types of its columns, `null` the text that stands for NULL in CSV, `renamed` the
     columns for names that the file has otherwise, `upsert` what happens to rows that are there.
@@ -64,6 +75,8 @@ async def import_rows(
     async with developer.session("import", statement_timeout=milliseconds) as connection:
         try:
             async with connection.transaction():
+                if await once.is_done(connection):
+                    return False
                 copy = partial(_copy, connection, columns, source, kind=kind, null=null)
                 if upsert is None:
                     moved = Moved(await copy(table), 0)
@@ -72,6 +85,7 @@ async def import_rows(
                     read = await copy(beside)
                     written = await move(connection, beside, table, columns, upsert)
                     moved = Moved(written, read - written)
+                await once.done(connection, table.name, moved)
         except RowRefused as refused:
             raise _of_row(refused, lines.of(refused.row)) from refused
         except asyncpg.PostgresError as error:
@@ -80,7 +94,7 @@ async def import_rows(
             raise
         # Without statistics the first reads of a freshly filled table are planned blindly.
         await connection.execute(f"ANALYZE {table.quoted}")
-    return moved
+    return True
 
 
 async def _copy(

@@ -1,14 +1,14 @@
 """`/tables/{table}/import` and `/export`: HTTP in and out."""
 
-import time
 from collections.abc import Sequence
+from email.message import Message
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import Path, Query, Request
 from pydantic import StringConstraints
 from starlette.requests import ClientDisconnect
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from undercroft.data.csv_text import fields
@@ -28,12 +28,14 @@ from undercroft.data.tables.errors import (
 from undercroft.data.tables.queries import Table
 from undercroft.data.tables.rows.errors import RowsRefused, SchemaNotServed
 from undercroft.data.tables.rows.service import contains
+from undercroft.data.tables.transfer.charsets import as_utf8, find_charset
 from undercroft.data.tables.transfer.exports import Export, RunningExport
 from undercroft.data.tables.transfer.exports import Format as ExportFormat
 from undercroft.data.tables.transfer.filters import OURS, Where, plan_where
 from undercroft.data.tables.transfer.imports import import_rows
+from undercroft.data.tables.transfer.once import ImportAnswer
 from undercroft.data.tables.transfer.schemas import Imported
-from undercroft.data.tables.transfer.sources import Counted, Format
+from undercroft.data.tables.transfer.sources import Format
 from undercroft.data.tables.transfer.upserts import Resolution, Upsert
 from undercroft.foundation.access import Needs, Permission
 from undercroft.foundation.http import CurrentActor, Parts, Router
@@ -90,6 +92,7 @@ IMPORT_BODY = {
     access=Needs("tables:import"),
     openapi=IMPORT_BODY,
     streams=True,
+    response_model=Imported,
     problems=(
         NoTableToFill,
         ColumnNotFound,
@@ -112,16 +115,15 @@ async def import_table(
     resolution: Annotated[
         Resolution, Query(description="What becomes of rows that are there: of use to on_conflict.")
     ] = "merge",
-) -> Imported:
+) -> Response:
     """Fill a table from CSV with a header line, or from NDJSON. All rows or none.
+
+    A file that is not UTF-8 names its charset: `Content-Type: text/csv; charset=windows-1252`.
 
     With `on_conflict`, rows that the table has already are changed to what the file says, or left
     as they are; the file itself may name none of them twice if it is to change them.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    kind = MEDIA_TYPES.get(media_type)
-    if kind is None:
-        raise UnsupportedMediaType("text/csv or application/x-ndjson")
+    kind, charset = _content(request)
     if data.imports.locked():
         raise ImportsBusy
     # The copy takes hours if it must: no transaction of the request stays open meanwhile.
@@ -133,27 +135,37 @@ async def import_table(
         rows = await queries.list_columns(session, found)
     known = {row["name"]: row["type"] for row in rows if row["generated"] is None}
     keys = _chosen(on_conflict, list(known)) if on_conflict else ()
-    started = time.perf_counter()
-    body = Counted(request.stream())
+    answer = ImportAnswer(request, parts, kind, charset)
     async with data.imports:
         try:
-            moved = await import_rows(
+            imported = await import_rows(
                 data.developer,
                 parts.settings.data,
                 found,
                 known,
-                body,
+                as_utf8(answer.body, charset),
                 kind=kind,
                 null=null,
                 renamed=_renamed(columns or ()),
                 upsert=Upsert(keys, resolution) if keys else None,
+                once=answer,
             )
+            return await answer.after(imported=imported)
         except ClientDisconnect as error:
             raise ClientGone from error
-    seconds = round(time.perf_counter() - started, 3)
-    return Imported(
-        table=found.name, rows=moved.rows, skipped=moved.skipped, bytes=body.size, seconds=seconds
-    )
+
+
+def _content(request: Request) -> tuple[Format, str]:
+    """The kind of file, and the codec of its charset."""
+    said = Message()
+    said["content-type"] = request.headers.get("content-type", "")
+    kind = MEDIA_TYPES.get(said.get_content_type())
+    if kind is None:
+        raise UnsupportedMediaType("text/csv or application/x-ndjson")
+    charset = find_charset(said.get_content_charset("utf-8"))
+    if charset is None:
+        raise UnsupportedMediaType("a charset that is known, as utf-8, windows-1252 or utf-16")
+    return kind, charset
 
 
 def _renamed(pairs: Sequence[str]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Files as what COPY takes: the names of the columns first, then the content, in pieces."""
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -29,9 +29,14 @@ class Counted:
             self.size += len(chunk)
             yield chunk
 
+    async def drain(self) -> None:
+        """Let the rest pass."""
+        async for _ in self:
+            pass
+
 
 async def read_csv(
-    body: Counted, known: Mapping[str, str], renamed: Mapping[str, str], lines: Lines
+    body: AsyncIterable[bytes], known: Mapping[str, str], renamed: Mapping[str, str], lines: Lines
 ) -> AsyncIterator[Any]:
     """Yield the column names of the header, then the file as it is, header included."""
     chunks = aiter(body)
@@ -98,7 +103,7 @@ def _columns_for(
 
 
 async def read_ndjson(
-    body: Counted, known: Mapping[str, str], renamed: Mapping[str, str], lines: Lines
+    body: AsyncIterable[bytes], known: Mapping[str, str], renamed: Mapping[str, str], lines: Lines
 ) -> AsyncIterator[Any]:
     """Yield the column names of the first object, then COPY's text format for every object."""
     types: dict[str, str] | None = None
@@ -122,7 +127,7 @@ async def read_ndjson(
     yield bytes(pending)
 
 
-async def _lines(body: Counted) -> AsyncIterator[tuple[int, bytes]]:
+async def _lines(body: AsyncIterable[bytes]) -> AsyncIterator[tuple[int, bytes]]:
     number, rest = 0, b""
     async for chunk in body:
         *lines, rest = (rest + chunk).split(b"\n")
