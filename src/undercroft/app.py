@@ -32,6 +32,7 @@ from undercroft.foundation.db import Database, Listener
 from undercroft.foundation.http import Foundation
 from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
+from undercroft.foundation.http.head import HeadAsGet
 from undercroft.foundation.http.openapi import describe_api
 from undercroft.foundation.http.planes import Planes
 from undercroft.foundation.http.rendering import add_problem_handlers
@@ -333,7 +334,7 @@ def _paths(routes: Sequence[BaseRoute]) -> list[tuple[str, str]]:
 
 def _enveloped(control: FastAPI, settings: Settings) -> ASGIApp:
     limited: ASGIApp = DefaultLimit(
-        control, control.state.parts.limiter, exempt=("/health", "/metrics")
+        HeadAsGet(control), control.state.parts.limiter, exempt=("/health", "/metrics")
     )
     if settings.http.screening != "off":
         limited = Screen(

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 from starlette.types import Scope
 
 from undercroft.foundation.context import current_request, request_id
@@ -143,6 +144,8 @@ def add_problem_handlers(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         problem = _from_http(error)
+        if isinstance(problem, MethodNotAllowed):
+            problem.headers = {"Allow": _allowed(request)}
         return _answer(request, problem)
 
     app.add_exception_handler(Problem, on_problem)
@@ -153,6 +156,15 @@ def add_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
     # Without it the framework answers in plain text before `Envelope` hears of the failure.
     app.add_exception_handler(Exception, on_unforeseen)
+
+
+def _allowed(request: Request) -> str:
+    """The methods of all routes of the path; the framework names those of the first."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 def _answer(request: Request, problem: Problem) -> Response:
