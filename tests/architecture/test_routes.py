@@ -1,6 +1,8 @@
 """What every route declares, so that none can be added without."""
 
+from collections.abc import Iterator
 from inspect import isasyncgenfunction, iscoroutinefunction, isfunction
+from typing import Any
 
 from tests.fixtures.routes import entries, routes_of
 from undercroft.app import Application
@@ -46,3 +48,24 @@ def test_needed_permissions_are_declared_with_a_sentence(app: Application):
     assert needed <= names(app.permissions), needed - names(app.permissions)
     assert all(permission.sentence.endswith(".") for permission in app.permissions)
     assert len(names(app.permissions)) == len(app.permissions)
+
+
+def lax_numbers(schema: Any, owner: str = "") -> Iterator[str]:
+    """The models below one of pydantic's schemas with a number that takes `true` and texts."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "model":
+            owner = schema["cls"].__name__
+        if schema.get("type") in ("int", "float") and not schema.get("strict"):
+            yield owner
+        schema = [value for key, value in schema.items() if key != "serialization"]
+    if isinstance(schema, list | tuple):
+        for inner in schema:
+            yield from lax_numbers(inner, owner)
+
+
+def test_numbers_in_bodies_are_strict(app: Application):
+    """`StrictInt` and `StrictFloat`: to Python `true` is a number."""
+    bodies = [route.body_field for route in routes_of(app) if route.body_field]
+    assert bodies
+    for body in bodies:
+        assert not list(lax_numbers(body._type_adapter.core_schema)), body

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,6 +26,7 @@ EVENT_TYPES: Mapping[ChangeType, str] = {
     ChangeType.TRUNCATE: "table.truncated",
 }
 MISSED = "changes.missed"
+Value = str | StrictInt | StrictFloat | bool
 
 IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('webhooks:changes', 0))")
 EXPOSED = text("SELECT undercroft.is_exposed(:schema)")
@@ -42,7 +43,7 @@ class RowFilter(BaseModel):
 
     column: str = Field(min_length=1, max_length=63, examples=["status"])
     op: Literal["eq", "neq", "lt", "lte", "gt", "gte", "in"] = "eq"
-    value: str | int | float | bool | list[str | int | float | bool | None] | None = Field(
+    value: Value | list[Value | None] | None = Field(
         description="As the row has it in JSON; a list for `in`.", examples=["paid"]
     )
 

@@ -101,13 +101,15 @@ def parse(file: Path) -> Parsed:
     read = readers.get(file.suffix.lower())
     if read is None:
         raise FileUnreadable("its name must end in .csv, .json, .ndjson or .jsonl")
+    # A number is a text in CSV, and in JSON no text is a number.
+    understood = ROW.validate_strings if read is _csv_rows else ROW.validate_python
     parsed = Parsed()
     for line, raw in read(content):
         if isinstance(raw, str):
             parsed.wrong.append(f"line {line}: {raw}")
             continue
         try:
-            row = ROW.validate_python(raw)
+            row = understood(raw)
         except ValidationError as error:
             parsed.wrong.append(f"line {line}: {_sentence(error)}")
         else:

@@ -4,27 +4,27 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, create_model
 
 Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=3, max_length=100),
     Field(examples=["Astrid Lindgren"]),
 ]
-Age = Annotated[int, Field(ge=6, le=130)]
+Age = Annotated[StrictInt, Field(ge=6, le=130)]
 Title = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     Field(examples=["Ronja"]),
 ]
-Year = Annotated[int, Field(ge=1870, le=2200)]
+Year = Annotated[StrictInt, Field(ge=1870, le=2200)]
 Description = Annotated[str, StringConstraints(max_length=4000)]
 Genre = Annotated[
     str,
     StringConstraints(strip_whitespace=True, to_lower=True, min_length=1, max_length=50),
     Field(description="Kept in lower case.", examples=["mystery"]),
 ]
-Count = Annotated[int, Field(ge=1, le=100_000)]
+Count = Annotated[StrictInt, Field(ge=1, le=100_000)]
 
 
 class Incoming(BaseModel):

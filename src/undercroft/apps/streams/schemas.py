@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictInt,
     StringConstraints,
     TypeAdapter,
     UrlConstraints,
@@ -47,7 +48,7 @@ StreamUrl = Annotated[
     Field(description="rtsp, rtmp, http or https.", examples=["rtsp://10.0.0.7/live"]),
 ]
 ModelKey = Annotated[str, StringConstraints(min_length=1, max_length=80, pattern=r"^[\w.-]+$")]
-Hour = Annotated[int, Field(ge=0, le=24, strict=True)]
+Hour = Annotated[StrictInt, Field(ge=0, le=24)]
 Expiry = Annotated[
     Moment | None,
     Field(
@@ -118,6 +119,6 @@ class StreamLimit(BaseModel):
 
 
 class StreamLimitUpdate(Incoming):
-    max_allowed_streams: int = Field(
+    max_allowed_streams: StrictInt = Field(
         ge=0, le=1_000_000, description="What there is already beyond it stays."
     )

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 Text = Annotated[
     str,
@@ -33,13 +33,13 @@ class DefinitionUpdate(BaseModel):
 
     definition: Text
     roles: Roles | None = Field(None, description="Left out: they stay.")
-    version: int | None = Field(None, description="The one you changed; another is 412.")
+    version: StrictInt | None = Field(None, description="The one you changed; another is 412.")
 
 
 class DefinitionRestore(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    version: int = Field(ge=1)
+    version: StrictInt = Field(ge=1)
 
 
 class DefinitionRead(BaseModel):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StringConstraints
 
 Query = Annotated[str, Field(min_length=1, examples=["select * from notes where id = $1"])]
 Parameters = Annotated[
@@ -16,7 +16,7 @@ Parameters = Annotated[
     ),
 ]
 Timeout = Annotated[
-    float | None,
+    StrictFloat | None,
     Field(gt=0, description="Seconds for the whole script. Default and most: settings `sql`."),
 ]
 
@@ -30,7 +30,8 @@ class SqlQuery(BaseModel):
     dry_run: bool = Field(default=False, description="Run all of it, then take it back.")
     timeout: Timeout = None
     max_rows: Annotated[
-        int | None, Field(ge=1, description="Most rows of each result; more sets `truncated`.")
+        StrictInt | None,
+        Field(ge=1, description="Most rows of each result; more sets `truncated`."),
     ] = None
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, model_validator
 
 from undercroft.foundation.fields import Moment
 from undercroft.foundation.phrases import Phrase
@@ -45,7 +45,7 @@ class FeatureGrants(BaseModel):
     organizations: list[UUID] = Field(default=[], max_length=1000)
     groups: list[NameToFind] = Field(default=[], max_length=100, examples=[["moderator"]])
     users: list[UUID] = Field(default=[], max_length=1000)
-    percentage: int = Field(
+    percentage: StrictInt = Field(
         0, ge=0, le=100, description="Share of accounts, always the same ones; 100 is everybody."
     )
     starts_at: Moment | None = Field(None, description="Off before.")

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
 from undercroft.foundation.fields import json_within
 from undercroft.identity.organizations.models import OrganizationRole
@@ -26,9 +26,9 @@ UniformNumber = Annotated[
 Description = Annotated[str, StringConstraints(max_length=1000)]
 # Every list of organizations carries them.
 Settings = Annotated[dict[str, Any], json_within(16_384)]
-Streams = Annotated[int, Field(ge=0, le=1_000_000, description="Needs organizations:manage.")]
+Streams = Annotated[StrictInt, Field(ge=0, le=1_000_000, description="Needs organizations:manage.")]
 Seats = Annotated[
-    int, Field(ge=1, le=1_000_000, description="Null: no limit. Needs organizations:manage.")
+    StrictInt, Field(ge=1, le=1_000_000, description="Null: no limit. Needs organizations:manage.")
 ]
 
 

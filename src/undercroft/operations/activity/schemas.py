@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
 
 from undercroft.foundation.fields import json_within
 from undercroft.operations.activity.models import ActorType, Level
@@ -47,7 +47,7 @@ class ActivityRead(BaseModel):
     method: str | None
     status_code: int | None
     request_id: str | None
-    duration_ms: int | None = Field(description="Until the change was about to be committed.")
+    duration_ms: StrictInt | None = Field(description="Until the change was about to be committed.")
 
 
 class ActivityCreate(BaseModel):
@@ -67,8 +67,8 @@ class ActivityCreate(BaseModel):
     platform: Annotated[str, StringConstraints(max_length=50)] = "web"
     endpoint: Annotated[str, StringConstraints(max_length=255)] | None = None
     method: Annotated[str, StringConstraints(max_length=10)] | None = None
-    status_code: int | None = Field(None, ge=100, le=599)
-    duration_ms: int | None = Field(None, ge=0, le=86_400_000)
+    status_code: StrictInt | None = Field(None, ge=100, le=599)
+    duration_ms: StrictInt | None = Field(None, ge=0, le=86_400_000)
     metadata: Small = Field(default_factory=dict)
     error_details: Small = Field(default_factory=dict)
 

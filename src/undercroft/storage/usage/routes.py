@@ -4,7 +4,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from undercroft.foundation.access import Authenticated, Needs
 from undercroft.foundation.http import Router, Session
@@ -31,7 +31,7 @@ class StorageQuota(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     max_bytes: Annotated[
-        int | None,
+        StrictInt | None,
         Field(ge=0, le=2**60, description="Null: the setting's figure.", examples=[1073741824]),
     ]
 
