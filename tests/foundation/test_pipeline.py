@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
+import uvloop
 
 from tests.fixtures.engines import EngineAddresses
 from undercroft.foundation.db import (
@@ -28,6 +29,29 @@ async def pipeline(engines: EngineAddresses) -> AsyncIterator[Pipeline]:
 async def ask(pipeline: Pipeline, sql: str, *values: str | None) -> bytes | None:
     pipeline.query(sql, encode(values))
     return (await pipeline.sync())[-1].get_value(0, 0)
+
+
+def test_a_server_that_ends_with_something_unread(engines: EngineAddresses):
+    """libuv says nothing more of such a socket, and nobody may wait for ever."""
+    url = engines.superuser_database_url("postgres")
+
+    async def end_under_three() -> list[object]:
+        pipeline, other = [await Pipeline.open(url, {}, timeout=5) for _ in range(2)]
+        number = int.from_bytes(await ask(pipeline, "select pg_backend_pid()") or b"")
+        answers = []
+        for seconds in (60, 0, 0):
+            pipeline.query("select pg_sleep($1)", encode([str(seconds)]))
+            answers.append(pipeline.sync())
+            await asyncio.sleep(0.05)  # the server sleeps and reads no more
+        await ask(other, "select pg_terminate_backend($1, 5000)", str(number))
+        other.close()
+        async with asyncio.timeout(10):
+            return await asyncio.gather(*answers, return_exceptions=True)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        first, *others = runner.run(end_under_three())
+    assert isinstance(first, StatementFailed)
+    assert all(isinstance(other, ConnectionLost) for other in others)
 
 
 async def test_settings_of_the_session(pipeline: Pipeline):

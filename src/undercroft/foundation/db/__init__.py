@@ -8,6 +8,7 @@ from undercroft.foundation.db.pipeline import (
     ConnectionLost,
     PasswordRefused,
     Pipeline,
+    Receiver,
     StatementFailed,
     encode,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "PageRequest",
     "PasswordRefused",
     "Pipeline",
+    "Receiver",
     "Sorts",
     "StatementFailed",
     "Timestamps",

@@ -11,7 +11,7 @@ from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 from psycopg import AsyncConnection, Error, OperationalError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -25,6 +25,7 @@ _FAILED, _SYNCED, _IDLE = map(
 )
 _NOT_TEXT = "22021"  # character_not_in_repertoire
 _NOT_VALID = "22023"  # invalid_parameter_value
+_LOOK_EVERY = 0.5
 _MOST_VALUES = 65_535  # the protocol counts them in two bytes
 
 
@@ -77,6 +78,14 @@ def encode(values: Sequence[str | None]) -> list[bytes | None]:
     return encoded
 
 
+class Receiver(Protocol):
+    """What of a future an answer needs."""
+
+    def done(self) -> bool: ...
+    def set_result(self, results: list[PGresult], /) -> None: ...
+    def set_exception(self, error: Exception, /) -> None: ...
+
+
 class Pipeline:
     """One connection. Queue statements, `sync`, and await the answers.
 
@@ -91,13 +100,14 @@ class Pipeline:
         self._connection = owner.pgconn
         self._socket = owner.pgconn.socket
         self._loop = asyncio.get_running_loop()
-        self._answers: deque[Future[list[PGresult]]] = deque()  # in the order they will come
+        self._answers: deque[Receiver] = deque()  # in the order they will come
         self._results: list[PGresult] = []
         self.queued = 0  # statements that wait to be sent
         # When something was last heard, or first asked for after a silence, and how many seconds
         # each answer has taken that was heard then.
         self.heard = self.pace = 0.0
         self.closed = False
+        self._looking: asyncio.TimerHandle | None = None
         self._connection.enter_pipeline_mode()
         self._loop.add_reader(self._socket, self._read)
 
@@ -154,15 +164,21 @@ class Pipeline:
         The future raises StatementFailed or ConnectionLost. What nobody waits for any more is done
         nevertheless, unless the connection is closed by `cancel` or `close`.
         """
+        answer: Future[list[PGresult]] = self._loop.create_future()
+        self.sync_for(answer)
+        return answer
+
+    def sync_for(self, answer: Receiver) -> None:
+        """As `sync`, with the answer given to a receiver of your own as soon as it is there."""
         self._send(self._connection.pipeline_sync)
         self.queued = 0
         if not self._answers:
             self.heard = time.perf_counter()
-        answer: Future[list[PGresult]] = self._loop.create_future()
         self._answers.append(answer)
+        if self._looking is None:
+            self._looking = self._loop.call_later(_LOOK_EVERY, self._look)
         if self._flush():
             self._loop.add_writer(self._socket, self._write)
-        return answer
 
     def hold_up(self, error: Exception) -> None:
         """Raise `error` for all who wait behind the answer that is being made."""
@@ -206,9 +222,21 @@ class Pipeline:
             self._lose(error)
             return False
 
+    def _look(self) -> None:
+        """Read without being told to.
+
+        libuv forgets a socket that has an error, such as one whose server ended with something
+        unread, and never tells us (`uv_poll_t` in its documentation).
+        """
+        self._looking = None
+        if self._answers:
+            self._read()
+        if self._answers:
+            self._looking = self._loop.call_later(_LOOK_EVERY, self._look)
+
     def _read(self) -> None:
         connection = self._connection
-        asked = len(self._answers)
+        finished: list[tuple[Receiver, list[PGresult]]] = []
         try:
             connection.consume_input()
             while self._answers and not connection.is_busy():
@@ -218,26 +246,23 @@ class Pipeline:
                         self._lose(OperationalError(connection.get_error_message()))
                     continue
                 if result.status == _SYNCED:
-                    self._finish()
+                    finished.append((self._answers.popleft(), self._results))
+                    self._results = []
                     continue
                 self._results.append(result)
         except OperationalError as error:
             self._lose(error)
-        answered = asked - len(self._answers)
-        if answered:
+        if finished:
             now = time.perf_counter()
-            self.pace, self.heard = (now - self.heard) / answered, now
-
-    def _finish(self) -> None:
-        answer, results = self._answers.popleft(), self._results
-        self._results = []
-        if answer.done():
-            return
-        failure = _failure(results)
-        if failure is None:
-            answer.set_result(results)
-        else:
-            answer.set_exception(failure)
+            self.pace, self.heard = (now - self.heard) / len(finished), now
+        for answer, results in finished:
+            if answer.done():
+                continue
+            failure = _failure(results)
+            if failure is None:
+                answer.set_result(results)
+            else:
+                answer.set_exception(failure)
 
     def _lose(self, error: Error) -> None:
         """Close; a server that goes says why in its last answer."""
