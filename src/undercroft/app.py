@@ -37,6 +37,7 @@ from undercroft.foundation.http.openapi import describe_api
 from undercroft.foundation.http.planes import Planes
 from undercroft.foundation.http.rendering import add_problem_handlers
 from undercroft.foundation.http.screening import Screen
+from undercroft.foundation.http.shortcut import Reply, Shortcut, Underway
 from undercroft.foundation.jobs import Workplace, outbox
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.outbound import Outbound
@@ -97,6 +98,7 @@ class Application:
     parts: Foundation
     control: FastAPI
     permissions: tuple[Permission, ...] = PERMISSIONS
+    shortcut: Shortcut | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.asgi(scope, receive, send)
@@ -133,7 +135,13 @@ def create_app(settings: Settings | None = None) -> Application:
         REALTIME_PREFIX: _realtime_enveloped(realtime, settings, parts, refusals),
     }
     planes = Planes(_enveloped(control, settings), hot, {REALTIME_SOCKET: realtime})
-    return Application(_outer(planes, settings), parts, control, permissions_of(apps))
+    return Application(
+        _outer(planes, settings),
+        parts,
+        control,
+        permissions_of(apps),
+        _shortcut(planes, settings),
+    )
 
 
 @asynccontextmanager
@@ -397,6 +405,19 @@ def _files_enveloped(
         max_body_bytes=sys.maxsize,
         on_refusal=refusals.note,
     )
+
+
+def _shortcut(planes: Planes, settings: Settings) -> Shortcut:
+    """Past the layers around the planes, unless a browser's origin is theirs to judge."""
+    if not settings.http.cors_origins:
+        return planes.shortcut
+
+    def without_origin(scope: Scope, reply: Reply) -> Underway | None:
+        if any(name == b"origin" for name, _ in scope["headers"]):
+            return None
+        return planes.shortcut(scope, reply)
+
+    return without_origin
 
 
 def _outer(app: ASGIApp, settings: Settings) -> ASGIApp:

@@ -62,7 +62,7 @@ class TestAdmin:
     async def test_metrics(self, rows_database: RowsDatabase, bound: socket.socket, level: str):
         bounds = {"DB_POOL": "4", "JWT_CACHE_MAX_ENTRIES": "1"}
         async with started(rows_database, LOG_LEVEL=level, **bounds) as app:
-            rows = make_client(app)
+            rows = make_client(app, httpx.ASGITransport)
             for sub in ("a", "a", "b"):
                 await rows.get("/readers", headers=bearer(role="rows_member", sub=sub))
             response = await admin_of(app, bound).get("/metrics")

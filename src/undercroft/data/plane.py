@@ -36,6 +36,7 @@ from undercroft.foundation.db import (
     connect_options,
 )
 from undercroft.foundation.db.logins import UNMOVED, Login, authenticator, visitor
+from undercroft.foundation.http.shortcut import Reply, Underway
 from undercroft.foundation.problems import Unauthorized
 from undercroft.foundation.settings import Settings
 from undercroft.identity.auth.credentials import read_credentials
@@ -107,11 +108,15 @@ class RowsPlane:
             self._schemas,
             self._authenticate,
             config,
+            recognise=self._recognise,
             catch_up=self.catch_up,
             batch=Batch(executor, config, AnswerStore(keyring, FUNCTION_SCHEMA)),
         )
         listener.on(RELOAD_CHANNEL, lambda _payload: self.schema_changed())
         listener.when_deaf(self.schema_changed)
+
+    def shortcut(self, scope: Scope, reply: Reply) -> Underway | None:
+        return self._app.shortcut(scope, reply)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._app(scope, receive, send)
@@ -225,6 +230,12 @@ class RowsPlane:
                 log.warning("schema_not_read", cause=str(error))
                 self._stale = True
                 await asyncio.sleep(RETRY_SECONDS)
+
+    def _recognise(self, headers: Mapping[str, str]) -> Caller | None:
+        actor = self._gate.recall(read_credentials(headers))
+        if actor is None or actor.half:
+            return None
+        return Caller(actor.role.value, actor.claims)
 
     async def _authenticate(self, headers: Mapping[str, str]) -> Caller:
         try:

@@ -9,10 +9,9 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from undercroft.foundation.http.targets import TypedTargets
+from undercroft.foundation.http.protocol import LeanProtocol
 
 LONGEST_HEAD_SECONDS = 20.0
-_ANSWER = b"HTTP/1.1 "
 _PROBLEM = (
     b'{"type": "/problems/headers-too-large", "title": "The headers are too large", '
     b'"status": 431, "code": "headers_too_large"}'
@@ -24,45 +23,8 @@ TOO_LARGE = (
 )
 
 
-class JoiningTransport:
-    """Sends the head of an answer together with what follows it at once.
-
-    uvicorn writes them one by one, and two writes are two packets and two awakenings of the client.
-    """
-
-    __slots__ = ("_head", "_loop", "is_closing", "plain")
-
-    def __init__(self, plain: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self.plain = plain
-        self.is_closing = plain.is_closing  # asked with every answer
-        self._loop = loop
-        self._head = b""
-
-    def write(self, data: bytes) -> None:
-        if self._head:
-            head, self._head = self._head, b""
-            self.plain.writelines((head, data))
-        elif data.startswith(_ANSWER):
-            self._head = data
-            self._loop.call_soon(self.flush)  # what follows may take its time
-        else:
-            self.plain.write(data)
-
-    def flush(self) -> None:
-        head, self._head = self._head, b""
-        if head and not self.is_closing():  # the client may have left meanwhile
-            self.plain.write(head)
-
-    def close(self) -> None:
-        self.flush()
-        self.plain.close()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.plain, name)
-
-
-class BoundedProtocol(TypedTargets):
-    """Bounds what is read before a request begins, and joins what is written.
+class BoundedProtocol(LeanProtocol):
+    """Bounds what is read before a request begins.
 
     What a head that arrived whole may hold is for the application to judge; here only those end
     that would otherwise grow, or keep a connection waiting, for ever.
@@ -73,9 +35,8 @@ class BoundedProtocol(TypedTargets):
     _head_bytes = 0
     _head_deadline: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        joining: Any = JoiningTransport(transport, self.loop)
-        super().connection_made(joining)
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -103,10 +64,6 @@ class BoundedProtocol(TypedTargets):
         if self._head_bytes > self.max_head_bytes and not self.transport.is_closing():
             self.transport.write(TOO_LARGE)
             self.transport.close()
-
-    def handle_websocket_upgrade(self) -> None:
-        self.transport = self.transport.plain  # type: ignore[attr-defined]
-        super().handle_websocket_upgrade()
 
     def _expect_head(self) -> None:
         if self._head_deadline is None:

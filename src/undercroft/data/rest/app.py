@@ -26,6 +26,7 @@ from undercroft.data.rest.familiar import Values
 from undercroft.data.rest.media import parse_accept
 from undercroft.data.rest.openapi import describe, visibility_query
 from undercroft.data.rest.options import allow
+from undercroft.data.rest.quick import QuickRead, QuickReads, Recognise
 from undercroft.data.rest.recipes import Caller, job_of, row_count_refused
 from undercroft.data.rest.refusals import explain
 from undercroft.data.rest.request import (
@@ -46,6 +47,7 @@ from undercroft.data.rest.understanding import Understanding
 from undercroft.data.rest.understood import VARY, Understood
 from undercroft.data.rest.watch import Watches
 from undercroft.data.schema.cache import SchemaCache, SchemaCacheNotLoadedError
+from undercroft.foundation.http.shortcut import Reply
 
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Caller]]
 # Waits for schema changes that are committed but not yet seen; says whether there were any.
@@ -54,6 +56,7 @@ CatchUp = Callable[[], Awaitable[bool]]
 Hear = Callable[[Scope, HttpRequest, Response], None]
 Answered = TypeVar("Answered")
 _NO_STATUS = 1000
+_SUCCESSES = 299
 _SENDS_BODY = ("POST", "PATCH", "PUT")
 # Unknown relationship, function, column, table: what a schema change just made would be here.
 UNKNOWN_NAMES = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42703"})
@@ -69,6 +72,7 @@ class RestApp:
         authenticate: Authenticate,
         config: RestConfig,
         *,
+        recognise: Recognise | None = None,
         catch_up: CatchUp | None = None,
         batch: Batch | None = None,
         hear: tuple[int, Hear] | None = None,
@@ -77,9 +81,13 @@ class RestApp:
         self._schema_cache = schema_cache
         self._authenticate = authenticate
         self._config = config
+        self._heard_from, self._hear = hear or (_NO_STATUS, _ignore)
+        self._quick: QuickReads | None = None
+        plain = not config.server_timing and config.server_trace_header is None
+        if recognise and executor.shares and plain and self._heard_from > _SUCCESSES:
+            self._quick = QuickReads(executor, self._understanding, recognise, config)
         self._catch_up = catch_up
         self._batch = batch
-        self._heard_from, self._hear = hear or (_NO_STATUS, _ignore)
         self._watches = Watches()
         self._understood: Understanding | None = None
         self._generation = -1
@@ -98,6 +106,10 @@ class RestApp:
         await _send(send, request, response)
         if response.status >= self._heard_from:
             self._hear(scope, request, response)
+
+    def shortcut(self, scope: Scope, reply: Reply) -> QuickRead | None:
+        """See `foundation.http.shortcut`."""
+        return self._quick.begin(scope, reply) if self._quick else None
 
     async def _respond(self, request: HttpRequest, receive: Receive) -> Response:
         config = self._config

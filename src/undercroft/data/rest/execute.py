@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
 from psycopg.pq.abc import PGresult
 
 from undercroft.data.rest.errors import client_failed, from_postgres
-from undercroft.data.rest.pool import CLEANING, Foreign, Pool, Session
+from undercroft.data.rest.pool import CLEANING, Foreign, Pool, Session, Step
 from undercroft.data.rest.query.sql import Statement
-from undercroft.data.rest.sharing import TOGETHER, Pace, Sharing
+from undercroft.data.rest.sharing import TOGETHER, Pace, Reading, Sharing
 from undercroft.foundation.db import ConnectionLost, StatementFailed, encode
 
 # The caller is entered last, so that nothing before runs with less right than it needs. All of it
 # ends with the transaction. Every setting costs microseconds, the search path a look at the
 # catalogue too, so what a connection was opened with is not set again. Counting nulls keeps the
 # server from sending every value back.
-_ENTER = """
+_ENTER = (
+    "",
+    """
 select pg_catalog.num_nulls(
     pg_catalog.set_config('request.jwt.claims', $1, true),
     pg_catalog.set_config('request.path', $2, true),
@@ -25,18 +28,25 @@ select pg_catalog.num_nulls(
     pg_catalog.set_config('transaction_read_only', $4, true),
     pg_catalog.set_config('role', $5, true)
 )
-"""
-_SURROUND = """
+""",
+)
+_SURROUND = (
+    "",
+    """
 select pg_catalog.num_nulls(
     pg_catalog.set_config('search_path', $1, true),
     pg_catalog.set_config('request.method', $2, true),
     pg_catalog.set_config('request.cookies', $3, true)
 )
-"""
-_SETTINGS = """
+""",
+)
+_SETTINGS = (
+    "",
+    """
 select pg_catalog.set_config(key, value, true)
 from pg_catalog.json_each_text($1::pg_catalog.json)
-"""
+""",
+)
 
 
 class RowCountError(Exception):
@@ -174,6 +184,31 @@ class Executor:
         except ConnectionLost as error:
             raise client_failed(str(error)) from error
 
+    @property
+    def shares(self) -> bool:
+        """Whether quick reads share sessions."""
+        return bool(self._sharing)
+
+    def send(self, job: Job, reading: Reading) -> bool:
+        """Send a read, if a session that knows its statements has room for it now."""
+        recipe = job.recipe
+        sharing = self._sharing[self._pools.get(recipe.role, self._pool)]
+        try:
+            steps = self._steps(job)
+        except StatementFailed:
+            return False
+        shared = sharing.seat(reading.pace)
+        if shared is None:
+            return False
+        reading.begin(sharing, shared)
+        try:
+            if shared.session.send(steps, reading):
+                return True
+        except ConnectionLost:
+            pass
+        reading.leave()
+        return False
+
     async def lend(self, role: str, foreign: Foreign) -> Loan:
         """Lend a session that may become `role`, for a transaction in which `foreign` code runs.
 
@@ -184,21 +219,28 @@ class Executor:
 
     def enter(self, session: Session, job: Job) -> None:
         """Queue what makes the transaction that of the caller."""
+        session.queue_all(self._entrance(job))
+
+    def _entrance(self, job: Job) -> list[Step]:
         recipe = job.recipe
-        settings = None
+        steps: list[Step] = []
         if recipe.settings:
-            settings = encode([orjson.dumps(dict(recipe.settings)).decode()])
+            steps.append((_SETTINGS, encode([orjson.dumps(dict(recipe.settings)).decode()])))
         surroundings = (recipe.search_path, recipe.method, job.cookies)
-        surround = encode(surroundings) if surroundings != self._surroundings else None
+        if surroundings != self._surroundings:
+            steps.append((_SURROUND, encode(surroundings)))
         read_only = "on" if recipe.read_only else "off"
-        caller = encode((job.claims, job.path, job.headers, read_only, recipe.role))
-        if settings is not None:
-            session.queue(_SETTINGS, settings)
-        if surround is not None:
-            session.queue(_SURROUND, surround)
-        session.queue(_ENTER, caller)
+        caller = _encode_caller(job.claims, job.path, job.headers, read_only, recipe.role)
+        steps.append((_ENTER, caller))
         if self._pre_request is not None:
-            session.queue(self._pre_request, (), role=recipe.role)
+            steps.append(((recipe.role, self._pre_request), ()))
+        return steps
+
+    def _steps(self, job: Job) -> list[Step]:
+        """All of what is one trip, encoded before any of it is queued."""
+        recipe = job.recipe
+        values = encode(recipe.statement.values(job.values))
+        return [*self._entrance(job), ((recipe.role, recipe.statement.sql), values)]
 
     async def fetch(self, session: Session, job: Job) -> Result:
         """Send what is queued and the statement with it. What was queued needs no look."""
@@ -231,13 +273,8 @@ class Executor:
 
     async def _trip(self, session: Session, job: Job) -> Result:
         """Do it all at once: what is sent together is one transaction."""
-        recipe = job.recipe
-        values = encode(recipe.statement.values(job.values))
-        self.enter(session, job)
-        session.queue(recipe.statement.sql, values, role=recipe.role)
-        result = _read_result((await session.sync())[-1])
-        check_bounds(result.page, recipe)
-        return result
+        session.queue_all(self._steps(job))
+        return read_result((await session.sync())[-1], job.recipe)
 
     async def _transaction(self, session: Session, job: Job) -> Result:
         """Do it step by step: to look before the end, or to choose an end."""
@@ -255,6 +292,19 @@ def check_bounds(rows: int, recipe: Recipe) -> None:
     too_few = recipe.least is not None and rows < recipe.least
     if too_few or (recipe.most is not None and rows > recipe.most):
         raise RowCountError(rows)
+
+
+# What a caller repeats with every request: a fiftieth of the time of a small read.
+@lru_cache(maxsize=1024)
+def _encode_caller(*values: str) -> list[bytes | None]:
+    return encode(values)
+
+
+def read_result(answer: PGresult, recipe: Recipe) -> Result:
+    """Read the answer to a statement. Raises RowCountError."""
+    result = _read_result(answer)
+    check_bounds(result.page, recipe)
+    return result
 
 
 def _read_result(answer: PGresult) -> Result:

@@ -15,8 +15,10 @@ from typing import Any
 from psycopg.pq.abc import PGresult
 
 from undercroft.data.rest.errors import connection_failed, pool_timeout
-from undercroft.foundation.db import ConnectionLost, Pipeline, StatementFailed
+from undercroft.foundation.db import ConnectionLost, Pipeline, Receiver, StatementFailed
 
+# A statement, by the role for which it is prepared and its SQL, and its values.
+Step = tuple[tuple[str, str], Sequence[bytes | None]]
 Connect = Callable[[], Awaitable[Pipeline]]
 
 _CANCEL_WITHIN = 5.0  # seconds for the server to take notice of a cancelled query
@@ -86,10 +88,25 @@ class Session:
 
     def queue(self, sql: str, values: Sequence[bytes | None], *, role: str = "") -> None:
         """Queue a statement that will come again."""
+        self._queue((role, sql), values)
+
+    def queue_all(self, steps: Sequence[Step]) -> None:
+        for key, values in steps:
+            self._queue(key, values)
+
+    def send(self, steps: Sequence[Step], receiver: Receiver) -> bool:
+        """Send what is prepared already, all of it or nothing. Raises ConnectionLost."""
+        for key, _ in steps:
+            if key not in self._names:
+                return False
+        self.queue_all(steps)
+        self.pipeline.sync_for(receiver)
+        return True
+
+    def _queue(self, key: tuple[str, str], values: Sequence[bytes | None]) -> None:
         if not self._prepared:
-            self.pipeline.query(sql, values)
+            self.pipeline.query(key[1], values)
             return
-        key = (role, sql)
         name = self._names.get(key)
         if name is None:
             name = self._prepare(key)
@@ -205,11 +222,8 @@ class Pool:
 
     async def take(self) -> Session:
         """Take a session, opening one or waiting for one as needed. Give it back with `give`."""
-        while self._idle:
-            session = self._idle.pop()
-            if not session.pipeline.closed:
-                return session
-            self._open -= 1
+        if session := self.take_idle():
+            return session
         if self._open < self._size:
             self._open += 1
             return await self._open_session()
@@ -217,6 +231,15 @@ class Pool:
         if handed is None or handed.pipeline.closed:
             return await self._open_session()
         return handed
+
+    def take_idle(self) -> Session | None:
+        """Take a session if one can be had without waiting."""
+        while self._idle:
+            session = self._idle.pop()
+            if not session.pipeline.closed:
+                return session
+            self._open -= 1
+        return None
 
     def give(self, session: Session, foreign: Foreign = Foreign.NONE) -> None:
         """Take back a session; one that is not at rest, or ran code of others, is cleaned before.

@@ -6,6 +6,7 @@ This runs on every request, so it only sorts parameters by what they are; the te
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
 
@@ -22,7 +23,9 @@ Pairs = list[tuple[str, str]]
 
 _RESERVED = ("select", "columns", "on_conflict")
 _WINDOWS = ("limit", "offset")
+_SHORT = 200
 _PLAIN = re.compile(r"[\w.~-]*", re.ASCII)
+_UNQUOTED = re.compile(rb"[\w.~-]*=[\w.~-]*(?:&[\w.~-]*=[\w.~-]*)*")
 _SETTLED = re.compile(rb"(?:[\w.~-]*=[\w.~-]*)?")  # one parameter at most, and nothing to quote
 
 
@@ -86,6 +89,10 @@ def canonical(raw: bytes) -> str:
     """Write the parameters sorted by name, the values of one name joined, for Content-Location."""
     if _SETTLED.fullmatch(raw):
         return raw.decode()
+    if _UNQUOTED.fullmatch(raw):
+        named = sorted([(part.partition(b"=")[0], part) for part in raw.split(b"&")])
+        if len(dict(named)) == len(named):
+            return b"&".join([part for _, part in named]).decode()
     joined: dict[str, str] = {}
     for part in sorted(raw.decode("latin-1").split("&"), key=_name_of):
         name, _, value = part.partition("=")
@@ -99,8 +106,17 @@ def _name_of(parameter: str) -> str:
 
 
 def _requoted(text: str) -> str:
-    # Most need nothing, and `quote` is slow for what runs on every request.
-    return text if _PLAIN.fullmatch(text) else quote(unquote(text), safe="")
+    if _PLAIN.fullmatch(text):
+        return text
+    return _quote_short(text) if len(text) <= _SHORT else _quote_anew(text)
+
+
+def _quote_anew(text: str) -> str:
+    return quote(unquote(text), safe="")
+
+
+# Slow for what runs on every request, and what is no value comes again.
+_quote_short = lru_cache(maxsize=1000)(_quote_anew)
 
 
 def quoted_name(name: str) -> str:

@@ -6,8 +6,12 @@ being woken: half of what a row read by its key costs it. See docs/decisions/008
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+
+from psycopg.pq.abc import PGresult
 
 from undercroft.data.rest.pool import Pool, Session
 from undercroft.foundation.db import ConnectionLost
@@ -72,20 +76,21 @@ class Shared:
             and session.pipeline.heard - self._began < _SHARED_FOR
         )
 
-    async def run(self, trip: Awaitable[Result], pace: Pace) -> Result:
-        expected = pace.seconds
+    def enter(self, expected: float) -> None:
+        """A read begins that is expected to take so many seconds."""
         self._expected += expected
         self.readers += 1
-        try:
-            result = await trip
-        finally:
-            self._expected -= expected
-            self.readers -= 1
+
+    def leave(self, expected: float) -> None:
+        self._expected -= expected
+        self.readers -= 1
+
+    def note(self, pace: Pace) -> None:
+        """Learn from a read that has been answered."""
         if self._held_up:
             pace.seconds = _LOOK_EVERY
         else:
             pace.note(self.session.pipeline.pace)
-        return result
 
     def look(self) -> None:
         """Let go of who waits behind a read that takes too long."""
@@ -117,16 +122,36 @@ class Sharing(Generic[Job, Result]):
 
         Raises ConnectionLost, and as `trip` does.
         """
+        shared = self._with_room(pace)
+        if shared is not None:
+            with suppress(HeldUp, ConnectionLost):
+                return await self._run(shared, job, pace)
+        return await self._run(self._open(await self._pool.take()), job, pace)
+
+    def seat(self, pace: Pace) -> Shared | None:
+        """Find a session for a read, which is to `enter` it at once, if one can be had now."""
+        shared = self._with_room(pace)
+        if (
+            shared is None
+            and pace.seconds <= self._together
+            and (session := self._pool.take_idle())
+        ):
+            return self._open(session)
+        return shared
+
+    def leave(self, shared: Shared, expected: float) -> None:
+        shared.leave(expected)
+        if not shared.readers:
+            self._close(shared)
+
+    def _with_room(self, pace: Pace) -> Shared | None:
         for shared in self._shared:
             if shared.has_room(pace, self._together):
-                try:
-                    return await self._run(shared, job, pace)
-                except (HeldUp, ConnectionLost):
-                    break
-        return await self._run(await self._open(), job, pace)
+                return shared
+        return None
 
-    async def _open(self) -> Shared:
-        shared = Shared(await self._pool.take())
+    def _open(self, session: Session) -> Shared:
+        shared = Shared(session)
         self._shared.append(shared)
         if not self._watching:
             self._watching = True
@@ -134,11 +159,14 @@ class Sharing(Generic[Job, Result]):
         return shared
 
     async def _run(self, shared: Shared, job: Job, pace: Pace) -> Result:
+        expected = pace.seconds
+        shared.enter(expected)
         try:
-            return await shared.run(self._trip(shared.session, job), pace)
+            result = await self._trip(shared.session, job)
         finally:
-            if not shared.readers:
-                self._close(shared)
+            self.leave(shared, expected)
+        shared.note(pace)
+        return result
 
     def _close(self, shared: Shared) -> None:
         self._shared.remove(shared)
@@ -153,3 +181,50 @@ class Sharing(Generic[Job, Result]):
         self._watching = bool(self._shared)
         if self._watching:
             asyncio.get_running_loop().call_later(_LOOK_EVERY, self._watch)
+
+
+class Reading(ABC):
+    """A read that shares a session without a task that waits for it; see `Pipeline.sync_for`.
+
+    One of `answered` and `failed` is called in the end, unless everybody has left.
+    """
+
+    __slots__ = ("_expected", "_over", "_shared", "_sharing", "pace")
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self._over = False
+        self._sharing: Sharing[Any, Any] | None = None
+
+    def begin(self, sharing: "Sharing[Any, Any]", shared: Shared) -> None:
+        self._sharing = sharing
+        self._shared = shared
+        self._expected = self.pace.seconds
+        shared.enter(self._expected)
+
+    @abstractmethod
+    def answered(self, results: list[PGresult]) -> None:
+        """Take one result for each of its statements."""
+
+    @abstractmethod
+    def failed(self) -> None:
+        """It has not been done, or in vain, and may be done again."""
+
+    def leave(self) -> None:
+        """Wait no more."""
+        if not self._over:
+            self._over = True
+            if self._sharing is not None:
+                self._sharing.leave(self._shared, self._expected)
+
+    def done(self) -> bool:
+        return self._over
+
+    def set_result(self, results: list[PGresult]) -> None:
+        self.leave()
+        self._shared.note(self.pace)
+        self.answered(results)
+
+    def set_exception(self, _error: Exception) -> None:
+        self.leave()
+        self.failed()

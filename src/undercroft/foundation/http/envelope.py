@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from undercroft.foundation.context import RequestContext, set_request
 from undercroft.foundation.http.metrics import observe_request
 from undercroft.foundation.http.rendering import language_of, log_failure, problem_for, render
+from undercroft.foundation.http.shortcut import Headers, Reply, Shortcut, Underway
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.problems import (
     BodyTooLarge,
@@ -64,6 +65,7 @@ class Envelope:
         self.max_query_bytes = int(settings.http.max_query_bytes)
         self.access_log = access_log
         self.metrics = settings.observability.metrics
+        self._inner: Shortcut | None = getattr(app, "shortcut", None)
         self._own = _Own.of(security_headers(settings))
         # Unique across processes and restarts by its head, cheap by its tail.
         self._request_ids = map("{}{:08x}".format, repeat(new_id().hex[8:]), count())
@@ -87,6 +89,20 @@ class Envelope:
             if answer.status in REFUSALS and self.on_refusal:
                 request.status = answer.status
                 await self.on_refusal(request)
+
+    def shortcut(self, scope: Scope, reply: Reply) -> Underway | None:
+        """Offer what is within the limits to the plane; see `foundation.http.shortcut`."""
+        if self._inner is None:
+            return None
+        headers = dict(scope["headers"])
+        if b"content-length" in headers or b"transfer-encoding" in headers:
+            return None
+        if len(scope["query_string"]) > self.max_query_bytes:
+            return None
+        if _size(scope) > self.max_header_bytes:
+            return None
+        request_id = _acceptable(headers.get(b"x-request-id")) or next(self._request_ids)
+        return self._inner(scope, _Reply(self._own, self._observe, scope, reply, request_id))
 
     def _begin(self, scope: Scope, request_id: str) -> RequestContext:
         client = scope.get("client")
@@ -112,8 +128,7 @@ class Envelope:
             raise QueryTooLong(self.max_query_bytes)
         if length is not None and length.isdigit() and int(length) > max_body_bytes:
             raise BodyTooLarge(max_body_bytes)
-        size = sum([len(name) + len(value) for name, value in scope["headers"]])
-        if size > self.max_header_bytes:
+        if _size(scope) > self.max_header_bytes:
             raise HeadersTooLarge(self.max_header_bytes)
 
     async def _fail(
@@ -145,6 +160,10 @@ class Envelope:
             )
 
 
+def _size(scope: Scope) -> int:
+    return sum([len(name) + len(value) for name, value in scope["headers"]])
+
+
 class _Own(NamedTuple):
     """The headers that answers carry unless they set their own."""
 
@@ -155,6 +174,39 @@ class _Own(NamedTuple):
     def of(cls, headers: list[tuple[bytes, bytes]]) -> "_Own":
         names = {name for name, _ in headers}
         return cls(tuple(headers), frozenset(names | {b"x-request-id"}))
+
+    def added(self, given: Headers, request_id: str) -> list[tuple[bytes, bytes]]:
+        own = [*self.headers, (b"x-request-id", request_id.encode())]
+        names = [name for name, _ in given]
+        if not self.names.isdisjoint(names):
+            own = [pair for pair in own if pair[0] not in names]
+        return [*given, *own]
+
+
+class _Reply:
+    """Adds what the envelope does to an answer by the shortcut."""
+
+    __slots__ = ("observe", "own", "reply", "request_id", "scope", "start_over", "started")
+
+    def __init__(
+        self,
+        own: _Own,
+        observe: Callable[[Scope, int, float], None],
+        scope: Scope,
+        reply: Reply,
+        request_id: str,
+    ) -> None:
+        self.own = own
+        self.observe = observe
+        self.scope = scope
+        self.reply = reply
+        self.request_id = request_id
+        self.start_over = reply.start_over
+        self.started = time.perf_counter()
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        self.observe(self.scope, status, time.perf_counter() - self.started)
+        self.reply.answer(status, self.own.added(headers, self.request_id), body)
 
 
 class _Answer:
@@ -176,11 +228,7 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             given = message.get("headers", ())
-            names = [name for name, _ in given]
-            own = [*self.own.headers, (b"x-request-id", self.request_id.encode())]
-            if not self.own.names.isdisjoint(names):
-                own = [pair for pair in own if pair[0] not in names]
-            message = {**message, "headers": [*given, *own]}
+            message = {**message, "headers": self.own.added(given, self.request_id)}
         await self.send(message)
         if message["type"] == "http.response.body":
             self.complete = not message.get("more_body")

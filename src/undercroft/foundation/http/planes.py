@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from undercroft.foundation.http.shortcut import Reply, Shortcut, Underway
+
 
 class Planes:
     """Hot planes by prefix (`/rest/v1`), everything else to the control plane.
@@ -20,7 +22,18 @@ class Planes:
     ) -> None:
         self._sockets = dict(sockets or {})
         self._control = control
+        offers = ((f"{prefix}/", getattr(plane, "shortcut", None)) for prefix, plane in hot.items())
+        self._shortcuts: tuple[tuple[str, Shortcut], ...] = tuple(
+            (below, shortcut) for below, shortcut in offers if shortcut
+        )
         self._hot = tuple((prefix, f"{prefix}/", plane) for prefix, plane in hot.items())
+
+    def shortcut(self, scope: Scope, reply: Reply) -> Underway | None:
+        path = scope["path"]
+        for below, shortcut in self._shortcuts:
+            if path.startswith(below):
+                return shortcut(scope, reply)
+        return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket" and scope["path"] in self._sockets:

@@ -6,8 +6,6 @@ RFC 9112 wants them in ASCII, and the parser refuses others. curl sends `?name=e
 import re
 from urllib.parse import quote
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 _REQUEST_LINE = re.compile(rb"\A([A-Z]{3,10} )([^ \r\n]+)(?= HTTP/1\.[01]\r?\n)")
 _ASCII = bytes(range(0x21, 0x7F)).decode()
 
@@ -15,13 +13,3 @@ _ASCII = bytes(range(0x21, 0x7F)).decode()
 def encoded(head: bytes) -> bytes:
     """Percent-encode what of the target is no ASCII, if this begins with a whole request line."""
     return _REQUEST_LINE.sub(lambda found: found[1] + quote(found[2], _ASCII).encode(), head, 1)
-
-
-class TypedTargets(HttpToolsProtocol):
-    """Reads requests whose target is no ASCII."""
-
-    def data_received(self, data: bytes) -> None:
-        # Never in the midst of a body, whose length has been said.
-        if (self.cycle is None or not self.cycle.more_body) and not data.isascii():
-            data = encoded(data)
-        super().data_received(data)

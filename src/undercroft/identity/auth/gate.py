@@ -133,6 +133,23 @@ class Gate:
         listener.on(KEYS_CHANNEL, lambda _payload: self._forget_all())
         listener.when_deaf(self._forget_all)
 
+    def recall(self, credentials: Credentials) -> Actor | None:
+        """Return who calls as `admit` would, if nothing has to be looked up for it."""
+        token, api_key, origin = credentials.token, credentials.api_key, credentials.origin
+        if api_key and api_key != token:
+            key = self._recall(api_key, origin)
+            if key is None or key.token_type != TokenType.API_KEY:
+                return None
+            if not token:
+                return key
+        return self._recall(token, origin) if token else None
+
+    def _recall(self, token: str, origin: str | None) -> Actor | None:
+        kept = self._kept.get(token)
+        if kept is None or kept.good_until < time.time() or (kept.origin and kept.origin != origin):
+            return None
+        return kept.actor
+
     async def admit(self, credentials: Credentials) -> Actor:
         """Return who calls; ANONYMOUS for nobody. Raises `InvalidToken` for bad credentials."""
         if credentials.api_key and credentials.api_key != credentials.token:

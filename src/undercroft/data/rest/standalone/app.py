@@ -26,6 +26,7 @@ from undercroft.data.rest.standalone.tokens import TokenVerifier
 from undercroft.data.schema.cache import SchemaCache, reload_on_notify
 from undercroft.data.schema.introspect import MissingSchemaError
 from undercroft.foundation.db import Pipeline
+from undercroft.foundation.http.shortcut import Reply, Underway
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -73,6 +74,10 @@ class StandaloneApp:
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
             await self._app(scope, receive, send)
+
+    def shortcut(self, scope: Scope, reply: Reply) -> Underway | None:
+        """See `foundation.http.shortcut`."""
+        return self._app.shortcut(scope, reply)
 
     @property
     def ready(self) -> bool:
@@ -144,7 +149,9 @@ class StandaloneApp:
         )
         verifier = TokenVerifier(settings.jwt, rest.anon_role, self.counts.tokens)
         hear = access_log(settings.log_level, queries=settings.logs_queries)
-        return RestApp(executor, self.schemas, verifier, rest, hear=hear)
+        return RestApp(
+            executor, self.schemas, verifier, rest, recognise=verifier.recognise, hear=hear
+        )
 
     async def _open(self) -> Pipeline:
         names = {"application_name": APPLICATION}

@@ -14,7 +14,7 @@ import uvloop
 from undercroft.data.rest.standalone.admin import AdminApp
 from undercroft.data.rest.standalone.app import StandaloneApp
 from undercroft.data.rest.standalone.listening import listening, shown
-from undercroft.foundation.http.targets import TypedTargets
+from undercroft.foundation.http.protocol import LeanProtocol
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,  # type: ignore[arg-type]
-                http=TypedTargets,
+                http=LeanProtocol,
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -69,6 +69,21 @@ class TokenVerifier:
         self._entries = settings.cache_entries
         self._verified: OrderedDict[str, tuple[dict[str, Any], Caller]] = OrderedDict()
 
+    def recognise(self, headers: Mapping[str, str]) -> Caller | None:
+        """Return who sent the request, if their token is remembered and still good."""
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        known = self._verified.get(token.strip()) if scheme.lower() == "bearer" else None
+        if known is None:
+            return None
+        claims, caller = known
+        try:
+            self._check(claims)
+        except RestError:
+            return None
+        self._counts.requests += 1
+        self._counts.hits += 1
+        return caller
+
     async def __call__(self, headers: Mapping[str, str]) -> Caller:
         """Return who sent the request, or raise why it cannot be said."""
         scheme, _, token = headers.get("authorization", "").partition(" ")

@@ -1,0 +1,30 @@
+"""A way past ASGI for answers that are made without waiting for anything but the database.
+
+A task, its context and a dozen coroutines cost as much as all else that a small read needs. Who
+takes the shortcut only ever succeeds on it: whatever turns out otherwise, a refusal, a failure, a
+session that is lost, starts over on the ordinary way, as if nothing had been tried.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from starlette.types import Scope
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+class Reply(Protocol):
+    """Takes an answer to a request, whole, or has it answered on the ordinary way."""
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None: ...
+    def start_over(self) -> None: ...
+
+
+class Underway(Protocol):
+    """An answer that is being made. `leave` it when nobody waits for it any more."""
+
+    def leave(self) -> None: ...
+
+
+# None means that this request goes the ordinary way; nothing has been done yet.
+Shortcut = Callable[[Scope, Reply], Underway | None]

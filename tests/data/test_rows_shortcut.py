@@ -1,0 +1,119 @@
+"""Which reads take the shortcut, and what becomes of those that cannot end well on it.
+
+That its answers are those of the ordinary way is shown by every test that reads by `make_client`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.data.test_rows_sharing import locked, until_waiting
+from tests.fixtures.rows import MakeRowsApp, Reply, RowsDatabase, make_client
+from undercroft.data.rest import RestApp
+
+READER, ADA = "/readers?id=eq.{}", b'[{"id":1,"name":"Ada"}]'
+OBJECT = ("accept", "application/vnd.pgrst.object+json")
+
+
+@pytest_asyncio.fixture
+async def app(make_rows_app: MakeRowsApp) -> AsyncIterator[RestApp]:
+    """It knows how to read a reader, as a list and as an object."""
+    app = await make_rows_app(size=2, together=60)
+    async with make_client(app) as client:
+        for headers in ({}, dict([OBJECT])):
+            assert (await client.get(READER.format(1), headers=headers)).status_code == 200
+    yield app
+
+
+def ask(app: RestApp, target: str, *headers: tuple[str, str], method: str = "GET") -> Any:
+    """What is under way, if anything, and where the answer goes."""
+    path, _, query = target.partition("?")
+    sent = [("host", "rows.test"), ("accept", "*/*"), *headers]
+    scope = {
+        "method": method,
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in dict(sent).items()],
+    }
+    reply = Reply()
+    return app.shortcut(scope, reply), reply
+
+
+async def test_a_known_read_is_answered(app: RestApp):
+    underway, reply = ask(app, READER.format(1))
+    assert underway
+    status, headers, body = await reply.answered
+    assert (status, body) == (200, ADA)
+    assert dict(headers)[b"content-length"] == b"%d" % len(ADA)
+
+
+@pytest.mark.parametrize(
+    ("target", "options"),
+    [
+        ("/readers?name=eq.Ada", {}),
+        (READER.format(1), {"method": "HEAD"}),
+        (READER.format(1), {"method": "DELETE"}),
+        ("/rpc/nothing", {}),
+        ("/", {}),
+    ],
+)
+async def test_whatever_is_not_known_is_left_alone(
+    app: RestApp, target: str, options: dict[str, str]
+):
+    underway, _ = ask(app, target, **options)
+    assert underway is None
+
+
+async def test_a_refusal_is_worded_on_the_ordinary_way(app: RestApp):
+    for value in ("one", "%00", "9" * 40):
+        _, reply = ask(app, READER.format(value))
+        assert await reply.answered is None
+
+
+async def test_one_row_that_is_none_is_refused_on_the_ordinary_way(app: RestApp):
+    _, reply = ask(app, READER.format(1), OBJECT)
+    assert (await reply.answered)[2] == ADA.strip(b"[]")
+    _, reply = ask(app, READER.format(1000), OBJECT)
+    assert await reply.answered is None
+
+
+async def test_who_finds_no_room_starts_over(app: RestApp):
+    replies = [ask(app, READER.format(1))[1] for _ in range(40)]
+    answers = await asyncio.gather(*(reply.answered for reply in replies))
+    answered = [answer for answer in answers if answer]
+    assert {body for _, _, body in answered} == {ADA}
+    assert 8 <= len(answered) < len(answers)
+
+
+async def test_who_leaves_a_read_that_is_held_up_ends_it(app: RestApp, rows_database: RowsDatabase):
+    async with locked(rows_database, "library.readers"):
+        underway, reply = ask(app, READER.format(1))
+        await until_waiting(rows_database, 1)
+        underway.leave()
+        await until_waiting(rows_database, 0)
+    assert not reply.answered.done()
+
+
+async def test_reads_behind_one_that_is_held_up_start_over(
+    app: RestApp, rows_database: RowsDatabase
+):
+    async with locked(rows_database, "library.readers"):
+        _, held = ask(app, READER.format(1))
+        _, behind = ask(app, READER.format(2))
+        assert await behind.answered is None
+        await until_waiting(rows_database, 1)
+    assert (await held.answered)[2] == ADA
+
+
+async def test_a_connection_that_ends(app: RestApp, rows_database: RowsDatabase):
+    async with locked(rows_database, "library.readers"):
+        _, reply = ask(app, READER.format(1))
+        await until_waiting(rows_database, 1)
+        await rows_database.run(
+            "select count(pg_terminate_backend(pid)) from pg_locks"
+            " where not granted and relation = 'library.readers'::regclass"
+        )
+        assert await reply.answered is None

@@ -1,0 +1,306 @@
+"""What goes over a connection, and when: answers in one piece, the shortcut past ASGI, the end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from undercroft.foundation.http.protocol import LeanProtocol
+
+GET = b"GET /a?b=c HTTP/1.1\r\nhost: x\r\n\r\n"
+PLAIN = [(b"content-length", b"4")]
+BODY = b"body"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody"
+
+
+class Recorder(asyncio.Transport):
+    """A transport that remembers what it was asked to send, write by write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.closed = False
+        self.reads = True
+
+    def write(self, data: Any) -> None:
+        assert not self.closed
+        self.writes.append(bytes(data))
+
+    def writelines(self, parts: Any) -> None:
+        self.write(b"".join(parts))
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+
+class App:
+    """An application of what a test says, by ASGI and by the shortcut."""
+
+    def __init__(self, asgi: Any = None, shortcut: Any = None) -> None:
+        self.asgi = asgi or sending(("start", 200, PLAIN), ("body", BODY, False))
+        if shortcut is not None:
+            self.shortcut = shortcut
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            await self.asgi(scope, receive, send)
+
+
+def sending(*messages: Any) -> Callable[..., Awaitable[None]]:
+    """An application that sends these, with pauses where None stands."""
+
+    async def asgi(_scope: Any, _receive: Any, send: Any) -> None:
+        for message in messages:
+            if message is None:
+                await asyncio.sleep(0.01)
+                continue
+            kind, *rest = message
+            fields = ("status", "headers") if kind == "start" else ("body", "more_body")
+            parts = dict(zip(fields, rest, strict=True))
+            await send({"type": f"http.response.{kind}", **parts})
+
+    return asgi
+
+
+def connected(app: App, **options: Any) -> tuple[Any, Recorder]:
+    config = Config(app, http=LeanProtocol, log_config=None, proxy_headers=False, **options)
+    config.load()
+    protocol = LeanProtocol(config=config, server_state=ServerState(), app_state={})
+    transport = Recorder()
+    protocol.connection_made(transport)
+    return protocol, transport
+
+
+async def settled() -> None:
+    await asyncio.sleep(0.05)
+
+
+class TestAnswers:
+    async def test_a_head_goes_with_its_body(self):
+        protocol, transport = connected(App())
+        protocol.data_received(GET)
+        await settled()
+        assert transport.writes == [OK]
+
+    async def test_a_head_does_not_wait_for_a_body_that_takes_its_time(self):
+        slow = sending(("start", 200, PLAIN), None, ("body", BODY, False))
+        protocol, transport = connected(App(slow))
+        protocol.data_received(GET)
+        await settled()
+        assert transport.writes == [OK[:-4], BODY]
+
+    async def test_a_body_of_unknown_length_goes_in_chunks(self):
+        parts = sending(("start", 200, []), ("body", BODY, True), None, ("body", BODY, False))
+        protocol, transport = connected(App(parts))
+        protocol.data_received(GET)
+        await settled()
+        first = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nbody\r\n"
+        assert transport.writes == [first, b"4\r\nbody\r\n0\r\n\r\n"]
+
+    async def test_a_head_alone(self):
+        protocol, transport = connected(App())
+        protocol.data_received(GET.replace(b"GET", b"HEAD"))
+        await settled()
+        assert transport.writes == [OK[:-4]]
+
+    async def test_the_last_answer_says_so_and_is_the_last(self):
+        protocol, transport = connected(App())
+        protocol.data_received(GET.replace(b"host: x", b"connection: close"))
+        await settled()
+        assert (transport.writes, transport.closed) == (
+            [OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")],
+            True,
+        )
+
+    async def test_headers_of_the_server_come_first(self):
+        protocol, transport = connected(App())
+        protocol.server_state.default_headers = [(b"date", b"now")]
+        protocol.data_received(GET)
+        await settled()
+        assert transport.writes[0].startswith(b"HTTP/1.1 200 OK\r\ndate: now\r\ncontent-length")
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            (b"x-a", b"1\r\nx-b: 2"),
+            (b"x-a", b"1\n"),
+            (b"x-a", b"\0"),
+            (b"x-a: 1\r\nx-b", b"2"),
+            (b"x a", b"1"),
+            (b"", b"1"),
+            (b"Content-Length", b"4"),
+        ],
+    )
+    async def test_a_header_that_would_be_another(self, header: tuple[bytes, bytes]):
+        for _ in range(2):
+            bad = sending(("start", 200, [*PLAIN, header]), ("body", BODY, False))
+            protocol, transport = connected(App(bad))
+            protocol.data_received(GET)
+            await settled()
+            assert transport.writes[0].startswith(b"HTTP/1.1 500 ")
+            assert b"x-a" not in transport.writes[0]
+
+    @pytest.mark.parametrize("body", [b"bodies", b"bod"])
+    async def test_a_body_of_another_length_than_announced(self, body: bytes):
+        wrong = sending(("start", 200, PLAIN), ("body", body, False))
+        protocol, transport = connected(App(wrong))
+        protocol.data_received(GET)
+        await settled()
+        assert (transport.writes, transport.closed) == ([], True)
+
+    async def test_a_client_that_left_meanwhile(self):
+        protocol, transport = connected(App(sending(("start", 200, PLAIN), None)))
+        protocol.data_received(GET)
+        await asyncio.sleep(0)
+        transport.close()
+        protocol.connection_lost(None)
+        await settled()
+        assert transport.writes == []
+
+
+class Underway:
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+
+    def leave(self) -> None:
+        self.left.set()
+
+
+class Taking:
+    """A shortcut that takes everything, and answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.replies: list[Any] = []
+        self.underway: list[Underway] = []
+
+    def __call__(self, scope: Any, reply: Any) -> Underway:
+        assert (scope["path"], scope["query_string"]) == ("/a", b"b=c")
+        self.replies.append(reply)
+        self.underway.append(Underway())
+        return self.underway[-1]
+
+
+SHORT = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nshort"
+
+
+def answer(reply: Any) -> None:
+    reply.answer(200, [(b"content-length", b"5")], b"short")
+
+
+class TestShortcut:
+    async def test_it_answers(self):
+        taking = Taking()
+        protocol, transport = connected(App(shortcut=taking))
+        for _ in range(2):
+            protocol.data_received(GET)
+            answer(taking.replies[-1])
+        assert transport.writes == [SHORT, SHORT]
+
+    async def test_it_may_be_closed_to_a_request(self):
+        protocol, transport = connected(App(shortcut=lambda _scope, _reply: None))
+        protocol.data_received(GET)
+        await settled()
+        assert transport.writes == [OK]
+
+    async def test_what_goes_wrong_on_it_goes_the_ordinary_way(self):
+        def broken(_scope: Any, _reply: Any) -> None:
+            raise ValueError
+
+        protocol, transport = connected(App(shortcut=broken))
+        protocol.data_received(GET)
+        await settled()
+        assert transport.writes == [OK]
+
+    async def test_starting_over(self):
+        taking = Taking()
+        protocol, transport = connected(App(shortcut=taking))
+        protocol.data_received(GET)
+        taking.replies[0].start_over()
+        await settled()
+        assert transport.writes == [OK]
+
+    async def test_an_answer_that_cannot_be_sent_leaves_the_ordinary_way_open(self):
+        taking = Taking()
+        protocol, transport = connected(App(shortcut=taking))
+        protocol.data_received(GET)
+        with pytest.raises(RuntimeError):
+            taking.replies[0].answer(200, [(b"x", b"\r\n")], b"")
+        taking.replies[0].start_over()
+        await settled()
+        assert transport.writes == [OK]
+
+    async def test_nothing_is_answered_twice(self):
+        taking = Taking()
+        protocol, transport = connected(App(shortcut=taking))
+        protocol.data_received(GET)
+        answer(taking.replies[0])
+        taking.replies[0].start_over()
+        await settled()
+        assert transport.writes == [SHORT]
+
+    async def test_requests_sent_at_once_are_answered_in_their_order(self):
+        taking = Taking()
+        protocol, transport = connected(App(shortcut=taking))
+        protocol.data_received(GET * 3)
+        await settled()
+        assert (transport.writes, len(taking.replies)) == ([], 1)
+        answer(taking.replies[0])
+        await settled()
+        assert transport.writes == [SHORT, OK, OK]
+
+    async def test_who_reads_no_answers_is_waited_for(self):
+        taking = Taking()
+        protocol, transport = connected(App(shortcut=taking))
+        protocol.pause_writing()
+        protocol.data_received(GET)
+        await settled()
+        assert (taking.replies, transport.writes) == ([], [])
+        protocol.resume_writing()
+        await settled()
+        assert transport.writes == [OK]
+
+    async def test_who_leaves_gets_nothing_and_is_waited_for_a_moment_only(self):
+        taking = Taking()
+        protocol, transport = connected(App(shortcut=taking))
+        protocol.data_received(GET)
+        protocol.connection_lost(None)
+        assert not taking.underway[0].left.is_set()
+        await asyncio.wait_for(taking.underway[0].left.wait(), 5)
+        answer(taking.replies[0])
+        taking.replies[0].start_over()
+        await settled()
+        assert transport.writes == []
+
+
+class TestIdleConnections:
+    async def test_one_is_closed(self):
+        protocol, transport = connected(App(), timeout_keep_alive=0)
+        protocol.data_received(GET)
+        await settled()
+        assert (transport.writes, transport.closed) == ([OK], True)
+
+    async def test_one_that_waits_for_an_answer_is_not(self):
+        protocol, transport = connected(App(sending(None)), timeout_keep_alive=0)
+        protocol.data_received(GET)
+        protocol.timeout_keep_alive_handler()
+        assert not transport.closed
+
+    async def test_one_that_was_used_lately_is_not(self):
+        protocol, transport = connected(App(), timeout_keep_alive=1000)
+        protocol.data_received(GET)
+        await settled()
+        protocol.timeout_keep_alive_handler()
+        assert not transport.closed
+        assert protocol.timeout_keep_alive_task is not None
