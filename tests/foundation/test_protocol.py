@@ -5,10 +5,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from undercroft.foundation.http.envelope import Envelope
 from undercroft.foundation.http.protocol import LeanProtocol
+from undercroft.foundation.settings import Settings
 
 GET = b"GET /a?b=c HTTP/1.1\r\nhost: x\r\n\r\n"
 PLAIN = [(b"content-length", b"4")]
@@ -152,6 +155,34 @@ class TestAnswers:
             assert transport.writes[0].startswith(b"HTTP/1.1 500 ")
             assert b"x-a" not in transport.writes[0]
 
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            [(b"content-length", b"1"), *PLAIN],
+            [(b"transfer-encoding", b"chunked"), *PLAIN],
+            [(b"transfer-encoding", b"chunked"), (b"transfer-encoding", b"chunked")],
+            [(b"transfer-encoding", b"gzip, chunked")],
+        ],
+    )
+    async def test_two_ends_of_one_body(self, headers: list[tuple[bytes, bytes]]):
+        protocol, transport = connected(
+            App(sending(("start", 200, headers), ("body", BODY, False)))
+        )
+        protocol.data_received(GET)
+        await settled()
+        assert transport.writes[0].startswith(b"HTTP/1.1 500 ")
+        assert (len(transport.writes), transport.closed) == (1, True)
+
+    @pytest.mark.parametrize("status", [204, 304])
+    async def test_a_body_where_none_is_expected(self, status: int):
+        protocol, transport = connected(
+            App(sending(("start", status, PLAIN), ("body", BODY, False)))
+        )
+        protocol.data_received(GET)
+        await settled()
+        assert len(transport.writes) == 1
+        assert transport.writes[0].endswith(b"\r\n\r\n")
+
     @pytest.mark.parametrize("body", [b"bodies", b"bod"])
     async def test_a_body_of_another_length_than_announced(self, body: bytes):
         wrong = sending(("start", 200, PLAIN), ("body", body, False))
@@ -168,6 +199,34 @@ class TestAnswers:
         protocol.connection_lost(None)
         await settled()
         assert transport.writes == []
+
+
+class TestRequestsSentAtOnce:
+    async def test_who_leaves_is_missed_by_the_first_of_them(self):
+        heard = []
+
+        async def listening(_scope: Any, receive: Any, _send: Any) -> None:
+            while not heard or heard[-1] != "http.disconnect":
+                heard.append((await receive())["type"])
+
+        protocol, _ = connected(App(listening))
+        protocol.data_received(GET * 2)
+        await settled()
+        protocol.connection_lost(None)
+        await settled()
+        assert heard == ["http.request", "http.disconnect"]
+
+    async def test_no_more_of_them_are_read_than_can_wait(self):
+        async def reading(_scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            await sending(("start", 200, PLAIN), ("body", BODY, False))(_scope, receive, send)
+
+        protocol, transport = connected(App(reading))
+        protocol.data_received(GET * 18)
+        await asyncio.sleep(0)
+        assert (transport.writes, transport.reads) == ([OK], False)
+        await settled()
+        assert (transport.writes, transport.reads) == ([OK] * 18, True)
 
 
 class Underway:
@@ -240,6 +299,26 @@ class TestShortcut:
         taking.replies[0].start_over()
         await settled()
         assert transport.writes == [OK]
+
+    async def test_what_cannot_be_sent_is_counted_on_the_ordinary_way_alone(self):
+        def shortcut(_scope: Any, reply: Any) -> Underway:
+            asyncio.get_running_loop().call_soon(fail, reply)
+            return Underway()
+
+        def fail(reply: Any) -> None:
+            with pytest.raises(RuntimeError):
+                reply.answer(200, [(b"x", b"\r\n")], b"")
+            reply.start_over()
+
+        plane = {"plane": "counted", "method": "GET", "status": "200"}
+        app: Any = Envelope(
+            App(shortcut=shortcut), Settings(), plane=plane["plane"], max_body_bytes=1
+        )
+        protocol, transport = connected(app)
+        protocol.data_received(GET)
+        await settled()
+        assert transport.writes[0].endswith(BODY)
+        assert REGISTRY.get_sample_value("undercroft_http_requests_total", plane) == 1
 
     async def test_nothing_is_answered_twice(self):
         taking = Taking()

@@ -205,8 +205,9 @@ class _Reply:
         self.started = time.perf_counter()
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        self.observe(self.scope, status, time.perf_counter() - self.started)
         self.reply.answer(status, self.own.added(headers, self.request_id), body)
+        # What cannot be sent starts over, and is counted there.
+        self.observe(self.scope, status, time.perf_counter() - self.started)
 
 
 class _Answer:

@@ -10,6 +10,7 @@ from undercroft.foundation.http.shortcut import Headers
 # What no header may hold (RFC 9110, 5.5), line ends among it: those that are there are ours.
 _CONTROLS = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
 _BODILESS = (204, 304)
+_FRAMING = (b"content-length", b"transfer-encoding")
 _JOINED_BYTES = 65_536  # copying more than that costs more than a second buffer does
 _MOST_NAMES = 1000
 _proper_names: set[bytes] = set()
@@ -24,6 +25,7 @@ class Exchange(RequestResponseCycle):
     """
 
     _head = b""
+    _bodiless = False
 
     def __init__(self, protocol: Any, *, keep_alive: bool) -> None:
         super().__init__(
@@ -70,15 +72,10 @@ class Exchange(RequestResponseCycle):
         named = dict(headers)
         if not _proper_names.issuperset(named):
             _check_names(named)
+        if len(named) != len(headers):
+            _check_framing(headers)
         lines = [*map(b": ".join, self.default_headers), *map(b": ".join, headers)]
-        length = named.get(b"content-length")
-        if length is not None:
-            self.chunked_encoding = False
-            self.expected_content_length = int(length)
-        elif named.get(b"transfer-encoding") == b"chunked":
-            self.chunked_encoding = True
-        elif self.scope["method"] != "HEAD" and status not in _BODILESS:
-            self.chunked_encoding = True
+        if self._frame(status, named.get(b"content-length"), named.get(b"transfer-encoding")):
             lines.append(b"transfer-encoding: chunked")
         if b"close" in named.get(b"connection", b""):
             self.keep_alive = False
@@ -91,13 +88,28 @@ class Exchange(RequestResponseCycle):
         self.waiting_for_100_continue = False
         return head
 
+    def _frame(self, status: int, length: bytes | None, encoding: bytes | None) -> bool:
+        """Settle where the body will end, and say whether a header has yet to tell of it."""
+        self._bodiless = self.scope["method"] == "HEAD" or status in _BODILESS
+        self.chunked_encoding = False
+        if encoding is not None:
+            if length is not None or encoding != b"chunked":
+                raise RuntimeError("The headers do not agree on where the body ends.")
+            self.chunked_encoding = True
+        elif length is not None:
+            self.expected_content_length = int(length)
+        elif not self._bodiless:
+            self.chunked_encoding = True
+            return True
+        return False
+
     def _flush(self) -> None:
         if self._head and not self.transport.is_closing():  # the client may have left meanwhile
             self.transport.write(self._head)
         self._head = b""
 
     def _continue(self, body: bytes, *, more: bool) -> None:
-        if self.scope["method"] == "HEAD":
+        if self._bodiless:  # to the client it would be the beginning of the next answer
             body = b""
         elif self.chunked_encoding:
             body = _chunks(body, more=more)
@@ -127,6 +139,13 @@ class Exchange(RequestResponseCycle):
 def _chunks(body: bytes, *, more: bool) -> bytes:
     chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
     return chunk if more else chunk + b"0\r\n\r\n"
+
+
+def _check_framing(headers: Headers) -> None:
+    """Refuse two ends of one body: who reads the other one takes the rest for another answer."""
+    names = [name for name, _ in headers]
+    if any(names.count(name) > 1 for name in _FRAMING):
+        raise RuntimeError("The headers say twice where the body ends.")
 
 
 def _check_names(names: dict[bytes, bytes]) -> None:

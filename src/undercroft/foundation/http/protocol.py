@@ -1,9 +1,11 @@
 """HTTP/1.1 as uvicorn speaks it, at half its price, with a way past ASGI."""
 
+from collections.abc import Sized
 from typing import Any
 from urllib.parse import unquote
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from undercroft.foundation.http.exchange import Exchange
@@ -11,19 +13,44 @@ from undercroft.foundation.http.shortcut import Shortcut, Underway
 from undercroft.foundation.http.targets import encoded
 
 _PATIENCE_SECONDS = 0.1
+_MOST_WAITING = 16
+
+
+class _Flow(FlowControl):
+    """Reads on only while few requests of a connection wait for the answers before theirs.
+
+    uvicorn does with each of them, and a client that never stops asking would fill the memory.
+    """
+
+    def __init__(self, transport: Any, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if len(self._waiting) <= _MOST_WAITING:
+            super().resume_reading()
 
 
 class LeanProtocol(HttpToolsProtocol):
     """For uvicorn's `http` option. Offers requests to the `shortcut` of the application first."""
 
     _active_at = 0.0
+    _answering: Any = None  # `cycle` is the one that came last
     _underway: Underway | None = None
 
     def __init__(self, *parts: Any, **more: Any) -> None:
         super().__init__(*parts, **more)
         self._shortcut: Shortcut | None = getattr(self.app, "shortcut", None)
 
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
+
     def connection_lost(self, exc: Exception | None) -> None:
+        answering = self._answering
+        if answering is not None and not answering.response_complete:
+            answering.disconnected = True
+            answering.message_event.set()
         if self._underway is not None:  # which is quick, and to be cut short only if it is not
             self.loop.call_later(_PATIENCE_SECONDS, self._underway.leave)
         super()._unset_keepalive_if_required()
@@ -58,7 +85,9 @@ class LeanProtocol(HttpToolsProtocol):
         if before is not None and not before.response_complete:  # sent without waiting for that
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))
-        elif not self._takes_shortcut(exchange):
+            return
+        self._answering = exchange
+        if not self._takes_shortcut(exchange):
             self.start(exchange)
 
     def _takes_shortcut(self, exchange: Exchange) -> bool:
@@ -82,7 +111,8 @@ class LeanProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self._answering, _ = self.pipeline.pop()
+            self.start(self._answering)
             return
         self._active_at = self.loop.time()
         if self.timeout_keep_alive_task is None:
