@@ -277,6 +277,9 @@ create function hooks.before_request() returns void language plpgsql as
         end if;
         perform set_config('app.seen', 'yes', true);
     end $$;
+create function hooks.last_word() returns void language sql as
+  $$ select set_config('response.' || word, current_setting('request.headers')::json->>('x-' || word), true)
+     from unnest('{status,headers}'::text[]) word $$;
 create function hooks.settings() returns void language sql as
     $$ select set_config('pgrst.server_trace_header', 'x-of-the-database', true) $$;
 

@@ -10,15 +10,18 @@ import pytest_asyncio
 import uvicorn
 
 from tests.fixtures.rows import MakeRowsApp, RowsDatabase, make_client
+from undercroft.foundation.http.protocol import LeanProtocol
 
 
 @pytest_asyncio.fixture(scope="module")
 async def address(make_rows_app: MakeRowsApp) -> AsyncIterator[str]:
     """Where the rows API is served."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(await make_rows_app(), log_level="warning", lifespan="off")
+    app = await make_rows_app()
+    config = uvicorn.Config(
+        app, http=LeanProtocol, proxy_headers=False, log_level="warning", lifespan="off"
     )
+    server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     host, port = listener.getsockname()
     yield f"http://{host}:{port}"

@@ -5,14 +5,16 @@ That its answers are those of the ordinary way is shown by every test that reads
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from tests.data.test_rows_sharing import locked, until_waiting
-from tests.fixtures.rows import MakeRowsApp, Reply, RowsDatabase, make_client
+from tests.fixtures.rows import CONFIG, MakeRowsApp, Reply, RowsDatabase, make_client
 from undercroft.data.rest import RestApp
+from undercroft.data.schema.model import QualifiedName
 
 READER, ADA = "/readers?id=eq.{}", b'[{"id":1,"name":"Ada"}]'
 OBJECT = ("accept", "application/vnd.pgrst.object+json")
@@ -78,6 +80,29 @@ async def test_one_row_that_is_none_is_refused_on_the_ordinary_way(app: RestApp)
     assert (await reply.answered)[2] == ADA.strip(b"[]")
     _, reply = ask(app, READER.format(1000), OBJECT)
     assert await reply.answered is None
+
+
+class TestTheLastWordOfTheDatabase:
+    @pytest_asyncio.fixture
+    async def app(self, make_rows_app: MakeRowsApp) -> AsyncIterator[RestApp]:
+        config = replace(CONFIG, pre_request=QualifiedName("hooks", "last_word"))
+        app = await make_rows_app(config, together=60)
+        async with make_client(app) as client:
+            assert (await client.get(READER.format(1))).status_code == 200
+        yield app
+
+    @pytest.mark.parametrize("status", ["204", "304", "401", "403", "503"])
+    async def test_another_status_is_sent_on_the_ordinary_way(self, app: RestApp, status: str):
+        _, reply = ask(app, READER.format(1), ("x-status", status))
+        assert await reply.answered is None
+
+    async def test_it_does_not_say_where_the_body_ends(self, app: RestApp):
+        said = '[{"X-Said": "1"}, {"Content-Length": "1"}, {"Transfer-Encoding": "chunked"}]'
+        _, reply = ask(app, READER.format(1), ("x-headers", said))
+        headers = (await reply.answered)[1]
+        assert (b"x-said", b"1") in headers
+        framing = [pair for pair in headers if pair[0] in (b"content-length", b"transfer-encoding")]
+        assert framing == [(b"content-length", b"%d" % len(ADA))]
 
 
 async def test_who_finds_no_room_starts_over(app: RestApp):

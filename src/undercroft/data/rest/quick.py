@@ -1,7 +1,7 @@
 """The shortcut of the rows API: reads that are known, and known to be quick, of known callers.
 
 What came in together is sent together, so that the server is woken once, and answered from where
-its answers are read. See docs/decisions/0088.
+its answers are read. See docs/decisions/0089.
 """
 
 import asyncio
@@ -19,6 +19,10 @@ from undercroft.data.rest.sharing import Pace, Reading
 from undercroft.data.rest.understanding import Understanding
 from undercroft.data.rest.understood import Understood
 from undercroft.foundation.http.shortcut import Reply
+
+# The database may have another word, `response.status`: such answers may have no body, be noted as
+# refusals or written down, and the ordinary way knows which.
+_ALL_IS_WELL = (200, 206)
 
 # Says who calls without looking anything up; None if that cannot be said, or they may not.
 Recognise = Callable[[Mapping[str, str]], Caller | None]
@@ -42,8 +46,11 @@ class QuickRead(Reading):
         try:
             result = read_result(results[-1], self.job.recipe)
             status, headers, body = respond(self._understood, result, self._query)
-            headers.append((b"content-length", b"%d" % len(body)))
-            self._reply.answer(status, headers, body)
+            if status in _ALL_IS_WELL:
+                headers.append((b"content-length", b"%d" % len(body)))
+                self._reply.answer(status, headers, body)
+            else:
+                self.failed()
         except Exception:  # noqa: BLE001 - others wait behind this one, and there it is said why
             self.failed()
 

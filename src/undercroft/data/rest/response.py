@@ -13,6 +13,8 @@ from undercroft.data.rest.query_string import canonical
 from undercroft.data.rest.ranges import content_range, range_status
 from undercroft.data.rest.understood import Understood
 
+# Where a body ends is not for the database to say, which does not write it to the client.
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _LEADING_DIGITS = re.compile(rb"[0-9]+")
 
 
@@ -104,7 +106,8 @@ def _read_headers(text: bytes) -> Headers:
         raise _bad_headers() from error
     if not isinstance(items, list):
         raise _bad_headers()
-    return [_read_header(item) for item in items]
+    headers = [_read_header(item) for item in items]
+    return [header for header in headers if header[0] not in _FRAMING]
 
 
 def _read_header(item: Any) -> tuple[bytes, bytes]:
