@@ -176,7 +176,7 @@ class Sharing(Generic[Job, Result]):
             self._pool.give(shared.session)
 
     def _watch(self) -> None:
-        for shared in self._shared:
+        for shared in list(self._shared):  # the last reader may leave
             shared.look()
         self._watching = bool(self._shared)
         if self._watching:
