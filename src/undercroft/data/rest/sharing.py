@@ -17,7 +17,7 @@ from undercroft.data.rest.pool import Pool, Session
 from undercroft.foundation.db import ConnectionLost
 
 # Seconds that what shares a session is expected to take together: the longest that anyone waits.
-TOGETHER = 0.001
+TOGETHER = 0.002
 _UNSEEN = 1000.0
 _MOST_AT_ONCE = 8
 # Who takes longer after all is left alone with the session; reads behind start again elsewhere.
