@@ -104,5 +104,12 @@ class QuickReads:
     def _send(self) -> None:
         gathered, self._gathered = self._gathered, []
         for read in gathered:
-            if not read.done() and not self._executor.send(read.job, read):
+            if read.done():
+                continue
+            try:
+                sent = self._executor.send(read.job, read)
+            except Exception:  # noqa: BLE001 - others were gathered with it
+                read.leave()
+                sent = False
+            if not sent:
                 read.failed()
