@@ -109,7 +109,7 @@ class ReplicationConnection:
                     yield message
             elif size == 0:
                 yield None
-                await self._readable(STATUS_SECONDS)
+                await self._read()
                 self._report_now_and_then()
             else:
                 raise StreamBroken(connection.get_error_message() or "the server ended the stream")
@@ -151,20 +151,24 @@ class ReplicationConnection:
         connection = self._connection
         connection.flush()  # commands are short: the socket takes them at once
         while connection.is_busy():
-            await self._readable(None)
+            await self._read()
         return connection.get_result()
 
-    async def _readable(self, seconds: float | None) -> None:
-        """Wait for bytes, for so long at most, and take them in."""
+    async def _read(self) -> None:
+        """Wait for bytes, for `STATUS_SECONDS` at most, and take in what is there.
+
+        Even if we were not told of any: libuv forgets a socket that has an error (see
+        `Pipeline._look`).
+        """
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
         descriptor = self._connection.socket
         loop.add_reader(descriptor, ready.set)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(STATUS_SECONDS):
                 await ready.wait()
         except TimeoutError:
-            return
+            pass
         finally:
             loop.remove_reader(descriptor)
         with _as_broken():
