@@ -173,7 +173,11 @@ def test_import_refuses_with_the_line(server: Served, tmp_path: Path):
     assert outcome.returncode == 1
     program, *proposed = shlex.split(outcome.stdout.splitlines()[-1])
     assert program == "undercroft"
+    outcome = undercroft(server, "import", str(missing), "--charset", "runes")
+    assert (outcome.returncode, outcome.stderr.strip()) == (1, "")
     assert undercroft(server, *proposed).returncode == 0
+    outcome = undercroft(server, "import", str(missing), "--charset", "runes")
+    assert (outcome.returncode, "charset" in outcome.stdout) == (1, True)
     assert undercroft(server, "import", str(missing)).returncode == 0
 
 

@@ -105,8 +105,13 @@ def _propose(file: Path, kind: str, charset: str, schema: str, table: str) -> No
     import json
     import shlex
 
+    from undercroft.data.tables.transfer.charsets import find_charset
+
+    codec = find_charset(charset)
+    if codec is None:
+        return
     with _open(file) as (stream, _):
-        line = codecs.getreader(charset)(stream, "replace").readline(CHUNK)
+        line = codecs.getreader(codec)(stream, "replace").readline(CHUNK)
     line = line.removeprefix("\ufeff")
     try:
         names = next(csv.reader([line])) if kind == MEDIA_TYPES[".csv"] else list(json.loads(line))
