@@ -14,6 +14,7 @@ import pytest_asyncio
 from tests.data.test_rows_sharing import locked, until_waiting
 from tests.fixtures.rows import CONFIG, MakeRowsApp, Reply, RowsDatabase, make_client
 from undercroft.data.rest import RestApp
+from undercroft.data.rest.request import read_head, read_http
 from undercroft.data.schema.model import QualifiedName
 
 READER, ADA = "/readers?id=eq.{}", b'[{"id":1,"name":"Ada"}]'
@@ -142,3 +143,13 @@ async def test_a_connection_that_ends(app: RestApp, rows_database: RowsDatabase)
             " where not granted and relation = 'library.readers'::regclass"
         )
         assert await reply.answered is None
+
+
+def test_large_heads_are_not_remembered():
+    """Anybody may send them, as many as they like."""
+    before = read_head.cache_info().currsize
+    for size in (10, 5000):
+        headers = [(b"x-odd", b"%d" % size + b"x" * size)]
+        scope = {"method": "GET", "path": "/", "query_string": b"", "headers": headers}
+        assert read_http(scope, "").headers["x-odd"].endswith("x" * size)
+    assert read_head.cache_info().currsize == before + 1

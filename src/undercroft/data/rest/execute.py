@@ -49,6 +49,10 @@ from pg_catalog.json_each_text($1::pg_catalog.json)
 )
 
 
+# Of a caller's settings: what anybody may send is not to fill the memory.
+_REMEMBERED_CHARACTERS = 8192
+
+
 class RowCountError(Exception):
     """A statement had more or fewer rows than the request allows; nothing was kept."""
 
@@ -230,8 +234,9 @@ class Executor:
         if surroundings != self._surroundings:
             steps.append((_SURROUND, encode(surroundings)))
         read_only = "on" if recipe.read_only else "off"
-        caller = _encode_caller(job.claims, job.path, job.headers, read_only, recipe.role)
-        steps.append((_ENTER, caller))
+        caller = (job.claims, job.path, job.headers, read_only, recipe.role)
+        repeated = len(job.claims) + len(job.path) + len(job.headers) <= _REMEMBERED_CHARACTERS
+        steps.append((_ENTER, _encode_repeated(caller) if repeated else encode(caller)))
         if self._pre_request is not None:
             steps.append(((recipe.role, self._pre_request), ()))
         return steps
@@ -296,7 +301,7 @@ def check_bounds(rows: int, recipe: Recipe) -> None:
 
 # What a caller repeats with every request: a fiftieth of the time of a small read.
 @lru_cache(maxsize=1024)
-def _encode_caller(*values: str) -> list[bytes | None]:
+def _encode_repeated(values: tuple[str, ...]) -> list[bytes | None]:
     return encode(values)
 
 

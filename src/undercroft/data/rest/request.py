@@ -15,6 +15,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+# Of a head: what anybody may send is not to fill the memory.
+_REMEMBERED_BYTES = 4096
 _READS_BODY = frozenset({"insert", "update", "upsert"})
 _TABLE_ACTIONS = {
     "GET": "read",
@@ -92,14 +94,14 @@ def read_http(
     for mounted in (root, prefix):
         if mounted and path.startswith(mounted):
             path = path[len(mounted) :]
-    head = read_head(tuple(scope["headers"]), secret_headers)
+    raw = tuple(scope["headers"])
+    size = sum([len(name) + len(value) for name, value in raw])
+    read = read_head if size <= _REMEMBERED_BYTES else read_head_anew
+    head = read(raw, secret_headers)
     return HttpRequest(scope["method"], path or "/", scope["query_string"], head)
 
 
-# A client repeats its headers with every request of a connection, and reading them anew took a
-# tenth of the time of a small read.
-@lru_cache(maxsize=1024)
-def read_head(raw: tuple[tuple[bytes, bytes], ...], secret: frozenset[str]) -> Head:
+def read_head_anew(raw: tuple[tuple[bytes, bytes], ...], secret: frozenset[str]) -> Head:
     headers: dict[str, str] = {}
     for raw_name, raw_value in raw:
         name, value = raw_name.decode("latin-1"), raw_value.decode("utf-8", "replace")
@@ -111,6 +113,11 @@ def read_head(raw: tuple[tuple[bytes, bytes], ...], secret: frozenset[str]) -> H
         name: value for name, value in headers.items() if name != "cookie" and name not in secret
     }
     return Head(headers, orjson.dumps(visible).decode(), _cookies_json(headers.get("cookie")))
+
+
+# A client repeats its headers with every request of a connection, and reading them anew took a
+# tenth of the time of a small read.
+read_head = lru_cache(maxsize=1024)(read_head_anew)
 
 
 def _cookies_json(cookie: str | None) -> str:
