@@ -184,10 +184,11 @@ class RestApp:
                 watch.lap("parse")
                 return known
         asked = (request, resource, schema, body, role, watch)
+        understanding = self._understanding()
         try:
-            understood = self._understanding().understand(*asked)
+            understood = understanding.understand(*asked)
         except RestError as error:
-            if not await self._may_be_behind(error):
+            if not await self._may_be_behind(error, understanding):
                 raise
             understood = self._understanding().understand(*asked)
         if on_table:
@@ -222,20 +223,24 @@ class RestApp:
         self, batch: Batch, request: HttpRequest, receive: Receive, caller: Caller
     ) -> Response:
         body = await read_body(receive, self._config.max_body_bytes)
-        run = batch.answer(request, caller, body, self._understanding())
+        understanding = self._understanding()
+        run = batch.answer(request, caller, body, understanding)
         try:
             return await self._watched(run, receive)
         except RestError as error:
-            if not await self._may_be_behind(error):
+            if not await self._may_be_behind(error, understanding):
                 raise
         run = batch.answer(request, caller, body, self._understanding())
         return await self._watched(run, receive)
 
-    async def _may_be_behind(self, error: RestError) -> bool:
-        """Tell whether what was not found may be there by now: the schema has changed since."""
+    async def _may_be_behind(self, error: RestError, understanding: Understanding) -> bool:
+        """Tell whether what was not found may be there by now: the schema has changed since.
+
+        News of that may have come while `understanding` was in use.
+        """
         if error.code not in UNKNOWN_NAMES or self._catch_up is None:
             return False
-        return await self._catch_up()
+        return self._understanding() is not understanding or await self._catch_up()
 
     def _find_resource(self, request: HttpRequest) -> Resource:
         root = self._config.openapi_mode is not OpenApiMode.DISABLED
