@@ -45,6 +45,7 @@ from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
 from undercroft.foundation.telemetry import configure_telemetry
 from undercroft.identity.auth.credentials import read_credentials
+from undercroft.identity.auth.hashing import HashQueue
 from undercroft.identity.bootstrap import FirstSuperuser
 from undercroft.identity.bootstrap import bootstrap as bootstrap_identity
 from undercroft.identity.parts import Identity, build_identity
@@ -104,13 +105,18 @@ class Application:
         await self.asgi(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None) -> Application:
-    """Build everything one process serves; connections open at start-up."""
+def create_app(
+    settings: Settings | None = None, *, hashing: HashQueue | None = None
+) -> Application:
+    """Build everything one process serves; connections open at start-up.
+
+    `hashing` leads to a process that hashes passwords; without one, threads of this process do.
+    """
     settings = settings or load_settings()
     configure_logging(settings.observability)
     end_telemetry = configure_telemetry(settings, release=VERSION)
     apps = find_apps(settings)
-    parts, identity = build_parts(settings)
+    parts, identity = build_parts(settings, hashing)
     rows = RowsPlane(settings, parts.database, identity.gate, parts.listener, parts.keyring)
     files = storage.Files(settings, parts.database)
     parts.probes["storage"] = files.check
@@ -211,7 +217,9 @@ async def _bootstrap(settings: Settings, *, embedded: bool) -> FirstSuperuser | 
         return await bootstrap_identity(identity, permissions, make_superuser=wanted or embedded)
 
 
-def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
+def build_parts(
+    settings: Settings, hashing: HashQueue | None = None
+) -> tuple[Foundation, Identity]:
     if settings.secret_key is None:
         raise SettingsInvalid("SECRET_KEY is not set. `undercroft serve` makes one in its home.")
     keyring = Keyring(settings.secret_key.get_secret_value())
@@ -221,7 +229,8 @@ def build_parts(settings: Settings) -> tuple[Foundation, Identity]:
     apps = find_apps(settings)
     registry = create_registry(apps, hears=dashboard.forgetting(reads))
     database = Database(settings.database, outbox(registry))
-    identity = build_identity(settings, database, keyring, listener, personal_of(apps))
+    personal = personal_of(apps)
+    identity = build_identity(settings, database, keyring, listener, personal, hashing)
 
     async def authenticate(request: Request) -> Actor:
         return await identity.gate.admit(read_credentials(request.headers))

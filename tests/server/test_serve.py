@@ -1,13 +1,16 @@
 """`undercroft serve`: starting, stopping, surviving."""
 
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -23,12 +26,14 @@ from tests.fixtures.served import (
     wait_until,
 )
 
+ODD = {"UNDERCROFT_DATABSE__POOL_SIZE": "7", "UNDERCROFT_RATE_LIMITS__ENABLED": "false"}
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One server for the tests that leave it as it was, or that it recovers from."""
     home = tmp_path_factory.mktemp("serve") / "home"
-    with serving(home, "--workers", "2", UNDERCROFT_DATABSE__POOL_SIZE="7") as served:
+    with serving(home, "--workers", "2", **ODD) as served:
         yield served
 
 
@@ -53,9 +58,10 @@ class TestStart:
         wait_until(lambda: "reset-password?token=" in mail(), "the mail")
         assert f"http://localhost:{server.port}/reset-password?token=" in mail()
 
-    def test_two_web_workers_and_one_job_worker(self, server: Served):
+    def test_two_web_workers_one_job_worker_and_one_that_hashes(self, server: Served):
         assert len(server.web_workers()) == 2
-        assert len(server.children("serve --port")) == 3
+        assert len(server.children("serve --port")) == 4
+        assert hashing_process(server)
 
     def test_gauges_are_those_of_this_moment_alone(self, server: Served):
         """Not also those of earlier scrapes, which each process would keep in its file."""
@@ -185,6 +191,24 @@ class TestRecovery:
         wait_until(lambda: len(server.web_workers()) == 2, "there are two again")
         assert [server.get("/health") for _ in range(4)] == [200] * 4
 
+    def test_people_sign_in_while_the_hashing_process_dies(self, server: Served):
+        with ThreadPoolExecutor(8) as people:
+            answers = [people.submit(sign_in_wrongly, server) for _ in range(24)]
+            wait_until(lambda: any(answer.done() for answer in answers), "some had their hash")
+            victim = hashing_process(server)
+            victim.kill()
+            assert {answer.result() for answer in answers} == {401}
+        wait_until(lambda: not runs(victim), "it is dead")
+        assert hashing_process(server).pid != victim.pid
+
+    def test_people_sign_in_when_nothing_is_left_for_the_hashing_process(self, server: Served):
+        starved = hashing_process(server)
+        starved.suspend()
+        try:
+            assert sign_in_wrongly(server) == 401
+        finally:
+            starved.resume()
+
     @pytest.mark.parametrize("engine", ["postgres", "valkey"])
     def test_a_killed_engine_is_started_again(self, server: Served, engine: str):
         before = {worker.pid for worker in server.web_workers()}
@@ -249,6 +273,22 @@ class TestStop:
             served.process.send_signal(signal.SIGINT)
             wait_until(lambda: served.get("/health/live") == 0, "it is stopping")
             assert served.stop(signal.SIGINT) == 0
+
+
+def hashing_process(served: Served) -> psutil.Process:
+    """The one that takes what no other process wants."""
+
+    def idle() -> list[psutil.Process]:
+        children = served.children("serve --port")
+        return [each for each in children if os.sched_getscheduler(each.pid) == os.SCHED_IDLE]
+
+    wait_until(idle, "there is one")
+    return idle()[0]
+
+
+def sign_in_wrongly(served: Served) -> int:
+    body = {"identifier": f"{uuid4().hex}@example.com", "password": "wrong"}
+    return httpx.post(f"{served.url}/api/v1/auth/login", json=body, timeout=60).status_code
 
 
 def connected(served: Served) -> closing[socket.socket]:

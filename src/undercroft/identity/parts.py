@@ -11,6 +11,7 @@ from undercroft.foundation.personal import PersonalData
 from undercroft.foundation.settings import AuthSettings, Settings
 from undercroft.foundation.settings.http import LOCAL
 from undercroft.identity.auth.gate import Gate
+from undercroft.identity.auth.hashing import HashQueue
 from undercroft.identity.auth.keys import CHANNEL as KEYS_CHANNEL
 from undercroft.identity.auth.keys import Keys
 from undercroft.identity.auth.passwords import Passwords
@@ -40,6 +41,7 @@ def build_identity(
     keyring: Keyring,
     listener: Listener,
     personal: tuple[PersonalData, ...] = (),
+    hashing: HashQueue | None = None,
 ) -> Identity:
     """`personal` is what every wing declares to keep about people."""
     settings, http = all_settings.auth, all_settings.http
@@ -57,7 +59,7 @@ def build_identity(
         keyring=keyring,
         keys=keys,
         tokens=tokens,
-        passwords=Passwords(settings.password),
+        passwords=Passwords(settings.password, hashing),
         gate=gate,
         personal=personal,
     )

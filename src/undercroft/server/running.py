@@ -10,6 +10,7 @@ from undercroft.foundation.embedded import EmbeddedEngines, HomeLock
 from undercroft.foundation.settings import Settings
 from undercroft.server.banner import print_banner, print_json
 from undercroft.server.forks import ForkedProcess, Lifeline
+from undercroft.server.hashing import HashingProcess
 from undercroft.server.preparation import prepare
 from undercroft.server.reload import require_watchfiles, run_reloading, work_alone
 from undercroft.server.serve import ServeOptions
@@ -39,12 +40,17 @@ def run(
     signals = Signals()
     lifeline.keep_from_children(signals.close_in_child)
     kind = ReloadingWorker if options.reload else WebWorker
-    web = WebWorkers(kind, options.number_of_workers(), lifeline, settings, listener)
+    # What restarts itself is a fresh interpreter, which nothing can be handed to.
+    aside = not options.reload
+    hashing = HashingProcess(lifeline, settings.auth.password, listener) if aside else None
+    queue = hashing.queue if hashing else None
+    web = WebWorkers(kind, options.number_of_workers(), lifeline, settings, listener, queue)
     _share_what_is_made()
     supervisor = Supervisor(
         signals,
         engines,
         web,
+        hashing,
         _job_worker(settings, options, lifeline, listener) if engines.postgres else None,
         settings.jobs.stop_grace.total_seconds(),
     )

@@ -21,6 +21,7 @@ from undercroft.foundation.embedded import (
     filled_in,
     require_real_secrets,
 )
+from undercroft.foundation.scheduling import cores
 from undercroft.foundation.settings import Settings
 from undercroft.server.signals import leave_on_sigterm
 from undercroft.server.sockets import address, bind
@@ -40,7 +41,7 @@ class ServeOptions:
         """As asked; else one per core, up to four: beyond that Postgres wants the cores."""
         if self.reload:
             return 1
-        return self.workers or min(_cores(), MOST_WORKERS_BY_DEFAULT)
+        return self.workers or min(cores(), MOST_WORKERS_BY_DEFAULT)
 
 
 def serve(settings: Settings, options: ServeOptions) -> None:
@@ -93,8 +94,3 @@ def _share_metrics(home: Home) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o700)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-
-
-def _cores() -> int:
-    """Those this process may use, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

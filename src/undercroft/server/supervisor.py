@@ -31,12 +31,14 @@ class Supervisor:
         signals: Signals,
         engines: EmbeddedEngines,
         web: WebWorkers,
+        hashing: ForkedProcess | None,
         jobs: ForkedProcess | None,
         job_grace_seconds: float,
     ) -> None:
         self._signals = signals
         self._engines = engines
         self._web = web
+        self._hashing = hashing
         self._jobs = jobs
         self._job_grace = job_grace_seconds
         self._keepers: list[Keeper] = []
@@ -53,9 +55,10 @@ class Supervisor:
                 return False
         if not self._web.ready():
             raise CannotServe("A web worker could not start; the lines above say why.")
-        if self._jobs:  # last: nobody waits for it, and what it logs follows the banner
-            self._jobs.launch()
-            self._keepers.append(Keeper(self._jobs, time.monotonic()))
+        # Last: nobody waits for them, and what they log follows the banner.
+        for helper in filter(None, (self._hashing, self._jobs)):
+            helper.launch()
+            self._keepers.append(Keeper(helper, time.monotonic()))
         return True
 
     def run(self) -> None:
@@ -75,10 +78,10 @@ class Supervisor:
         listener.close()
         self._web.signal(signal.SIGTERM)
         self._await_end(self._web.alive, GRACE_SECONDS)
-        if self._jobs:
-            jobs = self._jobs
-            jobs.signal(signal.SIGTERM)
-            self._await_end(lambda: [jobs] if jobs.alive() else [], self._job_grace)
+        helpers = list(filter(None, (self._hashing, self._jobs)))
+        for helper in helpers:
+            helper.signal(signal.SIGTERM)
+        self._await_end(lambda: [each for each in helpers if each.alive()], self._job_grace)
 
     def _tick(self, now: float) -> None:
         for keeper in self._keepers:

@@ -13,6 +13,7 @@ import uvicorn
 from undercroft.app import Application, create_app
 from undercroft.foundation.scheduling import work_in_batches
 from undercroft.foundation.settings import Settings
+from undercroft.identity.auth.hashing import HashQueue
 from undercroft.server.protocol import LeanSocketProtocol, bounded_protocol
 from undercroft.server.seats import Seats
 
@@ -24,18 +25,20 @@ KEEP_ALIVE_SECONDS = 75
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a worker gets its connections: the shared socket, and its own seat."""
+    """What a worker shares: the socket with its connections, its own seat, the hashing process."""
 
     listener: socket.socket
     seats: Seats
     seat: int
+    hashing: HashQueue | None = None
 
 
 def run_web_worker(settings: Settings, place: Place, on_ready: Callable[[], None]) -> None:
     """Serve until SIGTERM, then finish what is in flight."""
     work_in_batches()
     _allow_many_connections()
-    WebServer(create_app(settings), settings, place, on_ready).run()
+    app = create_app(settings, hashing=place.hashing)
+    WebServer(app, settings, place, on_ready).run()
 
 
 def _allow_many_connections() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from undercroft.foundation.settings import Settings
+from undercroft.identity.auth.hashing import HashQueue
 from undercroft.server.forks import ForkedProcess, Lifeline
 from undercroft.server.keeper import Keeper
 from undercroft.server.reload import run_reloading, serve_alone
@@ -21,11 +22,17 @@ class WebWorker(ForkedProcess):
     """A worker and its seat; the seat is free again once the worker's end is noticed."""
 
     def __init__(
-        self, lifeline: Lifeline, settings: Settings, listener: socket.socket, seats: Seats
+        self,
+        lifeline: Lifeline,
+        settings: Settings,
+        listener: socket.socket,
+        hashing: HashQueue | None,
+        seats: Seats,
     ) -> None:
         super().__init__("A web worker", lifeline, self._work)
         self._settings = settings
         self._listener = listener
+        self._hashing = hashing
         self._seats = seats
         self._seat: int | None = None
 
@@ -42,7 +49,7 @@ class WebWorker(ForkedProcess):
 
     def _work(self, ready: Callable[[], None]) -> None:
         assert self._seat is not None
-        place = Place(self._listener, self._seats, self._seat)
+        place = Place(self._listener, self._seats, self._seat, self._hashing)
         run_web_worker(self._settings, place, ready)
 
 
@@ -62,10 +69,11 @@ class WebWorkers:
         lifeline: Lifeline,
         settings: Settings,
         listener: socket.socket,
+        hashing: HashQueue | None,
     ) -> None:
         # A worker that is being replaced keeps its seat until its last request is answered.
         self._seats = Seats(2 * number + 1)
-        self._make = partial(kind, lifeline, settings, listener, self._seats)
+        self._make = partial(kind, lifeline, settings, listener, hashing, self._seats)
         self._workers = [self._make() for _ in range(number)]
         self._keepers: list[Keeper] = []
         self._outdated: list[WebWorker] = []

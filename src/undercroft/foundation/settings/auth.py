@@ -15,8 +15,11 @@ class PasswordSettings(SettingsGroup):
     memory_kib: int = Field(19_456, ge=8_192, description="Argon2id memory (OWASP: 19 MiB).")
     iterations: int = Field(2, ge=1, description="Argon2id passes.")
     parallelism: int = Field(1, ge=1, description="Argon2id lanes.")
-    hash_threads: int = Field(
-        1, ge=1, description="Passwords hashed at once in a worker; the rest wait their turn."
+    hash_threads: int | None = Field(
+        None,
+        ge=1,
+        description="Passwords hashed at once by `undercroft serve`, half as many as cores when "
+        "unset; under another server by each process, one when unset. The rest wait their turn.",
     )
     hash_queue: int = Field(
         128, ge=1, description="Callers that may wait for a hash before others get 503."

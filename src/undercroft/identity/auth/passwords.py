@@ -1,8 +1,8 @@
-"""Password policy and Argon2id in a bounded pool of threads.
+"""Password policy, and hashes without waiting for them in the event loop.
 
-Hashing takes about 15 ms of a core. Argon2 lets go of the interpreter lock, so it runs beside the
-event loop; the pool bounds how much of the machine a storm of sign-ins can take, first come, first
-served, and the threads give way to everything else by their niceness.
+A storm of sign-ins takes a bounded part of the machine. Where no process hashes for all workers
+(`hashing.py`), threads of this one do; they let go of the interpreter lock and give way by their
+niceness.
 """
 
 import asyncio
@@ -15,18 +15,11 @@ from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import TypeVar
-
-import nacl.pwhash
-from nacl.exceptions import CryptoError
-from pwdlib import PasswordHash
-from pwdlib.hashers.argon2 import Argon2Hasher
-from pwdlib.hashers.bcrypt import BcryptHasher
+from typing import cast
 
 from undercroft.foundation.settings import PasswordSettings
 from undercroft.identity.auth.errors import HashingBusy, PasswordRefused
-
-Result = TypeVar("Result")
+from undercroft.identity.auth.hashing import Hasher, HashQueue
 
 # Requests come first: with 32 clients signing in, reads of a row may take twice their calm time at
 # most. At 5 they took three times as long. The price is paid where other programs keep the machine
@@ -34,48 +27,25 @@ Result = TypeVar("Result")
 NICENESS = 12
 # The head of the list, refused also with digits and punctuation around it ("Password123!").
 FAMOUS = 100
-# Argon2id with a digest of 32 bytes, in less than 128 characters.
-_SODIUM_READS = re.compile(rb"\$argon2id\$v=19\$[^$]{1,40}\$[^$]{1,22}\$[^$]{43}")
 CLASSES = (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z\d]")
-
-
-class SodiumArgon2(Argon2Hasher):
-    """Verifies by libsodium, which uses all of a processor: 15 ms where argon2-cffi takes 26.
-
-    What it cannot read goes by argon2-cffi: the other variants, and digests of odd lengths in
-    hashes that were brought along.
-    """
-
-    def verify(self, password: str | bytes, hash: str | bytes) -> bool:  # noqa: A002
-        hashed = hash.encode() if isinstance(hash, str) else hash
-        if not _SODIUM_READS.fullmatch(hashed):
-            return super().verify(password, hash)
-        try:
-            secret = password.encode() if isinstance(password, str) else password
-            return nacl.pwhash.verify(hashed, secret)
-        except CryptoError:
-            return False
 
 
 class Passwords:
     """Hashes and verifies. One per process."""
 
-    def __init__(self, settings: PasswordSettings) -> None:
+    def __init__(self, settings: PasswordSettings, queue: HashQueue | None = None) -> None:
+        """`queue` leads to the hashing process, where there is one."""
         self._settings = settings
-        argon2 = SodiumArgon2(
-            time_cost=settings.iterations,
-            memory_cost=settings.memory_kib,
-            parallelism=settings.parallelism,
-        )
-        self._hash = PasswordHash((argon2, BcryptHasher()))
+        self._queue = queue
+        self._hasher = Hasher(settings)
         self._threads = ThreadPoolExecutor(
-            settings.hash_threads, thread_name_prefix="password", initializer=_be_nice
+            settings.hash_threads or 1, thread_name_prefix="password", initializer=_be_nice
         )
         self._waiting = 0
         self._dummy: str | None = None
 
     async def hash(self, password: str) -> str:
-        return await self._run(lambda: self._hash.hash(password))
+        return cast(str, await self._run(self._hasher.hash, password))
 
     async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
         """Return (right?, better hash to store or None).
@@ -88,11 +58,11 @@ class Passwords:
         # Made at the first sign-in of this process, whoever it is of.
         if self._dummy is None:
             self._dummy = await self.hash("nobody has this password")
-        if hashed is None:
-            dummy = self._dummy
-            await self._run(lambda: self._hash.verify(password, dummy))
-            return False, None
-        return await self._run(lambda: self._hash.verify_and_update(password, hashed))
+        right, better = cast(
+            tuple[bool, str | None],
+            await self._run(self._hasher.verify, password, hashed or self._dummy),
+        )
+        return (right, better) if hashed else (False, None)
 
     def check_policy(
         self, password: str, about: Sequence[str] = (), *, pointer: str = "#/password"
@@ -120,12 +90,16 @@ class Passwords:
             ("contains_identifier", any(word in low for word in about)),
         ]
 
-    async def _run(self, work: Callable[[], Result]) -> Result:
+    async def _run(self, work: Callable[..., object], *question: str) -> object:
         if self._waiting >= self._settings.hash_queue:
             raise HashingBusy
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            answer = await self._queue.ask(*question) if self._queue else None
+            if answer is None:
+                loop = asyncio.get_running_loop()
+                answer = await loop.run_in_executor(self._threads, work, *question)
+            return answer
         finally:
             self._waiting -= 1
 

@@ -1,0 +1,123 @@
+"""Argon2id, and the queue to the process that hashes for all workers of `undercroft serve`.
+
+A hash takes about 15 ms of a core and 19 MiB. Made in a web worker it takes that core from
+requests, whatever its niceness (docs/decisions/0090-passwords-are-hashed-aside.md). So workers ask
+the hashing process, which runs where nobody else wants to, and only make a hash themselves when
+there is no such process, or no answer in time.
+"""
+
+import asyncio
+import re
+import select
+import socket
+from contextlib import closing, suppress
+
+import nacl.pwhash
+import orjson
+from nacl.exceptions import CryptoError
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from pwdlib.hashers.bcrypt import BcryptHasher
+
+from undercroft.foundation.settings import PasswordSettings
+
+# Seconds until a hash is made where it was asked for: the machine may have no core to spare for
+# anything that gives way, and somebody has to sign in to find out why.
+PATIENCE = 5.0
+# A pause when the queue is full: it holds ten questions or more, so it does not run dry meanwhile.
+PAUSE = 0.01
+LONGEST_MESSAGE = 65_536
+# Argon2id with a digest of 32 bytes, in less than 128 characters.
+_SODIUM_READS = re.compile(rb"\$argon2id\$v=19\$[^$]{1,40}\$[^$]{1,22}\$[^$]{43}")
+
+
+class SodiumArgon2(Argon2Hasher):
+    """Verifies by libsodium, which uses all of a processor: 15 ms where argon2-cffi takes 26.
+
+    What it cannot read goes by argon2-cffi: the other variants, and digests of odd lengths in
+    hashes that were brought along.
+    """
+
+    def verify(self, password: str | bytes, hash: str | bytes) -> bool:  # noqa: A002
+        hashed = hash.encode() if isinstance(hash, str) else hash
+        if not _SODIUM_READS.fullmatch(hashed):
+            return super().verify(password, hash)
+        try:
+            secret = password.encode() if isinstance(password, str) else password
+            return nacl.pwhash.verify(hashed, secret)
+        except CryptoError:
+            return False
+
+
+class Hasher:
+    """Makes and verifies hashes, one after the other, where it is called."""
+
+    def __init__(self, settings: PasswordSettings) -> None:
+        argon2 = SodiumArgon2(
+            time_cost=settings.iterations,
+            memory_cost=settings.memory_kib,
+            parallelism=settings.parallelism,
+        )
+        self._hash = PasswordHash((argon2, BcryptHasher()))
+
+    def hash(self, password: str) -> str:
+        return self._hash.hash(password)
+
+    def verify(self, password: str, hashed: str) -> tuple[bool, str | None]:
+        """Return (right?, better hash to store or None)."""
+        return self._hash.verify_and_update(password, hashed)
+
+    def answer(self, question: bytes) -> bytes:
+        """What `HashQueue` brought: `[password]` is to be hashed, `[password, hash]` verified."""
+        password, *hashed = orjson.loads(question)
+        return orjson.dumps(self.verify(password, *hashed) if hashed else self.hash(password))
+
+
+class HashQueue:
+    """From every worker to the hashing process; first come, first served.
+
+    Made before the fork and held by the parent, so that what waits outlives a hashing process that
+    dies. A question is a datagram that brings the socket for its answer: when that closes, whoever
+    was to read or to write there is gone.
+    """
+
+    def __init__(self) -> None:
+        self._questions, self._asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._asking.setblocking(False)
+        self._turn = asyncio.Lock()
+
+    async def ask(self, *question: str) -> object:
+        """The answer, or None when there is none in time."""
+        message = orjson.dumps(question)
+        mine, theirs = socket.socketpair()
+        with closing(mine), suppress(TimeoutError, ConnectionError):
+            mine.setblocking(False)
+            async with asyncio.timeout(PATIENCE):
+                with closing(theirs):
+                    await self._send(message, theirs.fileno())
+                answer = await asyncio.get_running_loop().sock_recv(mine, LONGEST_MESSAGE)
+                return orjson.loads(answer) if answer else None
+        return None
+
+    def answer_all(self, hasher: Hasher) -> None:
+        """Answer until this process ends."""
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(self._questions, LONGEST_MESSAGE, 1)
+            # What goes wrong stays unanswered: who asked makes the hash and meets the error.
+            with socket.socket(fileno=descriptors[0]) as asker, suppress(Exception):
+                if not _has_left(asker):
+                    asker.sendall(hasher.answer(message))
+
+    async def _send(self, message: bytes, answer_to: int) -> None:
+        async with self._turn:
+            while True:
+                with suppress(BlockingIOError):
+                    socket.send_fds(self._asking, [message], [answer_to])
+                    return
+                await asyncio.sleep(PAUSE)
+
+
+def _has_left(asker: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(asker, select.POLLIN)
+    return bool(poll.poll(0))
