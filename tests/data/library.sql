@@ -195,6 +195,8 @@ create function library.teapot() returns void language plpgsql as
     end $$;
 create function library.bad_teapot() returns void language plpgsql as
     $$ begin raise sqlstate 'PGRST' using message = 'no json', detail = '{}'; end $$;
+create function library.raising(message text, detail text) returns void language plpgsql as
+    $$ begin raise sqlstate 'PGRST' using message = raising.message, detail = raising.detail; end $$;
 create function library.with_headers() returns text language plpgsql as
     $$ begin
         perform set_config('response.headers', '[{"X-One": "1"}, {"Cache-Control": "no-store"}, {"Set-Cookie": "a=1"}, {"Set-Cookie": "b=2"}, {"Vary": "X-Mood"}]', true);
@@ -259,6 +261,9 @@ create function library.row_step(library."text/tab-separated-values", anyelement
 create aggregate library.any_rows(anyelement) (
     sfunc = library.row_step, stype = library."text/tab-separated-values", initcond = ''
 );
+create domain library."application/vnd.facts+json" as jsonb;
+create function library.facts_page() returns library."application/vnd.facts+json" language sql stable as
+    $$ select '{"a": 1}'::jsonb::library."application/vnd.facts+json" $$;
 create domain library."*/*" as bytea;
 create function library.anything() returns library."*/*" language sql stable as
     $$ select 'any'::bytea::library."*/*" $$;

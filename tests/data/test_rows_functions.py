@@ -1,5 +1,7 @@
 """Calling functions: every way to pass arguments, every kind of result."""
 
+import json
+
 import httpx
 import pytest
 
@@ -262,6 +264,24 @@ class TestRefusals:
         response = await rows.post("/rpc/bad_teapot")
         assert (response.status_code, response.json()["code"]) == (500, "PGRST121")
         assert response.json()["details"] == "Invalid JSON value for MESSAGE: 'no json'"
+
+    @pytest.mark.parametrize(
+        ("message", "detail"),
+        [
+            ({"code": 1, "message": "m"}, {"status": 400, "headers": {}}),
+            ({"code": "c", "message": "m", "hint": {}}, {"status": 400, "headers": {}}),
+            ({"code": "c", "message": "m"}, {"status": True, "headers": {}}),
+            ({"code": "c", "message": "m"}, {"status": 99, "headers": {}}),
+            ({"code": "c", "message": "m"}, {"status": 400, "headers": {"X-One": 1}}),
+            ({"code": "c", "message": "m"}, {"status": 400, "headers": {}, "status_text": 1}),
+        ],
+    )
+    async def test_a_raised_response_of_wrong_types(
+        self, rows: httpx.AsyncClient, message: object, detail: object
+    ):
+        arguments = {"message": json.dumps(message), "detail": json.dumps(detail)}
+        response = await rows.post("/rpc/raising", json=arguments)
+        assert (response.status_code, response.json()["code"]) == (500, "PGRST121")
 
 
 class TestSettings:

@@ -135,6 +135,12 @@ class TestMediaTypes:
         response = await rows.get("/rpc/anything_with_type")
         assert response.headers["content-type"] == "app/groucho"
 
+    async def test_a_handler_over_jsonb_keeps_the_byte_of_its_version(
+        self, rows: httpx.AsyncClient
+    ):
+        accept = {"Accept": "application/vnd.facts+json"}
+        assert (await rows.get("/rpc/facts_page", headers=accept)).content == b'\x01{"a": 1}'
+
     async def test_geojson_needs_postgis(self, rows: httpx.AsyncClient):
         response = await rows.get("/readers", headers={"Accept": "application/geo+json"})
         assert (response.status_code, response.json()["code"]) == (404, "42883")

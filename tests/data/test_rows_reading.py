@@ -240,11 +240,26 @@ class TestWindows:
         assert (response.status_code, response.json()["code"]) == (416, "PGRST103")
 
     async def test_windows_beyond_all_rows(self, rows: httpx.AsyncClient):
-        vast = "9" * 30
+        vast = 2**63 - 1
         assert (await rows.get(f"/books?offset={vast}")).json() == []
         assert len((await rows.get(f"/books?limit={vast}&offset=3")).json()) == 2
         embedded = await rows.get(f"/authors?select=books(id)&id=eq.1&books.offset={vast}")
         assert embedded.json() == [{"books": []}]
+
+    @pytest.mark.parametrize(
+        "window", ["offset=9{}", "limit=9{}", "select=id,authors(id)&authors.offset=9{}"]
+    )
+    async def test_a_window_beyond_all_numbers(self, rows: httpx.AsyncClient, window: str):
+        response = await rows.get("/books?" + window.format("9" * 5000))
+        assert (response.status_code, response.json()["code"]) == (400, "22003")
+
+    async def test_parameters_parted_by_semicolons(self, rows: httpx.AsyncClient):
+        response = await rows.get("/books?id=in.(1,2);select=id&order=id.desc")
+        assert response.json() == [{"id": 2}, {"id": 1}]
+        assert response.headers["content-location"].endswith(
+            "/books?id=in.%281%2C2%29&order=id.desc&select=id"
+        )
+        assert (await rows.get("/readers?name=eq.a%3Bb;select=id")).json() == []
 
     async def test_planned_count_comes_from_the_planner(self, rows: httpx.AsyncClient):
         response = await rows.get("/books?limit=1", headers={"Prefer": "count=planned"})

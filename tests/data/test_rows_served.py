@@ -72,6 +72,27 @@ async def test_concurrent_callers_do_not_mix(address: str):
             assert {row["owner"] for row in rows} <= {owner}
 
 
+async def test_words_of_a_status(address: str):
+    message = '{"code": "c", "message": "m"}'
+    detail = '{"status": 419, "status_text": "No\\r\\nThanks", "headers": {}}'
+    async with httpx.AsyncClient(base_url=address) as client:
+        arguments = {"message": message, "detail": detail}
+        response = await client.post("/rpc/raising", json=arguments)
+        assert (response.status_code, response.reason_phrase) == (419, "No Thanks")
+        response = await client.get("/rpc/fail_with?state=PT999&message=Very odd")
+        assert (response.status_code, response.reason_phrase) == (999, "Very odd")
+
+
+async def test_a_method_that_no_standard_knows(address: str):
+    async with httpx.AsyncClient(base_url=address) as client:
+        assert (await client.get("/readers?id=eq.1")).status_code == 200
+        response = await client.request("OTHER", "/readers", content=b"GET / HTTP/1.1\r\n\r\n")
+        assert (response.status_code, response.json()["code"]) == (405, "PGRST117")
+        response = await client.request("OTHER", "/rpc/who")
+        assert (response.status_code, response.json()["code"]) == (405, "PGRST101")
+        assert (await client.get("/readers?id=eq.1")).status_code == 200
+
+
 async def test_a_client_that_leaves_cancels_its_query(address: str, rows_database: RowsDatabase):
     async with httpx.AsyncClient(base_url=address) as client:
         leaving = asyncio.create_task(client.get("/rpc/nap?seconds=30"))

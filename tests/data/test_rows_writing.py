@@ -157,6 +157,16 @@ class TestInsert:
         assert response.json() == [body]
 
 
+class TestBodies:
+    async def test_a_number_beyond_a_double(self, dry: httpx.AsyncClient):
+        response = await dry.post(
+            "/publishers?select=name",
+            content=b'{"id": 9, "name": 1e400}',
+            headers={"Content-Type": "application/json", "Prefer": "return=representation"},
+        )
+        assert response.json() == [{"name": "1e400"}]
+
+
 class TestRefusedInserts:
     @pytest.mark.parametrize(
         ("body", "message"),
@@ -166,6 +176,9 @@ class TestRefusedInserts:
             (b'[{"id": 1}, {"name": "x"}]', "All object keys must match"),
             (b"[1, 2]", "All object keys must match"),
             (b'{"id": "\xff"}', "Empty or invalid json"),
+            (b'{"\\ud800": 1}', "Empty or invalid json"),
+            (b'{"id": NaN}', "Empty or invalid json"),
+            (b"[" * 100_000, "Empty or invalid json"),
         ],
     )
     async def test_bad_body(self, dry: httpx.AsyncClient, body: bytes, message: str):

@@ -30,7 +30,6 @@ def rest(
     from undercroft.data.rest.standalone.app import create_standalone_app
     from undercroft.data.rest.standalone.environment import read_settings
     from undercroft.data.rest.standalone.serve import run
-    from undercroft.foundation.problems import SettingsInvalid
 
     shows = (
         (dump_config, commands.show_config),
@@ -47,8 +46,6 @@ def rest(
                 print(show(app), end="")
                 return
         raise typer.Exit(run(app))
-    except InvalidSettingError as error:
-        raise SettingsInvalid(str(error)) from error
-    except commands.NotReadyError as error:
+    except (InvalidSettingError, commands.NotReadyError) as error:
         print(f"ERROR: {error}", file=sys.stderr)
         raise typer.Exit(1) from error

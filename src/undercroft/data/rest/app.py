@@ -99,7 +99,7 @@ class RestApp:
             response = await self._respond(request, receive)
         except RestError as error:
             body = error.body(verbose=self._config.verbose_errors)
-            response = Response(error.status, error.response_headers(), body)
+            response = Response(error.status, error.response_headers(), body, error.reason)
         except ClientDisconnectedError:
             return
         self._add_common_headers(request, response.headers)
@@ -316,5 +316,8 @@ async def _send(send: Send, request: HttpRequest, response: Response) -> None:
     is_head = request.method == "HEAD"
     if not is_head and response.status != 204:
         headers.append((b"content-length", b"%d" % len(response.body)))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    start = {"type": "http.response.start", "status": response.status, "headers": headers}
+    if response.reason:
+        start["reason"] = response.reason  # no part of ASGI; `Exchange` knows it
+    await send(start)
     await send({"type": "http.response.body", "body": b"" if is_head else response.body})

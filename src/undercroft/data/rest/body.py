@@ -1,5 +1,6 @@
 """Request bodies: JSON, CSV and forms become one JSON text that the database takes apart."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +8,12 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from undercroft.data import csv_text
+from undercroft.data import csv_text, json_text
 from undercroft.data.rest import media
 from undercroft.data.rest.errors import RestError, invalid_body
 
 _WHITESPACE = b" \t\r\n"
+_HALF_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,25 @@ def _trusted_json(body: bytes, columns: tuple[str, ...]) -> Payload:
 
 
 def _json(body: bytes) -> Payload:
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise invalid_body("Empty or invalid json") from error
+    value = _parse(body)
     if isinstance(value, dict):
         return Payload(_decode(body), tuple(sorted(value)), is_object=True)
     if not isinstance(value, list) or not value:
         return Payload("[]", ())
     return Payload(_decode(body), _uniform_keys(value, "All object keys must match"))
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        # It may be for a number beyond a double, `1e400`, or half a character.
+        if _HALF_CHARACTER.search(body):
+            raise invalid_body("Empty or invalid json") from error
+    try:
+        return json_text.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise invalid_body("Empty or invalid json") from error
 
 
 def _uniform_keys(rows: Sequence[Any], message: str) -> tuple[str, ...]:
@@ -99,7 +111,7 @@ def _csv(body: bytes) -> Payload:
 
 
 def _form(body: bytes) -> list[tuple[str, str]]:
-    return parse_qsl(_decode(body), keep_blank_values=True)
+    return parse_qsl(_decode(body.replace(b";", b"&")), keep_blank_values=True)
 
 
 def _decode(body: bytes) -> str:

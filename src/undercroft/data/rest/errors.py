@@ -4,6 +4,7 @@
 database refused. Clients match on these codes, so they never change meaning.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,13 +13,14 @@ import orjson
 from undercroft.foundation.db import StatementFailed
 
 Headers = list[tuple[bytes, bytes]]
-ANSWERABLE = range(200, 600)  # the statuses an answer can end with in HTTP
+ANSWERABLE = range(200, 1000)  # the statuses an answer can end with in HTTP
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 class RestError(Exception):
     """One answer that is not a result.
 
-    `details` may be any JSON value; `members` are told beside it.
+    `details` may be any JSON value; `members` are told beside it. `reason` is for the status line.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class RestError(Exception):
         self.hint = hint
         self.headers = tuple(headers)
         self.members: dict[str, Any] = {}
+        self.reason = b""
 
     def body(self, *, verbose: bool = True) -> bytes:
         """Write the JSON object that clients parse; a terse one keeps what could leak out."""
@@ -140,7 +143,7 @@ def from_postgres(error: StatementFailed, *, anonymous: bool) -> RestError:
     if error.sqlstate == "PGRST":
         return _raised_response(error)
     status = _status(error, anonymous=anonymous)
-    return RestError(
+    refusal = RestError(
         status,
         error.sqlstate,
         error.message,
@@ -148,6 +151,9 @@ def from_postgres(error: StatementFailed, *, anonymous: bool) -> RestError:
         hint=error.hint,
         headers=[(b"www-authenticate", b"Bearer")] if status == 401 else (),
     )
+    if error.sqlstate.startswith("PT"):
+        refusal.reason = _reason(error.message)
+    return refusal
 
 
 def connection_failed(details: str) -> RestError:
@@ -234,7 +240,7 @@ def _raised_response(error: StatementFailed) -> RestError:
     """Answer `raise sqlstate 'PGRST'`: its message and detail spell out the whole response."""
     message, detail = error.message, error.detail
     content = _json_object(message)
-    if content is None or not {"code", "message"} <= content.keys():
+    if content is None or not _describes_error(content):
         return _raise_unreadable(
             f"Invalid JSON value for MESSAGE: '{message}'",
             "MESSAGE must be a JSON object with obligatory keys: 'code', 'message'"
@@ -249,22 +255,42 @@ def _raised_response(error: StatementFailed) -> RestError:
     response = _json_object(detail)
     if response is None or not _describes_response(response):
         return _raise_unreadable(f"Invalid JSON value for DETAIL: '{detail}'", detail_hint)
-    return RestError(
+    refusal = RestError(
         response["status"],
-        str(content["code"]),
-        str(content["message"]),
+        content["code"],
+        content["message"],
         details=content.get("details"),
         hint=content.get("hint"),
         headers=[
-            (str(name).lower().encode(), str(value).encode())
-            for name, value in response["headers"].items()
+            (name.lower().encode(), value.encode()) for name, value in response["headers"].items()
         ],
     )
+    refusal.reason = _reason(response.get("status_text") or "")
+    return refusal
+
+
+def _describes_error(content: dict[str, Any]) -> bool:
+    must = [content.get("code"), content.get("message")]
+    return _are_texts(must) and _may_be_texts(content, "details", "hint")
 
 
 def _describes_response(response: dict[str, Any]) -> bool:
     status, headers = response.get("status"), response.get("headers")
-    return isinstance(status, int) and status in ANSWERABLE and isinstance(headers, dict)
+    if type(status) is not int or status not in ANSWERABLE or not isinstance(headers, dict):
+        return False
+    return _are_texts(headers.values()) and _may_be_texts(response, "status_text")
+
+
+def _may_be_texts(content: dict[str, Any], *names: str) -> bool:
+    return all(content.get(name) is None or isinstance(content[name], str) for name in names)
+
+
+def _are_texts(values: Iterable[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _reason(text: str) -> bytes:
+    return _CONTROLS.sub(" ", text).encode("utf-8", "replace")
 
 
 def _raise_unreadable(details: str, hint: str) -> RestError:

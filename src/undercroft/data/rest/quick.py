@@ -45,7 +45,7 @@ class QuickRead(Reading):
     def answered(self, results: list[PGresult]) -> None:
         try:
             result = read_result(results[-1], self.job.recipe)
-            status, headers, body = respond(self._understood, result, self._query)
+            status, headers, body, _ = respond(self._understood, result, self._query)
             if status in _ALL_IS_WELL:
                 headers.append((b"content-length", b"%d" % len(body)))
                 self._reply.answer(status, headers, body)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from undercroft.data.rest.errors import range_error
 
 _USUAL_LIMIT = 1000
-_MOST_DIGITS = 18  # of a bigint that another can be added to; no table has more rows
+_MOST_DIGITS = 50  # more than Postgres takes, which refuses them
 _RANGE = re.compile(r"([0-9]+)-([0-9]*)", re.ASCII)
 
 

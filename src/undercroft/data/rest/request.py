@@ -98,7 +98,8 @@ def read_http(
     size = sum([len(name) + len(value) for name, value in raw])
     read = read_head if size <= _REMEMBERED_BYTES else read_head_anew
     head = read(raw, secret_headers)
-    return HttpRequest(scope["method"], path or "/", scope["query_string"], head)
+    query = scope["query_string"].replace(b";", b"&")  # as PostgREST reads it
+    return HttpRequest(scope["method"], path or "/", query, head)
 
 
 def read_head_anew(raw: tuple[tuple[bytes, bytes], ...], secret: frozenset[str]) -> Head:

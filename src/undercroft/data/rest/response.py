@@ -19,11 +19,12 @@ _LEADING_DIGITS = re.compile(rb"[0-9]+")
 
 
 class Response(NamedTuple):
-    """What goes out. A HEAD has its headers and no body."""
+    """What goes out. A HEAD has its headers and no body; a status may have words of its own."""
 
     status: int
     headers: Headers
     body: bytes
+    reason: bytes = b""
 
 
 def respond(understood: Understood, result: Result, query: bytes) -> Response:

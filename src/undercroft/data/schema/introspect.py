@@ -235,7 +235,7 @@ async def _read_handlers(
             function=function,
             target=target,
             media_type="application/octet-stream" if media_type == "*/*" else media_type,
-            binary=row["binary"],
+            content=row["content"],
             is_aggregate=row["is_aggregate"],
         )
     return handlers

@@ -159,12 +159,12 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class MediaHandler:
-    """A function or aggregate that writes a media type; `binary` when its result is bytea."""
+    """A function or aggregate that writes a media type, as a domain over the type `content`."""
 
     function: QualifiedName
     target: QualifiedName | None
     media_type: str
-    binary: bool
+    content: str
     is_aggregate: bool = True
 
 

@@ -60,7 +60,8 @@ class Exchange(RequestResponseCycle):
             return
         kind = message["type"]
         if kind == "http.response.start" and not self.response_started:
-            self._head = self._make_head(message["status"], message.get("headers", ()))
+            status, headers = message["status"], message.get("headers", ())
+            self._head = self._make_head(status, headers, message.get("reason", b""))
             # What follows may take its time.
             asyncio.get_running_loop().call_soon(self._flush)
         elif kind == "http.response.body" and self.response_started and not self.response_complete:
@@ -68,7 +69,7 @@ class Exchange(RequestResponseCycle):
         else:
             raise RuntimeError(f"{kind} is not expected now.")
 
-    def _make_head(self, status: int, headers: Headers) -> bytes:
+    def _make_head(self, status: int, headers: Headers, reason: bytes = b"") -> bytes:
         named = dict(headers)
         if not _proper_names.issuperset(named):
             _check_names(named)
@@ -81,7 +82,9 @@ class Exchange(RequestResponseCycle):
             self.keep_alive = False
         elif not self.keep_alive:
             lines.append(b"connection: close")
-        head = STATUS_LINE[status] + b"\r\n".join([*lines, b"", b""])
+        known = None if reason else STATUS_LINE.get(status)
+        first = known or b"HTTP/1.1 %d %b\r\n" % (status, reason)
+        head = first + b"\r\n".join([*lines, b"", b""])
         if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(lines) + 4:
             raise RuntimeError("A header holds a control character.")
         self.response_started = True

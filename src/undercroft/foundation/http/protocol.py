@@ -1,7 +1,8 @@
 """HTTP/1.1 as uvicorn speaks it, at half its price, with a way past ASGI."""
 
+import re
 from collections.abc import Sized
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
@@ -13,6 +14,8 @@ from undercroft.foundation.http.shortcut import Shortcut, Underway
 from undercroft.foundation.http.targets import encoded
 
 _PATIENCE_SECONDS = 0.1
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) [^ \r\n]+ HTTP/1\.[01]\r\n")
+_STAND_IN = b"UNLINK"
 _MOST_WAITING = 16
 
 
@@ -29,6 +32,37 @@ class _Flow(FlowControl):
     def resume_reading(self) -> None:
         if len(self._waiting) <= _MOST_WAITING:
             super().resume_reading()
+
+
+def _is_strange(method: bytes) -> bool:
+    parser: Any = httptools.HttpRequestParser(object())
+    try:
+        parser.feed_data(method + b" / HTTP/1.1\r\n\r\n")
+    except httptools.HttpParserInvalidMethodError:
+        return True
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        pass
+    return False
+
+
+class _StrangeParser:
+    """The parser of a connection that ends with a request whose method no standard knows."""
+
+    def __init__(self, parser: Any, method: bytes) -> None:
+        self._parser = parser
+        self._method = method
+
+    def get_method(self) -> bytes:
+        return self._method
+
+    def should_keep_alive(self) -> bool:
+        return False
+
+    def should_upgrade(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)
 
 
 class LeanProtocol(HttpToolsProtocol):
@@ -58,10 +92,41 @@ class LeanProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         # Never in the midst of a body, whose length has been said.
-        if (self.cycle is None or not self.cycle.more_body) and not data.isascii():
+        begins = self.cycle is None or not self.cycle.more_body
+        if begins and not data.isascii():
             data = encoded(data)
         self._active_at = self.loop.time()
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserInvalidMethodError:
+            self._take_strange_method(data if begins else b"")
+        except httptools.HttpParserError:
+            self._refuse()
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+            else:
+                self._unsupported_upgrade_warning()
+
+    def _take_strange_method(self, data: bytes) -> None:
+        """Read on as if the method were known: what is wrong with it is for the application."""
+        line = _REQUEST_LINE.match(data)
+        if line is None or not _is_strange(line[1]):  # another request is meant
+            self._refuse()
+            return
+        parser: Any = httptools.HttpRequestParser(self)
+        self.parser = cast("Any", _StrangeParser(parser, line[1]))
+        try:
+            parser.feed_data(_STAND_IN + data[line.end(1) :])
+        except httptools.HttpParserUpgrade:
+            pass  # asked for in vain
+        except httptools.HttpParserError:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        message = "Invalid HTTP request received."
+        self.logger.warning(message)
+        self.send_400_response(message)
 
     def handle_websocket_upgrade(self) -> None:
         super()._unset_keepalive_if_required()

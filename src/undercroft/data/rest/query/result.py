@@ -99,8 +99,10 @@ def write_body(answer: Answer, function: Function | None) -> str:
     value = _custom(answer, function) if custom else _text_body(answer.writer, function)
     if answer.media_type.is_plan:
         return value  # it is explained, not run, and is easier to read
-    binary = answer.handler is not None and answer.handler.binary
-    return f"({value})::{'bytea' if binary else 'text'}"
+    content = answer.handler.content if answer.handler is not None else "text"
+    if content == "jsonb":  # PostgREST sends it as Postgres does, with the byte of its version
+        return f"jsonb_send({value})"
+    return f"({value})::{'bytea' if content == 'bytea' else 'text'}"
 
 
 def _text_body(writer: Writer, function: Function | None) -> str:

@@ -7,7 +7,7 @@ select json_build_object(
     'target_schema', coalesce(own_schema.nspname, ''),
     'target', own.relname,
     'media_type', lower(media.typname),
-    'binary', media.typbasetype = 'bytea'::regtype
+    'content', media.typbasetype::regtype::text
 )::text
 from pg_proc as routine
 join pg_namespace as namespace on namespace.oid = routine.pronamespace
