@@ -90,7 +90,8 @@ class TestAdmin:
     async def test_schema(self, rows_database: RowsDatabase, bound: socket.socket):
         async with started(rows_database) as app:
             document = (await admin_of(app, bound).get("/schema_cache")).json()
-        assert ["library", "books"] in [name for name, _ in document["dbTables"]]
+        tables = [name for name, _ in document["dbTables"]]
+        assert {"qiName": "books", "qiSchema": "library"} in tables
 
 
 class TestLog:
@@ -226,7 +227,10 @@ class TestProcess:
             until(lambda: httpx.get(f"{admin}/ready").status_code == 200)
             asked = ran(settings, "--ready")
             assert (asked.returncode, asked.stdout) == (0, f"OK: {admin}/ready\n")
-            assert httpx.get(f"{rows}/readers?id=eq.1").json() == [{"id": 1, "name": "Ada"}]
+            answer = httpx.get(f"{rows}/readers?id=eq.1")
+            assert answer.json() == [{"id": 1, "name": "Ada"}]
+            assert answer.headers["server"] == ran(settings, "--version").stdout.strip()
+            assert answer.headers["server"].startswith("postgrest/14 (undercroft")
 
     async def test_signals(self, rows_database: RowsDatabase):
         port = free_port()

@@ -124,13 +124,18 @@ class TestCommands:
         for name, value in variables(rows_database).items():
             monkeypatch.setenv(name, value)
         document = orjson.loads(CliRunner().invoke(cli, ["rest", "--dump-schema"]).output)
-        assert ["library", "books"] in [name for name, _ in document["dbTables"]]
-        assert ["library", "add"] in [name for name, _ in document["dbRoutines"]]
+        tables = [name for name, _ in document["dbTables"]]
+        assert {"qiName": "books", "qiSchema": "library"} in tables
+        routines = [name for name, _ in document["dbRoutines"]]
+        assert {"qiName": "add", "qiSchema": "library"} in routines
 
     def test_no_schema_without_a_database(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("PGRST_DB_URI", "postgresql://x@127.0.0.1:1/x")
         result = CliRunner().invoke(cli, ["rest", "--dump-schema"])
         assert (result.exit_code, "Cannot read the database" in result.stderr) == (1, True)
+
+    def test_help(self):
+        assert "configuration file" in CliRunner().invoke(cli, ["rest", "-h"]).output
 
     def test_example(self):
         assert '# db-schemas = "public"' in CliRunner().invoke(cli, ["rest", "-e"]).output

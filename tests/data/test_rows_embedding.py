@@ -432,7 +432,7 @@ class TestRefusals:
         select = "select=name,dear:books(id,from:authors(name))&id=eq.1"
         response = await rows.get(f"/authors?{select}&books.order=id&books.authors.name=eq.x")
         assert response.headers["warning"] == (
-            '299 undercroft "Embedded resource was referenced by relation name even though it has'
+            '299 PostgREST "Embedded resource was referenced by relation name even though it has'
             " an alias. This is deprecated and will stop working in a future release."
             " Update `books` to `dear`, `authors` to `from` in query string filters, orders or"
             ' limits."'

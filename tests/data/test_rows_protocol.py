@@ -169,6 +169,13 @@ class TestPlans:
             "COALESCE(json_agg(ROW(readers.id, readers.name)), '[]'::json)"
         )
 
+        headers["Accept"] = f'application/vnd.pgrst.plan+json; for="{OBJECT}"; options=verbose'
+        headers["Prefer"] = "return=representation"
+        response = await rows.delete("/readers?id=eq.99", headers=headers)
+        assert response.json()[0]["Plan"]["Output"][3] == (
+            "COALESCE((json_agg(ROW(readers.id, readers.name)) -> 0), 'null'::json)"
+        )
+
     @pytest.mark.parametrize("path", ["/readers?id=gt.0", "/rpc/books_by?writer=1"])
     async def test_rows_are_counted_once_unless_windowed(self, rows: httpx.AsyncClient, path: str):
         headers = {
@@ -281,6 +288,7 @@ class TestErrors:
             "details": None,
             "hint": "Perhaps you meant the table 'library.books'",
         }
+        assert list(response.json()) == ["code", "details", "hint", "message"]
         assert response.headers["proxy-status"] == "PostgREST; error=PGRST205"
         for method in ("post", "patch", "put", "delete", "options"):
             response = await getattr(rows, method)("/nothing_like_it")

@@ -41,7 +41,7 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
-app.command("rest")(rest.rest)
+app.command("rest", context_settings={"help_option_names": ["-h", "--help"]})(rest.rest)
 app.command("import")(importing.import_file)
 app.command("export")(exporting.export_table)
 app.command("advise")(advise.advise)

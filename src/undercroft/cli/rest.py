@@ -8,6 +8,14 @@ from typing import Annotated
 import typer
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from undercroft.data.rest.standalone.serve import VERSION
+
+        print(VERSION)
+        raise typer.Exit
+
+
 def rest(
     config: Annotated[
         Path | None, typer.Argument(help="PostgREST's configuration file. Variables win over it.")
@@ -24,8 +32,13 @@ def rest(
     example: Annotated[
         bool, typer.Option("--example", "-e", help="Print a configuration file, and end.")
     ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-v", callback=_version, is_eager=True, help="Print it."),
+    ] = False,
 ) -> None:
     """Serve the rows API alone over any database, configured by PostgREST's PGRST_* variables."""
+    del version
     from undercroft.data.rest.standalone import InvalidSettingError, commands, dump
     from undercroft.data.rest.standalone.app import create_standalone_app
     from undercroft.data.rest.standalone.environment import read_settings

@@ -44,11 +44,14 @@ class RestError(Exception):
         self.reason = b""
 
     def body(self, *, verbose: bool = True) -> bytes:
-        """Write the JSON object that clients parse; a terse one keeps what could leak out."""
-        content: dict[str, Any] = {"code": self.code, "message": self.message}
+        """Write the JSON object that clients parse, in alphabetical order as PostgREST does.
+
+        A terse one keeps what could leak out.
+        """
+        content: dict[str, Any] = {"code": self.code}
         if verbose:
             content |= {"details": self.details, "hint": self.hint}
-        return orjson.dumps(content | self.members)
+        return orjson.dumps(content | {"message": self.message} | self.members)
 
     def response_headers(self) -> Headers:
         headers = [

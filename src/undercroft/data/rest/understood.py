@@ -64,7 +64,7 @@ def _has_content(intent: Intent, compiled: Compiled) -> bool:
 
 
 def _warning(text: str) -> tuple[bytes, bytes]:
-    return b"warning", f'299 undercroft "{quote(text, safe=" `,.")}"'.encode()
+    return b"warning", f'299 PostgREST "{quote(text, safe=" `,.")}"'.encode()
 
 
 def _preferences(intent: Intent, compiled: Compiled) -> Headers:

@@ -45,6 +45,7 @@ def write_result(
         body=write_body(answer, None),
         location=_NO_TEXT if location_keys is None else _location(location_keys),
         added=inserted() if counts_inserted else _NO_NUMBER,
+        explained=answer.media_type.is_plan,
     )
     rows = query if query is not None else f"SELECT * FROM {SOURCE}"
     return f"WITH {SOURCE} AS ({mutation}) SELECT {columns} FROM ({rows}) {_ROW}"
@@ -79,9 +80,12 @@ def _columns(
     page: str = f"count({_ROW})",
     location: str = _NO_TEXT,
     added: str = _NO_NUMBER,
+    explained: bool = False,
 ) -> str:
     always = [f"{total} AS total", f"{page} AS page", f"{body} AS body", _SETTINGS]
     of_writes = [f"{location} AS location", f"{added} AS inserted"]
+    if explained:  # where people who read plans of PostgREST's writes look for the body
+        return comma([*always[:2], of_writes[0], *always[2:], of_writes[1]])
     while of_writes and of_writes[-1].startswith(_NO_TEXT):
         of_writes.pop()
     return comma([*always, *of_writes])

@@ -4,21 +4,29 @@ from dataclasses import asdict
 
 import orjson
 
-from undercroft.data.schema.model import Catalog
+from undercroft.data.schema.model import Catalog, QualifiedName
 
 
 def dump_schema(catalog: Catalog) -> bytes:
-    """Write everything the planner knows. What is kept by a key is [key, value]."""
+    """Write everything the planner knows. What is kept by a key is [key, value].
+
+    Tables and functions have PostgREST's names for their own.
+    """
     document = {
-        "dbTables": [[name, asdict(table)] for name, table in catalog.tables.items()],
+        "dbTables": [[_qualified(name), asdict(table)] for name, table in catalog.tables.items()],
         "dbRelationships": [
             [key, [asdict(item) for item in found]] for key, found in catalog.relationships.items()
         ],
         "dbRoutines": [
-            [name, [asdict(item) for item in found]] for name, found in catalog.functions.items()
+            [_qualified(name), [asdict(item) for item in found]]
+            for name, found in catalog.functions.items()
         ],
         "dbRepresentations": list(catalog.representations.items()),
         "dbMediaHandlers": [[key, asdict(item)] for key, item in catalog.handlers.items()],
         "dbTimezones": sorted(catalog.timezones),
     }
     return orjson.dumps(document, default=list)  # named tuples
+
+
+def _qualified(name: QualifiedName) -> dict[str, str]:
+    return {"qiName": name.name, "qiSchema": name.schema}

@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 
 import uvicorn
 import uvloop
@@ -18,6 +19,8 @@ from undercroft.foundation.http.protocol import LeanProtocol
 
 log = logging.getLogger(__name__)
 
+# What PostgREST's clients and operators look for, and what it is.
+VERSION = f"postgrest/14 (undercroft {version('undercroft')})"
 # PostgREST's names of levels, and Python's.
 _LEVELS = {"crit": logging.CRITICAL, "warn": logging.WARNING}
 
@@ -34,6 +37,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                headers=[("server", VERSION)],
                 proxy_headers=False,
             )
         )
