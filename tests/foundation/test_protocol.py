@@ -118,6 +118,29 @@ class TestAnswers:
         await settled()
         assert transport.writes == [OK[:-4]]
 
+    async def test_a_strange_method_is_for_the_application_and_the_last(self):
+        asked: list[str] = []
+
+        async def asgi(scope: Any, receive: Any, send: Any) -> None:
+            asked.append(scope["method"])
+            await sending(("start", 405, PLAIN), ("body", BODY, False))(scope, receive, send)
+
+        protocol, transport = connected(App(asgi))
+        protocol.data_received(GET.replace(b"GET", b"BREW") + GET)
+        await settled()
+        assert (asked, transport.closed) == (["BREW"], True)
+        assert transport.writes[0].startswith(b"HTTP/1.1 405 ")
+
+    @pytest.mark.parametrize(
+        "data", [GET + GET.replace(b"GET", b"BREW"), b"BR EW / HTTP/1.1\r\n\r\n", b"BREW /a?b"]
+    )
+    async def test_a_strange_method_that_begins_no_request_we_see_whole(self, data: bytes):
+        protocol, transport = connected(App())
+        protocol.data_received(data)
+        await settled()
+        assert transport.closed
+        assert b"HTTP/1.1 400 " in b"".join(transport.writes)
+
     async def test_the_last_answer_says_so_and_is_the_last(self):
         protocol, transport = connected(App())
         protocol.data_received(GET.replace(b"host: x", b"connection: close"))
