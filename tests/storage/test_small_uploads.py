@@ -175,6 +175,25 @@ async def test_limits_that_were_loosened_hold_at_once(either: Caller):
     assert (await either.get(bucket.path("image"))).content == IMAGE
 
 
+async def test_a_file_that_is_locked_keeps_nobody_waiting(
+    fresh: Application, operator: Caller, known: Bucket
+):
+    assert (await known.upload(operator, "locked")).status_code == 200
+    lock = text(
+        "SELECT id FROM storage.objects WHERE bucket_id = :b AND name = 'locked' FOR UPDATE"
+    )
+    async with fresh.parts.database.unit_of_work() as session:
+        await session.execute(lock, {"b": known.name})
+        uploads = [known.upload(operator, "locked", b"new", x_upsert="true") for _ in range(2)]
+        late = [asyncio.create_task(upload) for upload in uploads]
+        async with asyncio.timeout(30):
+            answers = await asyncio.gather(*(known.upload(operator, f"f{n}") for n in range(20)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert not any(task.done() for task in late)
+    assert {answer.status_code for answer in await asyncio.gather(*late)} == {200}
+    assert (await operator.get(known.path("locked"))).content == b"new"
+
+
 async def test_no_id_is_kept_waiting_for_a_slow_client(fresh: Application, operator: Caller):
     bucket = await make_bucket(operator)
     assert (await bucket.upload(operator, "first")).status_code == 200

@@ -78,11 +78,11 @@ def _arguments(caller: Caller, statement: str, values: Mapping[str, Any]) -> dic
         lambda found: f"%{numbers[found[1]]}$L",  # quoted by Postgres
         statement.replace("%", "%%"),
     )
-    parts = [_part(value) for value in values.values()]
+    parts = [as_text(value) for value in values.values()]
     return {"claims": caller.claims, "template": template, "parts": parts}
 
 
-def _part(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """A value as Postgres reads it."""
     if value is None:
         return None

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.clock import utc_now
-from undercroft.foundation.db import Database
+from undercroft.foundation.db import Convoy, Database, Pipeline, connect_options
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
 from undercroft.foundation.settings import Settings
@@ -54,6 +54,8 @@ REMOVE = text("""
     DELETE FROM storage.objects WHERE bucket_id = :bucket AND name = ANY(:names)
     RETURNING id, name
 """)
+# Connections of small uploads: one that works, others while it hangs.
+CONVOYS = 4
 DEFAULT_CACHE_CONTROL = "max-age=3600"
 
 
@@ -117,6 +119,8 @@ class Files:
         self.database = database
         self.blobs = Blobs(open_backend(settings))
         self.lookup = Lookup(settings)
+        # Behind a transaction-mode pooler no two trips have the same connection.
+        self.convoy = None if settings.database.pooled else Convoy(self._connect, size=CONVOYS)
         quota = self.settings.organization_quota
         self.default_quota = None if quota is None else int(quota)
 
@@ -235,7 +239,15 @@ class Files:
 
     async def close(self) -> None:
         await self.lookup.close()
+        if self.convoy:
+            await self.convoy.close()
         self.blobs.backend.close()
+
+    async def _connect(self) -> Pipeline:
+        options = connect_options(self.database.settings, application="files")
+        return await Pipeline.open(
+            self.database.url, options["server_settings"], timeout=options["timeout"]
+        )
 
     async def link_target(
         self, session: AsyncSession, staged: Staged, target: Target, *, limits: str | None = None

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import asyncpg
 from sqlalchemy.exc import DBAPIError
 
+from undercroft.foundation.db import StatementFailed
 from undercroft.foundation.problems import Problem
 from undercroft.storage.errors import (
     BucketNotFound,
@@ -26,6 +27,7 @@ PROBLEMS: dict[str, type[Problem]] = {
     "42501": FileRefused,
 }
 OTHER_LIMITS = "UCS14"
+Said = asyncpg.PostgresError | StatementFailed
 # Values that a policy or a customer's trigger cannot take, or does not want.
 CUSTOMERS_OWN = ("22", "23", "P0001", "44")
 
@@ -35,7 +37,7 @@ def refusals() -> Iterator[None]:
     """Turn errors of our SQL functions into problems or `LimitsChanged`; the rest passes."""
     try:
         yield
-    except (DBAPIError, asyncpg.PostgresError) as error:
+    except (DBAPIError, asyncpg.PostgresError, StatementFailed) as error:
         cause = _cause(error)
         if cause is not None and cause.sqlstate == OTHER_LIMITS:
             raise LimitsChanged from error
@@ -45,7 +47,7 @@ def refusals() -> Iterator[None]:
         raise problem from error
 
 
-def _problem(error: asyncpg.PostgresError | None) -> Problem | None:
+def _problem(error: Said | None) -> Problem | None:
     state = (error.sqlstate if error else None) or ""
     if state in PROBLEMS:
         return PROBLEMS[state]()
@@ -54,8 +56,8 @@ def _problem(error: asyncpg.PostgresError | None) -> Problem | None:
     return None
 
 
-def _cause(error: BaseException) -> asyncpg.PostgresError | None:
+def _cause(error: BaseException) -> Said | None:
     if isinstance(error, DBAPIError):
         found = error.orig.__cause__ if error.orig else None
         return found if isinstance(found, asyncpg.PostgresError) else None
-    return error if isinstance(error, asyncpg.PostgresError) else None
+    return error if isinstance(error, Said) else None

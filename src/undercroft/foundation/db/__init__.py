@@ -1,6 +1,7 @@
 """The database: engine and sessions, migrations, notifications, paging. No domain words."""
 
 from undercroft.foundation.db.base import Base, Id, Timestamps, UtcDateTime
+from undercroft.foundation.db.convoy import UNWAITED, Convoy, NotCarried
 from undercroft.foundation.db.database import ControlConnection, Database, connect_options
 from undercroft.foundation.db.listener import Listener, notify
 from undercroft.foundation.db.paging import Page, PageRequest, Sorts, containing, paginate
@@ -14,12 +15,15 @@ from undercroft.foundation.db.pipeline import (
 )
 
 __all__ = [
+    "UNWAITED",
     "Base",
     "ConnectionLost",
     "ControlConnection",
+    "Convoy",
     "Database",
     "Id",
     "Listener",
+    "NotCarried",
     "Page",
     "PageRequest",
     "PasswordRefused",

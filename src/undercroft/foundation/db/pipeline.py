@@ -186,10 +186,14 @@ class Pipeline:
             if not answer.done():
                 answer.set_exception(error)
 
-    async def cancel(self) -> None:
-        """Have the server stop what it does for us, and close."""
+    async def interrupt(self) -> None:
+        """Have the server stop what it does for us now: that fails, what is behind it goes on."""
         with suppress(Error):
             await asyncio.to_thread(self._connection.get_cancel().cancel)
+
+    async def cancel(self) -> None:
+        """Have the server stop what it does for us, and close."""
+        await self.interrupt()
         self.close()
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from undercroft.foundation.db import Database
+from undercroft.foundation.db import UNWAITED, Database
 from undercroft.foundation.jobs.events import Part
 from undercroft.foundation.jobs.outbox import registry_of
 
@@ -16,11 +16,14 @@ NOT_TOGETHER = "UCJ01"
 NUMBER = re.compile(r"\$(\d+)")
 
 
-def together(database: Database, change: Part, event: object) -> tuple[str, tuple[Any, ...]] | None:
+def together(
+    database: Database, change: Part, event: object, *, unwaited: bool = False
+) -> tuple[str, tuple[Any, ...]] | None:
     """One statement that does `change` and all that `event` has its listeners write.
 
-    It returns the row of the change's first statement. None where only a unit of work will do:
-    somebody subscribes to the event, or listens and cannot say beforehand what they would write.
+    It returns the row of the change's first statement; `unwaited` is one for a `Convoy`. None where
+    only a unit of work will do: somebody subscribes to the event, or listens and cannot say
+    beforehand what they would write.
     """
     registry = registry_of(database)
     if registry.subscriptions_to(event):
@@ -32,11 +35,13 @@ def together(database: Database, change: Part, event: object) -> tuple[str, tupl
         if part := listener.part(event):
             parts.append(part)
     shapes = tuple((part.statements, part.unless, len(part.values)) for part in parts)
-    return _joined(shapes), tuple(value for part in parts for value in part.values)
+    return _joined(shapes, unwaited=unwaited), tuple(
+        value for part in parts for value in part.values
+    )
 
 
 @lru_cache(maxsize=64)
-def _joined(shapes: tuple[tuple[tuple[str, ...], str | None, int], ...]) -> str:
+def _joined(shapes: tuple[tuple[tuple[str, ...], str | None, int], ...], *, unwaited: bool) -> str:
     steps: list[str] = []
     objections: list[str] = []
     before = 0
@@ -49,6 +54,8 @@ def _joined(shapes: tuple[tuple[tuple[str, ...], str | None, int], ...]) -> str:
     raised = "".join(
         f", (SELECT undercroft.not_together() WHERE EXISTS ({query}))" for query in objections
     )
+    if unwaited:
+        raised += f", {UNWAITED}"
     return f"WITH {named} SELECT step0.*{raised} FROM step0"  # noqa: S608 - our own statements
 
 

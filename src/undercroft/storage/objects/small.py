@@ -7,16 +7,19 @@ and is asked about when the row is made; that halves the price of an upload.
 import asyncio
 from collections import OrderedDict
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from undercroft.foundation.clock import utc_now
+from undercroft.foundation.db import ConnectionLost, NotCarried, StatementFailed
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import NOT_TOGETHER, Part, together
+from undercroft.foundation.problems import Unavailable
 from undercroft.storage.blobs import Staged
+from undercroft.storage.callers import as_text
 from undercroft.storage.files import Files, Target, uploaded
 from undercroft.storage.objects.permits import Permitted
 from undercroft.storage.refusals import refusals
@@ -47,6 +50,7 @@ class SmallUploads:
         self._files = files
         self._known: OrderedDict[tuple[str, str, str], Permitted] = OrderedDict()
         self._reserved: list[UUID] = []
+        self._alone_until: dict[str, datetime] = {}
         self._reserving = asyncio.Lock()
         self._usable_until = self._long_way_until = utc_now()
 
@@ -74,8 +78,8 @@ class SmallUploads:
 
         Raises problems, and `LimitsChanged` unless the bucket has these.
         """
-        object_id = None
-        if utc_now() >= self._long_way_until:
+        object_id, now = None, utc_now()
+        if now >= self._long_way_until and now >= self._alone_until.get(target.bucket, now):
             object_id = await self._link_at_once(staged, target, limits)
         if object_id is None:
             async with self._files.database.unit_of_work() as session:
@@ -88,27 +92,48 @@ class SmallUploads:
         """None where it takes several statements, because somebody has to hear of it."""
         object_id = new_id()
         for _ in range(2):
-            values = (*self._files.link_values(staged, target).values(), object_id, limits)
-            event = uploaded(object_id, staged, target)
-            statement = together(self._files.database, Part((LINK,), values), event)
-            if statement is None:
-                return None
             try:
-                await self._run(*statement)
-            except asyncpg.PostgresError as error:
+                return await self._link_as(object_id, staged, target, limits)
+            except NotCarried:
+                self._leave_alone(target.bucket)
+                return None
+            except (asyncpg.PostgresError, StatementFailed) as error:
                 if error.sqlstate == NOT_TOGETHER:
                     self._long_way_until = utc_now() + LONG_WAY
                     return None
                 if error.sqlstate != OTHER_ID:
                     raise
-                object_id = UUID(error.detail)  # of the file that is replaced
-            else:
-                return object_id
+                object_id = UUID(error.detail or "")  # of the file that is replaced
         return None
 
-    async def _run(self, statement: str, values: tuple[Any, ...]) -> None:
+    async def _link_as(
+        self, object_id: UUID, staged: Staged, target: Target, limits: str | None
+    ) -> UUID | None:
+        files = self._files
+        values = (*files.link_values(staged, target).values(), object_id, limits)
+        event = uploaded(object_id, staged, target)
+        change, unwaited = Part((LINK,), values), files.convoy is not None
+        statement = together(files.database, change, event, unwaited=unwaited)
+        if statement is None:
+            return None
         with refusals():
+            await self._run(*statement)
+        return object_id
+
+    async def _run(self, statement: str, values: tuple[Any, ...]) -> None:
+        if self._files.convoy is None:
             await self._files.lookup.fetchrow(statement, *values)
+            return
+        try:
+            await self._files.convoy.run(statement, [as_text(value) for value in values])
+        except ConnectionLost as error:
+            raise Unavailable from error
+
+    def _leave_alone(self, bucket: str) -> None:
+        """Its policies or triggers take their time, or somebody holds a lock on its rows."""
+        if len(self._alone_until) >= MOST_KNOWN:
+            self._alone_until.clear()
+        self._alone_until[bucket] = utc_now() + LONG_WAY
 
     async def _take_id(self) -> UUID:
         """An id for bytes that is noted already, so that the sweep finds what a crash leaves."""
