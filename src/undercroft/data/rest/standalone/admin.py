@@ -1,14 +1,13 @@
 """The admin server: is this process alive and ready, what does it count, what does it know.
 
-It has a port of its own, which nobody but the operators should reach: there are secrets among the
-settings.
+It has a port of its own, which nobody but the operators should reach. The settings are not told
+there, since PostgREST 13 for good reason: there are secrets among them.
 """
 
 import socket
 
 from undercroft.data.rest.request import Receive, Scope, Send
 from undercroft.data.rest.standalone.app import StandaloneApp
-from undercroft.data.rest.standalone.dump import dump_config
 from undercroft.data.rest.standalone.metrics import write_metrics
 from undercroft.data.rest.standalone.schema_dump import dump_schema
 
@@ -40,8 +39,6 @@ class AdminApp:
             case "/metrics":
                 text = write_metrics(self._app.counts, self._app.pool)
                 return 200, b"text/plain; charset=utf-8", text.encode()
-            case "/config":
-                return 200, b"text/plain; charset=utf-8", dump_config(self._app.settings).encode()
             case "/schema_cache" if self._app.schemas.loaded:
                 document = dump_schema(self._app.schemas.current)
                 return 200, b"application/json; charset=utf-8", document
