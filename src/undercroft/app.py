@@ -33,6 +33,7 @@ from undercroft.foundation.http import Foundation
 from undercroft.foundation.http.default_limit import DefaultLimit
 from undercroft.foundation.http.envelope import Envelope
 from undercroft.foundation.http.head import HeadAsGet
+from undercroft.foundation.http.metrics import write_down
 from undercroft.foundation.http.openapi import describe_api
 from undercroft.foundation.http.planes import Planes
 from undercroft.foundation.http.rendering import add_problem_handlers
@@ -252,6 +253,7 @@ def _control_plane(
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             stack.callback(app.state.end_telemetry)
+            stack.callback(write_down)
             stack.callback(app.state.studio.close)
             stack.push_async_callback(parts.cache.close)
             stack.push_async_callback(parts.limiter.close)

@@ -10,10 +10,12 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from undercroft.foundation.http.envelope import Envelope
+from undercroft.foundation.http.metrics import write_down
 from undercroft.foundation.http.protocol import LeanProtocol
 from undercroft.foundation.settings import Settings
 
 GET = b"GET /a?b=c HTTP/1.1\r\nhost: x\r\n\r\n"
+POST = b"POST /a?b=c HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n"
 PLAIN = [(b"content-length", b"4")]
 BODY = b"body"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nbody"
@@ -323,6 +325,42 @@ class TestShortcut:
         await settled()
         assert transport.writes == [OK]
 
+    async def test_it_takes_what_came_with_its_body(self):
+        taking = Taking()
+        protocol, transport = connected(App(shortcut=taking))
+        protocol.data_received(POST + BODY + GET)
+        assert bytes(taking.replies[0].body) == BODY
+        answer(taking.replies[0])
+        await settled()
+        assert transport.writes == [SHORT, OK]
+
+    @pytest.mark.parametrize("pieces", [(POST, BODY), (POST + BODY[:1], BODY[1:])])
+    async def test_it_does_not_wait_for_a_body(self, pieces: tuple[bytes, bytes]):
+        taking, told = Taking(), []
+
+        async def asgi(_scope: Any, receive: Any, send: Any) -> None:
+            while (message := await receive())["more_body"]:
+                told.append(message["body"])
+            told.append(message["body"])
+            await sending(("start", 200, PLAIN), ("body", BODY, False))(_scope, receive, send)
+
+        protocol, transport = connected(App(asgi, shortcut=taking))
+        for piece in pieces:
+            protocol.data_received(piece)
+        await settled()
+        assert (transport.writes, b"".join(told)) == ([OK], BODY)
+        assert not taking.replies
+
+    async def test_a_body_that_is_none_starts_nothing(self):
+        taking = Taking()
+        protocol, transport = connected(App(shortcut=taking))
+        protocol.data_received(
+            POST.replace(b"content-length: 4", b"transfer-encoding: chunked") + b"x\r\n"
+        )
+        await settled()
+        assert transport.writes[0].startswith(b"HTTP/1.1 400 ")
+        assert (len(transport.writes), transport.closed, taking.replies) == (1, True, [])
+
     async def test_what_cannot_be_sent_is_counted_on_the_ordinary_way_alone(self):
         def shortcut(_scope: Any, reply: Any) -> Underway:
             asyncio.get_running_loop().call_soon(fail, reply)
@@ -341,6 +379,7 @@ class TestShortcut:
         protocol.data_received(GET)
         await settled()
         assert transport.writes[0].endswith(BODY)
+        write_down()
         assert REGISTRY.get_sample_value("undercroft_http_requests_total", plane) == 1
 
     async def test_nothing_is_answered_twice(self):

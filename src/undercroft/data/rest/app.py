@@ -26,10 +26,11 @@ from undercroft.data.rest.familiar import Values
 from undercroft.data.rest.media import parse_accept
 from undercroft.data.rest.openapi import describe, visibility_query
 from undercroft.data.rest.options import allow
-from undercroft.data.rest.quick import QuickRead, QuickReads, Recognise
+from undercroft.data.rest.quick import Quick, Recognise, outcome
 from undercroft.data.rest.recipes import Caller, job_of, row_count_refused
 from undercroft.data.rest.refusals import explain
 from undercroft.data.rest.request import (
+    SENDS_BODY,
     ClientDisconnectedError,
     HttpRequest,
     Receive,
@@ -47,7 +48,7 @@ from undercroft.data.rest.understanding import Understanding
 from undercroft.data.rest.understood import VARY, Understood
 from undercroft.data.rest.watch import Watches
 from undercroft.data.schema.cache import SchemaCache, SchemaCacheNotLoadedError
-from undercroft.foundation.http.shortcut import Reply
+from undercroft.foundation.http.shortcut import Reply, Underway
 
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Caller]]
 # Waits for schema changes that are committed but not yet seen; says whether there were any.
@@ -57,7 +58,6 @@ Hear = Callable[[Scope, HttpRequest, Response], None]
 Answered = TypeVar("Answered")
 _NO_STATUS = 1000
 _SUCCESSES = 299
-_SENDS_BODY = ("POST", "PATCH", "PUT")
 # Unknown relationship, function, column, table: what a schema change just made would be here.
 UNKNOWN_NAMES = frozenset({"PGRST200", "PGRST202", "PGRST204", "PGRST205", "42703"})
 
@@ -82,10 +82,10 @@ class RestApp:
         self._authenticate = authenticate
         self._config = config
         self._heard_from, self._hear = hear or (_NO_STATUS, _ignore)
-        self._quick: QuickReads | None = None
+        self._quick: Quick | None = None
         plain = not config.server_timing and config.server_trace_header is None
         if recognise and executor.shares and plain and self._heard_from > _SUCCESSES:
-            self._quick = QuickReads(executor, self._understanding, recognise, config)
+            self._quick = Quick(executor, self._understanding, recognise, config)
         self._catch_up = catch_up
         self._batch = batch
         self._watches = Watches()
@@ -96,7 +96,7 @@ class RestApp:
         """Answer one HTTP request."""
         request = read_http(scope, self._config.prefix, self._config.secret_headers)
         try:
-            response = await self._respond(request, receive)
+            response = outcome(scope) or await self._respond(request, receive)
         except RestError as error:
             body = error.body(verbose=self._config.verbose_errors)
             response = Response(error.status, error.response_headers(), body, error.reason)
@@ -107,7 +107,7 @@ class RestApp:
         if response.status >= self._heard_from:
             self._hear(scope, request, response)
 
-    def shortcut(self, scope: Scope, reply: Reply) -> QuickRead | None:
+    def shortcut(self, scope: Scope, reply: Reply) -> Underway | None:
         """See `foundation.http.shortcut`."""
         return self._quick.begin(scope, reply) if self._quick else None
 
@@ -136,7 +136,7 @@ class RestApp:
     ) -> Response:
         known = None
         try:
-            if request.method not in _SENDS_BODY:
+            if request.method not in SENDS_BODY:
                 known = self._understanding().recall(request, caller.role, None)
             if known is None:
                 return await self._answer_anew(request, receive, caller, watch)

@@ -1,9 +1,9 @@
 """Runs a compiled statement as its caller, in one transaction and, where it can, one round trip."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import NamedTuple
+from functools import lru_cache, partial
+from typing import NamedTuple, Protocol
 
 import orjson
 from psycopg.pq.abc import PGresult
@@ -12,7 +12,7 @@ from undercroft.data.rest.errors import client_failed, from_postgres
 from undercroft.data.rest.pool import CLEANING, Foreign, Pool, Session, Step
 from undercroft.data.rest.query.sql import Statement
 from undercroft.data.rest.sharing import TOGETHER, Pace, Reading, Sharing
-from undercroft.foundation.db import ConnectionLost, StatementFailed, encode
+from undercroft.foundation.db import ConnectionLost, Receiver, StatementFailed, encode
 
 # The caller is entered last, so that nothing before runs with less right than it needs. All of it
 # ends with the transaction. Every setting costs microseconds, the search path a look at the
@@ -141,6 +141,13 @@ class Loan:
         self._pool.give(self._session, self._foreign)
 
 
+class Holder(Receiver, Protocol):
+    """Has a session to itself until it leaves."""
+
+    def begin(self, give_back: Callable[[], None]) -> None: ...
+    def leave(self) -> None: ...
+
+
 class Executor:
     """Owns the pools, whose connections are opened with the settings of `session`.
 
@@ -211,6 +218,25 @@ class Executor:
         except ConnectionLost:
             pass
         reading.leave()
+        return False
+
+    def send_alone(self, job: Job, holder: Holder) -> bool:
+        """Send what fits one trip in a session of its own, if an idle one knows its statements."""
+        pool = self._pools.get(job.recipe.role, self._pool)
+        try:
+            steps = self._steps(job)
+        except StatementFailed:
+            return False
+        session = pool.take_idle()
+        if session is None:
+            return False
+        holder.begin(partial(pool.give, session))
+        try:
+            if session.send(steps, holder):
+                return True
+        except ConnectionLost:
+            pass
+        holder.leave()
         return False
 
     async def lend(self, role: str, foreign: Foreign) -> Loan:

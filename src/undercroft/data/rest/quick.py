@@ -1,7 +1,8 @@
-"""The shortcut of the rows API: reads that are known, and known to be quick, of known callers.
+"""The shortcut of the rows API: what is known already, of known callers.
 
-What came in together is sent together, so that the server is woken once, and answered from where
-its answers are read. See docs/decisions/0089.
+Reads that are known to be quick share sessions. Those that came in together are sent together, so
+that the server is woken once, and answered from where its answers are read. What writes has a
+session to itself. See docs/decisions/0089.
 """
 
 import asyncio
@@ -10,26 +11,39 @@ from collections.abc import Callable, Mapping
 from psycopg.pq.abc import PGresult
 
 from undercroft.data.rest.config import RestConfig
-from undercroft.data.rest.errors import RestError
+from undercroft.data.rest.errors import RestError, client_failed
 from undercroft.data.rest.execute import Executor, Job, read_result
+from undercroft.data.rest.pool import Foreign
 from undercroft.data.rest.recipes import Caller, job_of
-from undercroft.data.rest.request import HttpRequest, Scope, read_http
-from undercroft.data.rest.response import respond
+from undercroft.data.rest.request import SENDS_BODY, HttpRequest, Scope, read_http
+from undercroft.data.rest.response import Response, respond
 from undercroft.data.rest.sharing import Pace, Reading
 from undercroft.data.rest.understanding import Understanding
 from undercroft.data.rest.understood import Understood
-from undercroft.foundation.http.shortcut import Reply
+from undercroft.foundation.db import StatementFailed
+from undercroft.foundation.http.shortcut import Reply, Underway
 
+_METHODS = frozenset({"GET", "POST", "PATCH", "DELETE"})
 # The database may have another word, `response.status`: such answers may have no body, be noted as
 # refusals or written down, and the ordinary way knows which.
 _ALL_IS_WELL = (200, 206)
+# Where the scope says what has become of a write that starts over.
+OUTCOME = "undercroft.rows.outcome"
 
 # Says who calls without looking anything up; None if that cannot be said, or they may not.
 Recognise = Callable[[Mapping[str, str]], Caller | None]
 
 
+def outcome(scope: Scope) -> Response | None:
+    """What has become of a write that starts over. Raises it where it is an error."""
+    known: Response | Exception | None = scope.get(OUTCOME)
+    if isinstance(known, Exception):
+        raise known
+    return known
+
+
 class QuickRead(Reading):
-    """One of them, on its way."""
+    """A read on its way."""
 
     __slots__ = ("_query", "_reply", "_understood", "job")
 
@@ -45,10 +59,9 @@ class QuickRead(Reading):
     def answered(self, results: list[PGresult]) -> None:
         try:
             result = read_result(results[-1], self.job.recipe)
-            status, headers, body, _ = respond(self._understood, result, self._query)
-            if status in _ALL_IS_WELL:
-                headers.append((b"content-length", b"%d" % len(body)))
-                self._reply.answer(status, headers, body)
+            response = respond(self._understood, result, self._query)
+            if response.status in _ALL_IS_WELL:
+                _send(self._reply, response)
             else:
                 self.failed()
         except Exception:  # noqa: BLE001 - others wait behind this one, and there it is said why
@@ -58,7 +71,65 @@ class QuickRead(Reading):
         self._reply.start_over()
 
 
-class QuickReads:
+class QuickWrite:
+    """A write on its way. Once it is done, the ordinary way is only told of that."""
+
+    __slots__ = ("_give_back", "_over", "_query", "_reply", "_scope", "_understood", "job")
+
+    def __init__(
+        self, understood: Understood, job: Job, query: bytes, scope: Scope, reply: Reply
+    ) -> None:
+        self.job = job
+        self._over = False
+        self._understood = understood
+        self._query = query
+        self._scope = scope
+        self._reply = reply
+
+    def begin(self, give_back: Callable[[], None]) -> None:
+        self._give_back = give_back
+
+    def leave(self) -> None:
+        """Wait no more; what is not done by now is cancelled."""
+        if not self._over:
+            self._over = True
+            self._give_back()
+
+    def done(self) -> bool:
+        return self._over
+
+    def set_result(self, results: list[PGresult]) -> None:
+        self.leave()
+        try:
+            result = read_result(results[-1], self.job.recipe)
+            response = respond(self._understood, result, self._query)
+            if result.status is None:
+                _send(self._reply, response)
+            else:
+                self._tell(response)
+        except Exception as error:  # noqa: BLE001 - it is raised where errors are worded
+            self._tell(error)
+
+    def set_exception(self, error: Exception) -> None:
+        self.leave()
+        if isinstance(error, StatementFailed):  # and nothing of it was kept
+            self._reply.start_over()
+        else:
+            self._tell(client_failed(str(error)))
+
+    def _tell(self, outcome: Response | Exception) -> None:
+        self._scope[OUTCOME] = outcome
+        self._reply.start_over()
+
+
+def _send(reply: Reply, response: Response) -> None:
+    status, headers, body, _ = response
+    if status != 204:
+        headers.append((b"content-length", b"%d" % len(body)))
+    reply.answer(status, headers, body)
+
+
+class Quick:
     def __init__(
         self,
         executor: Executor,
@@ -72,34 +143,45 @@ class QuickReads:
         self._config = config
         self._gathered: list[QuickRead] = []
 
-    def begin(self, scope: Scope, reply: Reply) -> QuickRead | None:
+    def begin(self, scope: Scope, reply: Reply) -> Underway | None:
         """Take on a request, unless it has to go the ordinary way."""
-        if scope["method"] != "GET":
+        if scope["method"] not in _METHODS:
             return None
         request = read_http(scope, self._config.prefix, self._config.secret_headers)
         if "origin" in request.headers and self._config.cors_allowed_origins is not None:
             return None
         caller = self._recognise(request.headers)
-        read = caller and self._read(request, caller, reply)
-        if read:
-            if not self._gathered:
-                asyncio.get_running_loop().call_soon(self._send)
-            self._gathered.append(read)
-        return read
-
-    def _read(self, request: HttpRequest, caller: Caller, reply: Reply) -> QuickRead | None:
-        try:
-            known = self._understanding().recall(request, caller.role, None)
-        except RestError:
-            return None
-        if known is None:
+        known = caller and self._recall(request, caller, reply.body)
+        if not (caller and known):
             return None
         understood, values = known
-        pace = understood.recipe.pace
-        if pace is None:
+        recipe = understood.recipe
+        job = job_of(recipe, values, request, caller)
+        if recipe.pace is not None:
+            read = QuickRead(understood, job, recipe.pace, request.query, reply)
+            return self._gather(read)
+        if recipe.fits_one_trip and not recipe.read_only and recipe.foreign is Foreign.NONE:
+            write = QuickWrite(understood, job, request.query, scope, reply)
+            return write if self._executor.send_alone(job, write) else None
+        return None
+
+    def _recall(
+        self, request: HttpRequest, caller: Caller, body: bytes | bytearray
+    ) -> tuple[Understood, list[str | None]] | None:
+        limit = self._config.max_body_bytes
+        if limit is not None and len(body) > limit:
             return None
-        job = job_of(understood.recipe, values, request, caller)
-        return QuickRead(understood, job, pace, request.query, reply)
+        sent = bytes(body) if request.method in SENDS_BODY else None
+        try:
+            return self._understanding().recall(request, caller.role, sent)
+        except RestError:
+            return None
+
+    def _gather(self, read: QuickRead) -> QuickRead:
+        if not self._gathered:
+            asyncio.get_running_loop().call_soon(self._send)
+        self._gathered.append(read)
+        return read
 
     def _send(self) -> None:
         gathered, self._gathered = self._gathered, []

@@ -17,6 +17,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # Of a head: what anybody may send is not to fill the memory.
 _REMEMBERED_BYTES = 4096
+SENDS_BODY = frozenset({"POST", "PATCH", "PUT"})
 _READS_BODY = frozenset({"insert", "update", "upsert"})
 _TABLE_ACTIONS = {
     "GET": "read",

@@ -79,7 +79,7 @@ class Envelope:
         request = self._begin(scope, request_id)
         answer = _Answer(send, self._own, request_id)
         try:
-            limit = self._body_limit(scope["path"]) if self.larger_bodies else self.max_body_bytes
+            limit = self._body_limit(scope["path"])
             self._check_head(scope, headers.get(b"content-length"), limit)
             await self.app(scope, _limited(receive, limit), answer)
         except Exception as error:  # noqa: BLE001 - the last door: nothing may leave unrendered
@@ -95,7 +95,7 @@ class Envelope:
         if self._inner is None:
             return None
         headers = dict(scope["headers"])
-        if b"content-length" in headers or b"transfer-encoding" in headers:
+        if b"transfer-encoding" in headers or len(reply.body) > self._body_limit(scope["path"]):
             return None
         if len(scope["query_string"]) > self.max_query_bytes:
             return None
@@ -186,7 +186,7 @@ class _Own(NamedTuple):
 class _Reply:
     """Adds what the envelope does to an answer by the shortcut."""
 
-    __slots__ = ("observe", "own", "reply", "request_id", "scope", "start_over", "started")
+    __slots__ = ("body", "observe", "own", "reply", "request_id", "scope", "start_over", "started")
 
     def __init__(
         self,
@@ -201,6 +201,7 @@ class _Reply:
         self.scope = scope
         self.reply = reply
         self.request_id = request_id
+        self.body = reply.body
         self.start_over = reply.start_over
         self.started = time.perf_counter()
 

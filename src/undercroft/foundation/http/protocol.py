@@ -70,6 +70,7 @@ class LeanProtocol(HttpToolsProtocol):
 
     _active_at = 0.0
     _answering: Any = None  # `cycle` is the one that came last
+    _arriving: Exchange | None = None  # until all of it is there
     _underway: Underway | None = None
 
     def __init__(self, *parts: Any, **more: Any) -> None:
@@ -107,6 +108,9 @@ class LeanProtocol(HttpToolsProtocol):
                 self.handle_websocket_upgrade()
             else:
                 self._unsupported_upgrade_warning()
+        exchange, self._arriving = self._arriving, None
+        if exchange is not None and not self.transport.is_closing():  # the rest may take its time
+            self.start(exchange)
 
     def _take_strange_method(self, data: bytes) -> None:
         """Read on as if the method were known: what is wrong with it is for the application."""
@@ -151,8 +155,12 @@ class LeanProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))
             return
-        self._answering = exchange
-        if not self._takes_shortcut(exchange):
+        self._answering = self._arriving = exchange
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        exchange, self._arriving = self._arriving, None
+        if exchange is not None and not self._takes_shortcut(exchange):
             self.start(exchange)
 
     def _takes_shortcut(self, exchange: Exchange) -> bool:

@@ -2,7 +2,8 @@
 
 A task, its context and a dozen coroutines cost as much as all else that a small read needs. Who
 takes the shortcut only ever succeeds on it: whatever turns out otherwise, a refusal, a failure, a
-session that is lost, starts over on the ordinary way, as if nothing had been tried.
+session that is lost, starts over on the ordinary way, as if nothing had been tried. Where something
+has been done for good, who starts over leaves word of it in the scope.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,6 +16,10 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 class Reply(Protocol):
     """Takes an answer to a request, whole, or has it answered on the ordinary way."""
+
+    @property
+    def body(self) -> bytes | bytearray:
+        """All that came with the request."""
 
     def answer(self, status: int, headers: Headers, body: bytes) -> None: ...
     def start_over(self) -> None: ...
