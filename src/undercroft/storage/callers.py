@@ -84,8 +84,8 @@ def _arguments(caller: Caller, statement: str, values: Mapping[str, Any]) -> dic
 
 def as_text(value: Any) -> str | None:
     """A value as Postgres reads it."""
-    if value is None:
-        return None
+    if value is None or isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list):

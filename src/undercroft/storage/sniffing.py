@@ -195,6 +195,8 @@ def _is_text(head: bytes) -> bool:
         return True
     if len(head.translate(None, BINARY)) < len(head):
         return False
+    if head.isascii():
+        return True
     try:
         codecs.getincrementaldecoder("utf-8")().decode(head)
     except UnicodeDecodeError:

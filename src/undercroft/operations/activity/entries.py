@@ -1,10 +1,10 @@
 """From anything that happened to a row of the log, written in the caller's transaction."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -114,7 +114,10 @@ def row_of(happening: Happening, request: RequestContext | None) -> dict[str, An
     if happening.target:
         row["target_type"], row["target_id"] = happening.target
     row |= happening.details
-    return {name: None if value is None else _storable(name, value) for name, value in row.items()}
+    for name, storable in STORABLE.items():
+        if (value := row[name]) is not None:
+            row[name] = storable(value)
+    return row
 
 
 def time_of(entry_id: UUID) -> datetime:
@@ -167,10 +170,14 @@ def _metadata(happening: Happening, request: RequestContext | None) -> dict[str,
     return found or None
 
 
-def _storable(name: str, value: Any) -> Any:
-    if name in JSON_COLUMNS:
-        return orjson.dumps(plain(value), default=str).decode()
-    return cut(value, LENGTHS[name]) if name in LENGTHS else value
+def _json(value: Any) -> str:
+    return orjson.dumps(plain(value), default=str).decode()
+
+
+STORABLE: Mapping[str, Callable[[Any], str]] = {
+    **dict.fromkeys(JSON_COLUMNS, _json),
+    **{name: partial(cut, longest=length) for name, length in LENGTHS.items()},
+}
 
 
 # --- from an event -------------------------------------------------------------------------------

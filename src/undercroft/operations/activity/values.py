@@ -78,7 +78,10 @@ def told(values: Mapping[Any, Any], *, depth: int = 0) -> dict[str, Any]:
 
 def text(value: str, longest: int) -> str:
     """Cut, and without what Postgres refuses."""
-    return UNSTORABLE.sub("\ufffd", value[:longest])
+    found = value[:longest]
+    if found.isascii() and "\x00" not in found:  # most are
+        return found
+    return UNSTORABLE.sub("\ufffd", found)
 
 
 def _masked(name: str, value: Any, depth: int) -> Any:

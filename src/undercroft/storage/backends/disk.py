@@ -69,14 +69,23 @@ class Disk:
             raise
 
     async def write_small(self, key: str, content: bytes) -> None:
-        loop = asyncio.get_running_loop()
-        writing = loop.run_in_executor(self._threads, self._write_small, key, content)
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        work = self._threads.submit(self._write_and_tell, written, key, content)
         with _explained():
             try:
-                await asyncio.shield(writing)
-            except asyncio.CancelledError:
-                await asyncio.wait([writing])  # or the file would come after it was removed
+                await written
+            except asyncio.CancelledError:  # or the file would come after it was removed
+                await asyncio.wait([asyncio.wrap_future(work)])
                 raise
+
+    def _write_and_tell(self, written: "asyncio.Future[None]", key: str, content: bytes) -> None:
+        """What `run_in_executor` does at a third of its price."""
+        failure: BaseException | None = None
+        try:
+            self._write_small(key, content)
+        except BaseException as error:  # noqa: BLE001 - it is told
+            failure = error
+        written.get_loop().call_soon_threadsafe(_tell, written, failure)
 
     def _write_small(self, key: str, content: bytes) -> None:
         """In place: nobody looks for it before a row names it, and a note has it swept.
@@ -275,6 +284,15 @@ class _Writing:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _tell(written: "asyncio.Future[None]", failure: BaseException | None) -> None:
+    if written.done():  # whoever waited has left
+        return
+    if failure is None:
+        written.set_result(None)
+    else:
+        written.set_exception(failure)
 
 
 def _make_directory(directory: Path) -> None:

@@ -35,7 +35,7 @@ NOTES = """
     INSERT INTO storage.blobs (id, sweep_after)
     SELECT note.id, $2
       FROM (SELECT pg_catalog.set_config('synchronous_commit', 'off', true) AS value) AS waiting
-     CROSS JOIN unnest($1::uuid[]) AS note (id) WHERE waiting.value IS NOT NULL
+     CROSS JOIN unnest($1::text::uuid[]) AS note (id) WHERE waiting.value IS NOT NULL
 """
 MOST_KNOWN = 1000
 # Ids are noted this long before the sweep takes them, and used for half of it.
@@ -137,6 +137,8 @@ class SmallUploads:
 
     async def _take_id(self) -> UUID:
         """An id for bytes that is noted already, so that the sweep finds what a crash leaves."""
+        if self._reserved and utc_now() < self._usable_until:
+            return self._reserved.pop()
         async with self._reserving:
             if not self._reserved or utc_now() >= self._usable_until:
                 await self._reserve(MOST_RESERVED if utc_now() < self._usable_until else 1)
@@ -145,7 +147,10 @@ class SmallUploads:
     async def _reserve(self, count: int) -> None:
         now = utc_now()
         ids = [new_id() for _ in range(count)]
-        await self._files.lookup.fetchrow(NOTES, ids, now + RESERVED_FOR)
+        noted = (
+            f"{{{','.join(id_.hex for id_ in ids)}}}"  # which takes the driver a tenth of the time
+        )
+        await self._files.lookup.fetchrow(NOTES, noted, now + RESERVED_FOR)
         self._reserved = ids
         self._usable_until = now + RESERVED_FOR / 2
 
