@@ -49,7 +49,7 @@ class Disk:
         self._staging = directory / STAGING
         self._threads = ThreadPoolExecutor(THREADS, "files")
         # Of keys' directories, of which there are 256.
-        self._directories: dict[str, int] = {}
+        self._directories: dict[str, _Directory] = {}
 
     async def write(self, key: str, content: AsyncIterator[bytes]) -> int:
         writing = _Writing(self._staging / secrets.token_hex(16), self._directory / key)
@@ -100,22 +100,22 @@ class Disk:
         except FileNotFoundError:
             _make_directory(Path(directory))
             descriptor = os.open(path, NEW_FILE, 0o600)
+        made_at = time.monotonic_ns()
         try:
             if os.write(descriptor, content) < len(content):
                 raise OSError(errno.ENOSPC, "The disk took a part only")
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        os.fsync(self._opened(directory))
+        self._opened(directory).flush(made_at)
 
-    def _opened(self, directory: str) -> int:
-        found = self._directories.get(directory)
+    def _opened(self, path: str) -> "_Directory":
+        found = self._directories.get(path)
         if found is None:
-            found = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            kept = self._directories.setdefault(directory, found)
-            if kept != found:  # another thread was faster
-                os.close(found)
-                found = kept
+            opened = _Directory(path)
+            found = self._directories.setdefault(path, opened)
+            if found is not opened:  # another thread was faster
+                opened.close()
         return found
 
     async def read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
@@ -162,7 +162,7 @@ class Disk:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
         while self._directories:
-            os.close(self._directories.popitem()[1])
+            self._directories.popitem()[1].close()
 
     async def _run(self, work: Callable[..., Value], *arguments: object) -> Value:
         loop = asyncio.get_running_loop()
@@ -224,6 +224,27 @@ class Disk:
             probe.append([b"ok"])
         finally:
             probe.undo()
+
+
+class _Directory:
+    """One that stays open. Several who made files in it at the same time flush it once."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._turn = Lock()
+        self._flushed_at = 0
+
+    def flush(self, made_at: int) -> None:
+        """Return when what was made in it by then is on the disk."""
+        with self._turn:
+            if self._flushed_at > made_at:
+                return
+            begun = time.monotonic_ns()
+            os.fsync(self._descriptor)
+            self._flushed_at = begun
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 class _Writing:
