@@ -165,15 +165,17 @@ def _size(scope: Scope) -> int:
 
 
 class _Own(NamedTuple):
-    """The headers that answers carry unless they set their own."""
+    """The headers that answers carry unless they set their own; `lines` are all of them."""
 
     headers: tuple[tuple[bytes, bytes], ...]
     names: frozenset[bytes]
+    lines: bytes
 
     @classmethod
     def of(cls, headers: list[tuple[bytes, bytes]]) -> "_Own":
         names = {name for name, _ in headers}
-        return cls(tuple(headers), frozenset(names | {b"x-request-id"}))
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return cls(tuple(headers), frozenset(names | {b"x-request-id"}), lines)
 
     def added(self, given: Headers, request_id: str) -> list[tuple[bytes, bytes]]:
         own = [*self.headers, (b"x-request-id", request_id.encode())]
@@ -205,8 +207,13 @@ class _Reply:
         self.start_over = reply.start_over
         self.started = time.perf_counter()
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        self.reply.answer(status, self.own.added(headers, self.request_id), body)
+    def answer(self, status: int, headers: Headers, body: bytes, ready: bytes = b"") -> None:
+        own, request_id = self.own, self.request_id
+        if own.names.isdisjoint([name for name, _ in headers]):
+            headers = [*headers, (b"x-request-id", request_id.encode())]
+            self.reply.answer(status, headers, body, ready + own.lines)
+        else:
+            self.reply.answer(status, own.added(headers, request_id), body, ready)
         # What cannot be sent starts over, and is counted there.
         self.observe(self.scope, status, time.perf_counter() - self.started)
 

@@ -43,10 +43,10 @@ class Exchange(RequestResponseCycle):
         )
         self._start = protocol.start
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a whole answer with a Content-Length of its own."""
+    def answer(self, status: int, headers: Headers, body: bytes, ready: bytes = b"") -> None:
+        """Send a whole answer with a Content-Length of its own; see `shortcut.Reply`."""
         if not self.disconnected:
-            self._head = self._make_head(status, headers)
+            self._head = self._make_head(status, headers, ready=ready)
             self._continue(body, more=False)
 
     def start_over(self) -> None:
@@ -69,7 +69,9 @@ class Exchange(RequestResponseCycle):
         else:
             raise RuntimeError(f"{kind} is not expected now.")
 
-    def _make_head(self, status: int, headers: Headers, reason: bytes = b"") -> bytes:
+    def _make_head(
+        self, status: int, headers: Headers, reason: bytes = b"", *, ready: bytes = b""
+    ) -> bytes:
         named = dict(headers)
         if not _proper_names.issuperset(named):
             _check_names(named)
@@ -84,8 +86,9 @@ class Exchange(RequestResponseCycle):
             lines.append(b"connection: close")
         known = None if reason else STATUS_LINE.get(status)
         first = known or b"HTTP/1.1 %d %b\r\n" % (status, reason)
-        head = first + b"\r\n".join([*lines, b"", b""])
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(lines) + 4:
+        head = first + b"\r\n".join([*lines, ready + b"\r\n"])
+        ends = 2 * (len(lines) + 2 + ready.count(b"\r\n"))
+        if len(head) - len(head.translate(None, _CONTROLS)) != ends:
             raise RuntimeError("A header holds a control character.")
         self.response_started = True
         self.waiting_for_100_continue = False

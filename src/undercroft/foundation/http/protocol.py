@@ -34,6 +34,15 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
+def _split(target: bytes) -> tuple[bytes, bytes]:
+    """The path and the query of a target that llhttp has accepted (RFC 9112, 3.2)."""
+    if target.startswith(b"/") and b"#" not in target:
+        path, _, query = target.partition(b"?")
+        return path, query
+    url = httptools.parse_url(target)
+    return url.path, url.query or b""
+
+
 def _is_strange(method: bytes) -> bool:
     parser: Any = httptools.HttpRequestParser(object())
     try:
@@ -142,11 +151,11 @@ class LeanProtocol(HttpToolsProtocol):
         scope["http_version"] = version = parser.get_http_version()
         if parser.should_upgrade() and self._should_upgrade():
             return
-        url = httptools.parse_url(self.url)
-        scope["raw_path"] = url.path
-        path = url.path.decode()
+        raw_path, query = _split(self.url)
+        scope["raw_path"] = raw_path
+        path = raw_path.decode()
         scope["path"] = unquote(path) if "%" in path else path
-        scope["query_string"] = url.query or b""
+        scope["query_string"] = query
         self._take(Exchange(self, keep_alive=version != "1.0" and parser.should_keep_alive()))
 
     def _take(self, exchange: Exchange) -> None:

@@ -21,7 +21,9 @@ class Reply(Protocol):
     def body(self) -> bytes | bytearray:
         """All that came with the request."""
 
-    def answer(self, status: int, headers: Headers, body: bytes) -> None: ...
+    def answer(self, status: int, headers: Headers, body: bytes, ready: bytes = b"") -> None:
+        """Answer. `ready` are more headers, whole lines that are known to be good."""
+
     def start_over(self) -> None: ...
 
 

@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -80,8 +80,7 @@ API_KEY_PREFIX = "uck_"
 API_KEY_SECONDS = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """What a request brought along. `origin` matters only for tokens bound to one."""
 
     token: str | None = None
