@@ -1,8 +1,7 @@
 """HTTP/1.1 as uvicorn speaks it, at half its price, with a way past ASGI."""
 
-import re
 from collections.abc import Sized
-from typing import Any, cast
+from typing import Any
 from urllib.parse import unquote
 
 import httptools
@@ -11,11 +10,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from undercroft.foundation.http.exchange import Exchange
 from undercroft.foundation.http.shortcut import Shortcut, Underway
+from undercroft.foundation.http.strange_methods import stand_in
 from undercroft.foundation.http.targets import encoded
 
 _PATIENCE_SECONDS = 0.1
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) [^ \r\n]+ HTTP/1\.[01]\r\n")
-_STAND_IN = b"UNLINK"
 _MOST_WAITING = 16
 
 
@@ -41,37 +39,6 @@ def _split(target: bytes) -> tuple[bytes, bytes]:
         return path, query
     url = httptools.parse_url(target)
     return url.path, url.query or b""
-
-
-def _is_strange(method: bytes) -> bool:
-    parser: Any = httptools.HttpRequestParser(object())
-    try:
-        parser.feed_data(method + b" / HTTP/1.1\r\n\r\n")
-    except httptools.HttpParserInvalidMethodError:
-        return True
-    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-        pass
-    return False
-
-
-class _StrangeParser:
-    """The parser of a connection that ends with a request whose method no standard knows."""
-
-    def __init__(self, parser: Any, method: bytes) -> None:
-        self._parser = parser
-        self._method = method
-
-    def get_method(self) -> bytes:
-        return self._method
-
-    def should_keep_alive(self) -> bool:
-        return False
-
-    def should_upgrade(self) -> bool:
-        return False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._parser, name)
 
 
 class LeanProtocol(HttpToolsProtocol):
@@ -123,14 +90,13 @@ class LeanProtocol(HttpToolsProtocol):
 
     def _take_strange_method(self, data: bytes) -> None:
         """Read on as if the method were known: what is wrong with it is for the application."""
-        line = _REQUEST_LINE.match(data)
-        if line is None or not _is_strange(line[1]):  # another request is meant
+        found = stand_in(self, data)
+        if found is None:
             self._refuse()
             return
-        parser: Any = httptools.HttpRequestParser(self)
-        self.parser = cast("Any", _StrangeParser(parser, line[1]))
+        self.parser, rest = found
         try:
-            parser.feed_data(_STAND_IN + data[line.end(1) :])
+            self.parser.feed_data(rest)
         except httptools.HttpParserUpgrade:
             pass  # asked for in vain
         except httptools.HttpParserError:
