@@ -107,11 +107,55 @@ class TestTheLastWordOfTheDatabase:
 
 
 async def test_who_finds_no_room_starts_over(app: RestApp):
-    replies = [ask(app, READER.format(1))[1] for _ in range(40)]
+    replies = [ask(app, READER.format(1000 + number))[1] for number in range(40)]
     answers = await asyncio.gather(*(reply.answered for reply in replies))
     answered = [answer for answer in answers if answer]
-    assert {body for _, _, body in answered} == {ADA}
+    assert {body for _, _, body in answered} == {b"[]"}
     assert 8 <= len(answered) < len(answers)
+
+
+class TestTheSameAskedTogether:
+    async def test_is_read_once(self, app: RestApp):
+        replies = [ask(app, READER.format(1))[1] for _ in range(40)]  # more than there is room for
+        answers = await asyncio.gather(*(reply.answered for reply in replies))
+        assert {answer and answer[2] for answer in answers} == {ADA}
+
+    async def test_who_waits_for_it_is_answered_when_who_asked_first_leaves(
+        self, app: RestApp, rows_database: RowsDatabase
+    ):
+        async with locked(rows_database, "library.readers"):
+            asked = [ask(app, READER.format(1)) for _ in range(3)]
+            await until_waiting(rows_database, 1)
+            for underway, _ in asked[:2]:
+                underway.leave()
+        assert (await asked[2][1].answered)[2] == ADA
+        assert not any(reply.answered.done() for _, reply in asked[:2])
+
+    async def test_ends_when_all_have_left(self, app: RestApp, rows_database: RowsDatabase):
+        async with locked(rows_database, "library.readers"):
+            asked = [ask(app, READER.format(1)) for _ in range(3)]
+            await until_waiting(rows_database, 1)
+            for underway, _ in reversed(asked):
+                underway.leave()
+            await until_waiting(rows_database, 0)
+
+    async def test_is_refused_each(self, app: RestApp):
+        replies = [ask(app, READER.format("one"))[1] for _ in range(3)]
+        assert [await reply.answered for reply in replies] == [None] * 3
+
+    async def test_by_others_is_theirs(self, app: RestApp):
+        """Whose diary it is decides what is in it."""
+        async with make_client(app) as client:
+            for who in ("ada", "ben"):
+                headers = {"authorization": f"rows_member {who}"}
+                assert (await client.get("/diaries", headers=headers)).status_code == 200
+        asked = [
+            ask(app, "/diaries", ("authorization", f"rows_member {who}"))[1]
+            for who in ("ada", "ben", "ada", "nobody")
+        ]
+        ada, ben, again, nobody = [(await reply.answered)[2] for reply in asked]
+        assert (ada, nobody) == (again, b"[]")
+        assert ada != ben
 
 
 async def test_who_leaves_a_read_that_is_held_up_ends_it(app: RestApp, rows_database: RowsDatabase):

@@ -217,7 +217,7 @@ class Executor:
                 return True
         except ConnectionLost:
             pass
-        reading.leave()
+        reading.end()
         return False
 
     def send_alone(self, job: Job, holder: Holder) -> bool:

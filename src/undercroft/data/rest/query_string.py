@@ -7,6 +7,8 @@ This runs on every request, so it only sorts parameters by what they are; the te
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
+from string import ascii_letters, digits
 from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
 
@@ -24,8 +26,8 @@ Pairs = list[tuple[str, str]]
 _RESERVED = ("select", "columns", "on_conflict")
 _WINDOWS = ("limit", "offset")
 _SHORT = 200
-_PLAIN = re.compile(r"[\w.~-]*", re.ASCII)
-_UNQUOTED = re.compile(rb"[\w.~-]*=[\w.~-]*(?:&[\w.~-]*=[\w.~-]*)*")
+_PLAIN = f"{ascii_letters}{digits}_.~-".encode()
+_NAME = itemgetter(0)
 _SETTLED = re.compile(rb"(?:[\w.~-]*=[\w.~-]*)?")  # one parameter at most, and nothing to quote
 
 
@@ -89,24 +91,18 @@ def canonical(raw: bytes) -> str:
     """Write the parameters sorted by name, the values of one name joined, for Content-Location."""
     if _SETTLED.fullmatch(raw):
         return raw.decode()
-    if _UNQUOTED.fullmatch(raw):
-        named = sorted([(part.partition(b"=")[0], part) for part in raw.split(b"&")])
-        if len(dict(named)) == len(named):
-            return b"&".join([part for _, part in named]).decode()
+    named = [part.partition(b"=")[::2] for part in raw.split(b"&")]
+    named.sort(key=_NAME)
     joined: dict[str, str] = {}
-    for part in sorted(raw.decode("latin-1").split("&"), key=_name_of):
-        name, _, value = part.partition("=")
-        name, value = _requoted(name), _requoted(value)
+    for raw_name, raw_value in named:
+        name, value = _requoted(raw_name), _requoted(raw_value)
         joined[name] = f"{joined[name]},{value}" if name in joined else value
-    return "&".join(f"{name}={value}" for name, value in joined.items())
+    return "&".join([f"{name}={value}" for name, value in joined.items()])
 
 
-def _name_of(parameter: str) -> str:
-    return parameter.partition("=")[0]
-
-
-def _requoted(text: str) -> str:
-    if _PLAIN.fullmatch(text):
+def _requoted(raw: bytes) -> str:
+    text = raw.decode("latin-1")
+    if not raw.translate(None, _PLAIN):
         return text
     return _quote_short(text) if len(text) <= _SHORT else _quote_anew(text)
 

@@ -1,8 +1,8 @@
 """The shortcut of the rows API: what is known already, of known callers.
 
 Reads that are known to be quick share sessions. Those that came in together are sent together, so
-that the server is woken once, and answered from where its answers are read. What writes has a
-session to itself. See docs/decisions/0089.
+that the server is woken once, and what is the same of them once for all. They are answered from
+where answers of the server are read. What writes has a session to itself. See docs/decisions/0089.
 """
 
 import asyncio
@@ -43,9 +43,9 @@ def outcome(scope: Scope) -> Response | None:
 
 
 class QuickRead(Reading):
-    """A read on its way."""
+    """A read on its way, for itself and for those that ask the very same."""
 
-    __slots__ = ("_query", "_reply", "_understood", "job")
+    __slots__ = ("_left", "_query", "_reply", "_understood", "followers", "job")
 
     def __init__(
         self, understood: Understood, job: Job, pace: Pace, query: bytes, reply: Reply
@@ -55,20 +55,49 @@ class QuickRead(Reading):
         self._understood = understood
         self._query = query
         self._reply = reply
+        self._left = False
+        self.followers: list[QuickRead] = []  # who take its answer
+
+    @property
+    def question(self) -> tuple[object, ...]:
+        """What decides the answer, beside what is in the database."""
+        _, _, claims, path, headers, cookies = self.job
+        return id(self._understood), self._query, claims, path, headers, cookies
+
+    def leave(self) -> None:
+        self._left = True
+        if all(follower.done() for follower in self.followers):
+            self.end()
 
     def answered(self, results: list[PGresult]) -> None:
         try:
             result = read_result(results[-1], self.job.recipe)
             response = respond(self._understood, result, self._query)
-            if response.status in _ALL_IS_WELL:
-                _send(self._reply, response)
-            else:
-                self.failed()
         except Exception:  # noqa: BLE001 - others wait behind this one, and there it is said why
             self.failed()
+            return
+        if response.status not in _ALL_IS_WELL:
+            self.failed()
+            return
+        response.headers.append((b"content-length", b"%d" % len(response.body)))
+        for read in (self, *self.followers):
+            read.answer(response)
 
     def failed(self) -> None:
-        self._reply.start_over()
+        for read in (self, *self.followers):
+            read.start_over()
+
+    def answer(self, response: Response) -> None:
+        if self._left:
+            return
+        try:
+            self._reply.answer(*response[:3])
+        except Exception:  # noqa: BLE001 - as above
+            self._reply.start_over()
+
+    def start_over(self) -> None:
+        if not self._left:
+            self._reply.start_over()
 
 
 class QuickWrite:
@@ -103,10 +132,12 @@ class QuickWrite:
         try:
             result = read_result(results[-1], self.job.recipe)
             response = respond(self._understood, result, self._query)
-            if result.status is None:
-                _send(self._reply, response)
-            else:
+            if result.status is not None:
                 self._tell(response)
+                return
+            if response.status != 204:
+                response.headers.append((b"content-length", b"%d" % len(response.body)))
+            self._reply.answer(*response[:3])
         except Exception as error:  # noqa: BLE001 - it is raised where errors are worded
             self._tell(error)
 
@@ -120,13 +151,6 @@ class QuickWrite:
     def _tell(self, outcome: Response | Exception) -> None:
         self._scope[OUTCOME] = outcome
         self._reply.start_over()
-
-
-def _send(reply: Reply, response: Response) -> None:
-    status, headers, body, _ = response
-    if status != 204:
-        headers.append((b"content-length", b"%d" % len(body)))
-    reply.answer(status, headers, body)
 
 
 class Quick:
@@ -185,13 +209,18 @@ class Quick:
 
     def _send(self) -> None:
         gathered, self._gathered = self._gathered, []
+        leaders: dict[tuple[object, ...], QuickRead] = {}
         for read in gathered:
             if read.done():
                 continue
+            leader = leaders.setdefault(read.question, read)
+            if leader is not read:
+                leader.followers.append(read)
+        for leader in leaders.values():
             try:
-                sent = self._executor.send(read.job, read)
+                sent = self._executor.send(leader.job, leader)
             except Exception:  # noqa: BLE001 - others were gathered with it
-                read.leave()
+                leader.end()
                 sent = False
             if not sent:
-                read.failed()
+                leader.failed()

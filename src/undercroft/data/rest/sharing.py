@@ -212,6 +212,10 @@ class Reading(ABC):
 
     def leave(self) -> None:
         """Wait no more."""
+        self.end()
+
+    def end(self) -> None:
+        """Give up the seat."""
         if not self._over:
             self._over = True
             if self._sharing is not None:
@@ -221,10 +225,10 @@ class Reading(ABC):
         return self._over
 
     def set_result(self, results: list[PGresult]) -> None:
-        self.leave()
+        self.end()
         self._shared.note(self.pace)
         self.answered(results)
 
     def set_exception(self, _error: Exception) -> None:
-        self.leave()
+        self.end()
         self.failed()
