@@ -23,7 +23,7 @@ from undercroft.foundation.settings import PasswordSettings
 
 # Seconds until a hash is made where it was asked for: the machine may have no core to spare for
 # anything that gives way, and somebody has to sign in to find out why.
-PATIENCE = 5.0
+PATIENCE = 10.0
 # A pause when the queue is full: it holds ten questions or more, so it does not run dry meanwhile.
 PAUSE = 0.01
 LONGEST_MESSAGE = 65_536
