@@ -131,12 +131,15 @@ class TestTheSameAskedTogether:
         assert (await asked[2][1].answered)[2] == ADA
         assert not any(reply.answered.done() for _, reply in asked[:2])
 
-    async def test_ends_when_all_have_left(self, app: RestApp, rows_database: RowsDatabase):
+    @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+    async def test_ends_when_all_have_left(
+        self, app: RestApp, rows_database: RowsDatabase, order: tuple[int, ...]
+    ):
         async with locked(rows_database, "library.readers"):
             asked = [ask(app, READER.format(1)) for _ in range(3)]
             await until_waiting(rows_database, 1)
-            for underway, _ in reversed(asked):
-                underway.leave()
+            for place in order:
+                asked[place][0].leave()
             await until_waiting(rows_database, 0)
 
     async def test_is_refused_each(self, app: RestApp):

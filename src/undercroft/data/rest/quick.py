@@ -45,7 +45,7 @@ def outcome(scope: Scope) -> Response | None:
 class QuickRead(Reading):
     """A read on its way, for itself and for those that ask the very same."""
 
-    __slots__ = ("_left", "_query", "_reply", "_understood", "followers", "job")
+    __slots__ = ("_leader", "_query", "_reply", "_understood", "followers", "job", "left")
 
     def __init__(
         self, understood: Understood, job: Job, pace: Pace, query: bytes, reply: Reply
@@ -55,8 +55,9 @@ class QuickRead(Reading):
         self._understood = understood
         self._query = query
         self._reply = reply
-        self._left = False
+        self._leader: QuickRead | None = None
         self.followers: list[QuickRead] = []  # who take its answer
+        self.left = False
 
     @property
     def question(self) -> tuple[object, ...]:
@@ -64,10 +65,17 @@ class QuickRead(Reading):
         _, _, claims, path, headers, cookies = self.job
         return id(self._understood), self._query, claims, path, headers, cookies
 
+    def follow(self, leader: "QuickRead") -> None:
+        """Take the answer of a read that has not been sent yet."""
+        self._leader = leader
+        leader.followers.append(self)
+
     def leave(self) -> None:
-        self._left = True
-        if all(follower.done() for follower in self.followers):
-            self.end()
+        """Wait no more; the last of those who ask the same ends the read."""
+        self.left = True
+        asked = self._leader or self
+        if asked.left and all(follower.left for follower in asked.followers):
+            asked.end()
 
     def answered(self, results: list[PGresult]) -> None:
         try:
@@ -80,15 +88,15 @@ class QuickRead(Reading):
             self.failed()
             return
         response.headers.append((b"content-length", b"%d" % len(response.body)))
-        for read in (self, *self.followers):
+        for read in self._all():
             read.answer(response)
 
     def failed(self) -> None:
-        for read in (self, *self.followers):
+        for read in self._all():
             read.start_over()
 
     def answer(self, response: Response) -> None:
-        if self._left:
+        if self.left:
             return
         try:
             self._reply.answer(*response[:3])
@@ -96,8 +104,14 @@ class QuickRead(Reading):
             self._reply.start_over()
 
     def start_over(self) -> None:
-        if not self._left:
+        if not self.left:
             self._reply.start_over()
+
+    def _all(self) -> list["QuickRead"]:
+        """All who wait for the answer, which refer to each other no more."""
+        every = [self, *self.followers]
+        self.followers = []
+        return every
 
 
 class QuickWrite:
@@ -215,7 +229,7 @@ class Quick:
                 continue
             leader = leaders.setdefault(read.question, read)
             if leader is not read:
-                leader.followers.append(read)
+                read.follow(leader)
         for leader in leaders.values():
             try:
                 sent = self._executor.send(leader.job, leader)
