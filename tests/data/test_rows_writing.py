@@ -166,6 +166,13 @@ class TestBodies:
         )
         assert response.json() == [{"name": "1e400"}]
 
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-32"])
+    async def test_in_another_encoding_than_utf_8(self, dry: httpx.AsyncClient, encoding: str):
+        body = '{"id": 9, "name": "x"}'.encode(encoding)
+        headers = {"Content-Type": "application/json"}
+        response = await dry.post("/publishers", content=body, headers=headers)
+        assert (response.status_code, response.json()["code"]) == (400, "PGRST102")
+
 
 class TestRefusedInserts:
     @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def _parse(body: bytes) -> Any:
         if _HALF_CHARACTER.search(body):
             raise invalid_body("Empty or invalid json") from error
     try:
-        return json_text.loads(body)
+        return json_text.loads(_decode(body))  # as a text, or UTF-16 would do as well
     except (ValueError, RecursionError) as error:
         raise invalid_body("Empty or invalid json") from error
 
