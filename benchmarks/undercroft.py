@@ -136,9 +136,10 @@ class Undercroft:
         line = next(line for line in output.splitlines() if line.startswith("tps"))
         return float(line.split()[2])
 
-    def sql(self, statement: str) -> None:
-        command = [str(POSTGRES_BIN_PATH / "psql"), "-qX", "-c", statement, self.database_url()]
-        subprocess.run(command, check=True, capture_output=True)
+    def sql(self, statement: str) -> str:
+        """Run it, and return what it found: one line for each row."""
+        command = [str(POSTGRES_BIN_PATH / "psql"), "-qXAt", "-c", statement, self.database_url()]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def run_sql_file(self, file: Path) -> None:
         command = [str(POSTGRES_BIN_PATH / "psql"), "-qX", "-v", "ON_ERROR_STOP=1"]
