@@ -11,6 +11,10 @@ from undercroft.operations.activity.listener import write_entry
 from undercroft.wings import create_registry
 
 UNRECORDED = {
+    # An entry of their own making: each outcome has a transaction that is not the door's.
+    "login",
+    "login_with_password",
+    # Without any.
     "refresh",
     "refresh_token",
     "verify_one_time_password",

@@ -3,12 +3,25 @@
 import asyncio
 
 import httpx
+from argon2.low_level import Type, hash_secret
 from sqlalchemy import text
 
-from tests.fixtures.actors import Caller, register, sign_in, unique
+from tests.fixtures.actors import Caller, register, settled, sign_in, unique
 from tests.fixtures.app import PASSWORD
 from tests.fixtures.hang_up import hang_up
+from tests.fixtures.query_counter import QueryCounter
 from undercroft.app import Application
+
+
+async def is_waited_for(app: Application) -> bool:
+    """Whether somebody waits to start a session."""
+    waiting = text(
+        "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND database = ("
+        "SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND relation = 'auth.sessions'::regclass)"
+    )
+    async with app.parts.database.unit_of_work() as session:
+        return bool(await session.scalar(waiting))
 
 
 class TestRegister:
@@ -56,6 +69,49 @@ class TestSignIn:
         )
         me = (await member.get("/api/v1/users/me")).json()
         assert me["last_sign_in_at"] > member.tokens["user"]["last_sign_in_at"]
+
+    async def test_a_password_that_changed_while_it_was_checked_opens_nothing(
+        self, app: Application, member: Caller
+    ):
+        hold = text("LOCK TABLE auth.sessions IN SHARE MODE")
+        change = text("UPDATE auth.users SET password_hash = :hash WHERE id = :id")
+        other = hash_secret(b"Another-Pass-43", b"s" * 16, 1, 8192, 1, 32, Type.ID).decode()
+        body = {"identifier": member.identifier, "password": PASSWORD}
+        async with app.parts.database.unit_of_work() as changing:
+            await changing.execute(hold)
+            login = asyncio.create_task(member.client.post("/api/v1/auth/login", json=body))
+            assert await settled(lambda: is_waited_for(app))
+            await changing.execute(change, {"hash": other, "id": member.id})
+        assert (await login).status_code == 401
+        assert len((await member.get("/api/v1/sessions")).json()["items"]) == 1
+
+    async def test_at_the_same_time_all_replace_an_old_hash(self, app: Application, member: Caller):
+        old = hash_secret(PASSWORD.encode(), b"s" * 16, 1, 8192, 2, 32, Type.ID).decode()
+        change = text("UPDATE auth.users SET password_hash = :hash WHERE id = :id")
+        async with app.parts.database.unit_of_work() as session:
+            await session.execute(change, {"hash": old, "id": member.id})
+        await asyncio.gather(
+            *(sign_in(member.client, member.identifier, PASSWORD) for _ in range(5))
+        )
+        kept = text("SELECT password_hash <> :hash FROM auth.users WHERE id = :id")
+        async with app.parts.database.unit_of_work() as session:
+            assert await session.scalar(kept, {"hash": old, "id": member.id})
+
+    async def test_with_a_key_happens_once(self, member: Caller):
+        body = {"identifier": member.identifier, "password": PASSWORD}
+        headers = {"Idempotency-Key": unique("once")}
+        first, second = [
+            await member.client.post("/api/v1/auth/login", json=body, headers=headers)
+            for _ in range(2)
+        ]
+        assert first.json() == second.json()
+        assert len((await member.get("/api/v1/sessions")).json()["items"]) == 2
+
+    async def test_takes_no_unit_of_work(self, member: Caller, query_counter: QueryCounter):
+        """Its two statements, each a transaction, go past SQLAlchemy and are not counted."""
+        with query_counter() as count:
+            await sign_in(member.client, member.identifier, PASSWORD)
+        assert count.statements == []
 
 
 class TestRefresh:

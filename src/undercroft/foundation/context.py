@@ -12,7 +12,8 @@ from undercroft.foundation.access import Actor
 class RequestContext:
     """One request, filled in on its way: by the envelope, the door, the renderer of problems.
 
-    `route` is the path with its parameters' names, `status` 0 until an answer is known.
+    `route` is the path with its parameters' names, `status` 0 until an answer is known, `success`
+    the one that the route gives when all goes well, where there is one.
     """
 
     request_id: str
@@ -24,6 +25,7 @@ class RequestContext:
     route: str | None = None
     actor: Actor | None = None
     status: int = 0
+    success: int = 0
     problem: str | None = None
     started: float = field(default_factory=time.perf_counter)
 

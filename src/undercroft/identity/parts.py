@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import Database, Listener
+from undercroft.foundation.jobs import Together
 from undercroft.foundation.personal import PersonalData
 from undercroft.foundation.settings import AuthSettings, Settings
 from undercroft.foundation.settings.http import LOCAL
@@ -32,6 +33,7 @@ class Identity:
     tokens: Tokens
     passwords: Passwords
     gate: Gate
+    together: Together
     personal: tuple[PersonalData, ...]
 
 
@@ -61,6 +63,7 @@ def build_identity(
         tokens=tokens,
         passwords=Passwords(settings.password, hashing),
         gate=gate,
+        together=Together(database),
         personal=personal,
     )
 

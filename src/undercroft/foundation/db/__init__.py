@@ -2,7 +2,12 @@
 
 from undercroft.foundation.db.base import Base, Id, Timestamps, UtcDateTime
 from undercroft.foundation.db.convoy import UNWAITED, Convoy, NotCarried
-from undercroft.foundation.db.database import ControlConnection, Database, connect_options
+from undercroft.foundation.db.database import (
+    ControlConnection,
+    Database,
+    connect_options,
+    fetch_within,
+)
 from undercroft.foundation.db.listener import Listener, notify
 from undercroft.foundation.db.paging import Page, PageRequest, Sorts, containing, paginate
 from undercroft.foundation.db.pipeline import (
@@ -36,6 +41,7 @@ __all__ = [
     "connect_options",
     "containing",
     "encode",
+    "fetch_within",
     "notify",
     "paginate",
 ]

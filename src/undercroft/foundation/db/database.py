@@ -106,13 +106,15 @@ class Database:
         It goes past SQLAlchemy, which costs twice what the driver does. `statement` is a constant:
         how the driver wants it is found out once.
         """
+        words, names = self._written(statement)
+        return await self.fetch_alone(words, [values[name] for name in names])
+
+    async def fetch_alone(self, statement: str, arguments: Sequence[Any]) -> Any | None:
+        """As `run_alone`, for a statement in the driver's words."""
         if self.settings.pooled:  # its search path is set within a transaction
             async with self.unit_of_work() as session:
-                row = (await session.execute(statement, values)).mappings().one_or_none()
-        else:
-            words, names = self._written(statement)
-            arguments = [values[name] for name in names]
-            row = await greenlet_spawn(self._fetch_row, words, arguments)
+                return await fetch_within(session, statement, arguments)
+        row = await greenlet_spawn(self._fetch_row, statement, arguments)
         return None if row is None else SimpleNamespace(**row)
 
     def _written(self, statement: TextClause) -> tuple[str, Sequence[str]]:
@@ -169,6 +171,14 @@ class Database:
             # A pooler drops what connections are opened with; see `connect_options`.
             event.listen(engine.sync_engine, "begin", _set_search_path)
         return engine
+
+
+async def fetch_within(
+    session: AsyncSession, statement: str, arguments: Sequence[Any]
+) -> Any | None:
+    """The row of a statement in the driver's words, in the transaction of `session`."""
+    connection = await session.connection()
+    return (await connection.exec_driver_sql(statement, tuple(arguments))).one_or_none()
 
 
 def _set_search_path(connection: Connection) -> None:

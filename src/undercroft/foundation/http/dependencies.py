@@ -57,6 +57,11 @@ async def get_session(request: Request) -> AsyncSession:
     return session
 
 
+async def get_open_session(request: Request) -> AsyncSession | None:
+    """The transaction that an Idempotency-Key keeps its answer in, for who opens none otherwise."""
+    return getattr(request.state, "session", None)
+
+
 async def get_actor(request: Request) -> Actor:
     actor: Actor = request.state.actor
     return actor
@@ -67,5 +72,6 @@ async def get_cached_reads(parts: Parts) -> CachedReads:
 
 
 Session = Annotated[AsyncSession, Depends(get_session)]
+OpenSession = Annotated[AsyncSession | None, Depends(get_open_session)]
 CurrentActor = Annotated[Actor, Depends(get_actor)]
 Reads = Annotated[CachedReads, Depends(get_cached_reads)]

@@ -112,7 +112,7 @@ class Door(APIRoute):
         """All that is asked before the body is read."""
         context = current_request()
         if context:
-            context.route = self.path
+            context.route, context.success = self.path, self.status_code or 200
         if guard.rate:
             await parts.limiter.hit(guard.rate, home_of(client_address(request)))
         actor = request.state.actor = await _authenticate(request, parts, guard.access)

@@ -21,7 +21,14 @@ from undercroft.foundation.jobs.declaration import (
     job,
     schedule,
 )
-from undercroft.foundation.jobs.events import Listener, Part, Subscription, listens, subscribes
+from undercroft.foundation.jobs.events import (
+    LONGER,
+    Listener,
+    Part,
+    Subscription,
+    listens,
+    subscribes,
+)
 from undercroft.foundation.jobs.outbox import (
     OutboxSession,
     enqueue,
@@ -34,11 +41,12 @@ from undercroft.foundation.jobs.payload import PayloadInvalid
 from undercroft.foundation.jobs.queries import Backlog, read_backlog
 from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.jobs.tables import jobs_ddl
-from undercroft.foundation.jobs.together import NOT_TOGETHER, together
+from undercroft.foundation.jobs.together import NOT_TOGETHER, Together, run_part, together
 from undercroft.foundation.jobs.worker import run_worker, work
 from undercroft.foundation.jobs.workplace import OpenWorkplace, Resident, Workplace
 
 __all__ = [
+    "LONGER",
     "NOT_TOGETHER",
     "Backlog",
     "DeadJob",
@@ -55,6 +63,7 @@ __all__ = [
     "Resident",
     "Schedule",
     "Subscription",
+    "Together",
     "UnitOfWork",
     "Workplace",
     "discard_dead_job",
@@ -69,6 +78,7 @@ __all__ = [
     "read_backlog",
     "registry_of",
     "requeue_dead_job",
+    "run_part",
     "run_worker",
     "schedule",
     "subscribes",

@@ -32,14 +32,19 @@ class Part:
     """What is to be written, in the driver's words, so that several fit into one statement.
 
     Every one of `statements` may use all `values`, as `$1`, `$2` and so on. A row of the query
-    `unless` says that it takes a transaction of several statements after all.
+    `unless` says that it takes a transaction of several statements after all. In a change, as
+    opposed to what its news has others write, `step0` is what the first statement returns.
+    `committed` is called when they are.
     """
 
     statements: tuple[str, ...]
     values: tuple[Any, ...]
     unless: str | None = None
+    committed: Callable[[], None] | None = None
 
 
+# From a part function: of this event only a unit of work will do.
+LONGER = Part((), ())
 PartFunction = Callable[[Any], Part | None]
 
 

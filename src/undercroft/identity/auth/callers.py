@@ -1,16 +1,14 @@
 """What the routes of sign-in want to know of a request, and how they answer it."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.http.router import client_address
 from undercroft.foundation.languages import negotiate
 from undercroft.identity.auth import schemas
 from undercroft.identity.auth.devices import Device, read_device
 from undercroft.identity.auth.sessions import SignIn
-from undercroft.identity.users import queries
 from undercroft.identity.users.schemas import UserRead
 
 
@@ -44,12 +42,7 @@ Language = Annotated[str, Depends(_language)]
 AcceptLanguage = Annotated[str | None, Depends(_accept_language)]
 
 
-async def tokens_read(session: AsyncSession, signed_in: SignIn) -> schemas.TokensRead:
-    return tokens_of(signed_in, await queries.get_user(session, signed_in.user_id))
-
-
-def tokens_of(signed_in: SignIn, user: Any) -> schemas.TokensRead:
-    """`user` is an account, or a row with what callers see of one."""
+def tokens_of(signed_in: SignIn) -> schemas.TokensRead:
     return schemas.TokensRead(
         access_token=signed_in.access_token,
         session_token=signed_in.session_token,
@@ -57,5 +50,5 @@ def tokens_of(signed_in: SignIn, user: Any) -> schemas.TokensRead:
         session_id=signed_in.session_id,
         expires_in=signed_in.expires_in,
         second_factors=list(signed_in.second_factors),
-        user=UserRead.model_validate(user),
+        user=UserRead.model_validate(signed_in.user),
     )

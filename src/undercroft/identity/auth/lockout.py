@@ -35,7 +35,11 @@ async def check_not_locked(
 ) -> None:
     """Raise `SignInLocked` while the pause lasts."""
     statement = text("SELECT locked_until FROM auth.sign_in_failures WHERE key = :key")
-    until: datetime | None = await session.scalar(statement, {"key": key})
+    check_pause(await session.scalar(statement, {"key": key}), settings, now)
+
+
+def check_pause(until: datetime | None, settings: AuthSettings, now: datetime) -> None:
+    """Raise `SignInLocked` before `until`."""
     if until and until > now:
         wait = math.ceil((until - now).total_seconds())
         raise SignInLocked(wait, limit=settings.lockout_failures)

@@ -6,25 +6,14 @@ address of a stranger, who must not get mail whenever its maker likes.
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from undercroft.identity.auth.models import UserSession
+from undercroft.identity.auth.devices import Device
 from undercroft.identity.parts import Identity
 from undercroft.identity.users.models import User
 from undercroft.notifications import Channel, Kind, queue_message
-
-# Known: some earlier session came from the same kind of device. Without any there is nothing to
-# compare with, and nobody is told of their first sign-in.
-SEEN_BEFORE = text("""
-    SELECT count(*) AS earlier,
-           count(*) FILTER (WHERE (s.browser, s.os, s.device_type)
-                            IS NOT DISTINCT FROM (n.browser, n.os, n.device_type)) AS alike
-      FROM auth.sessions n
-      JOIN auth.sessions s ON s.user_id = n.user_id AND s.id <> n.id
-     WHERE n.id = :session_id
-""")
 
 
 def verified_contact(user: User) -> tuple[Channel, str] | None:
@@ -69,17 +58,12 @@ async def tell(
 
 
 async def tell_new_device(
-    session: AsyncSession, identity: Identity, user: User, row: UserSession, *, now: datetime
+    session: AsyncSession, identity: Identity, user: Any, device: Device, *, now: datetime
 ) -> None:
     """Mail the owner about a sign-in from a kind of device their account has not seen."""
-    if not (identity.settings.tell_new_devices and user.email and user.email_verified_at):
-        return
-    seen = (await session.execute(SEEN_BEFORE, {"session_id": row.id})).one()
-    if not seen.earlier or seen.alike:
-        return
     values = {
-        "device": row.device_name or "?",
-        "address": row.address or "?",
+        "device": device.name or "?",
+        "address": device.address or "?",
         "time": f"{now:%Y-%m-%d %H:%M} UTC",
     }
     await tell(

@@ -11,7 +11,14 @@ from pydantic import ValidationError
 from undercroft.foundation.access import Needs, Permission, Public, SignedIn, StepUpRequired
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db import Page, PageRequest
-from undercroft.foundation.http import CurrentActor, Router, Session, Waiting, sorted_by
+from undercroft.foundation.http import (
+    CurrentActor,
+    OpenSession,
+    Router,
+    Session,
+    Waiting,
+    sorted_by,
+)
 from undercroft.foundation.problems import UnsupportedMediaType
 from undercroft.identity.auth import lockout, schemas, service, sessions
 from undercroft.identity.auth.callers import (
@@ -19,7 +26,6 @@ from undercroft.identity.auth.callers import (
     Language,
     device_of,
     tokens_of,
-    tokens_read,
 )
 from undercroft.identity.auth.credentials import bearer
 from undercroft.identity.auth.errors import (
@@ -116,7 +122,7 @@ async def register(
 
 
 async def _log_in(
-    request: Request, session: Session, identity: IdentityParts, caller: Waiting
+    request: Request, session: OpenSession, identity: IdentityParts, caller: Waiting
 ) -> schemas.TokensRead:
     body = await _sign_in_request(request)
     device = device_of(request)
@@ -124,7 +130,7 @@ async def _log_in(
     signed_in = await caller.run(
         service.sign_in(session, identity, body.identifier, body.password, device, now=utc_now())
     )
-    return await tokens_read(session, signed_in)
+    return tokens_of(signed_in)
 
 
 for path, name in (("/login", "login"), ("/login-with-password", "login_with_password")):
@@ -132,6 +138,7 @@ for path, name in (("/login", "login"), ("/login-with-password", "login_with_pas
         path,
         access=Public("sign-in"),
         rate="login",
+        unrecorded="the session that starts is, and so is a failure",
         operation_id=name,
         summary="Sign in with identifier and password",
         description="JSON `identifier`, `password`, or the OAuth2 form `username`, `password`.",
@@ -143,10 +150,10 @@ for path, name in (("/login", "login"), ("/login-with-password", "login_with_pas
 async def _refresh(
     body: schemas.RefreshRequest, request: Request, identity: IdentityParts
 ) -> schemas.TokensRead:
-    refreshed, user = await sessions.refresh_session(
+    refreshed = await sessions.refresh_session(
         identity, body.refresh_token, origin=request.headers.get("origin"), now=utc_now()
     )
-    return tokens_of(refreshed, user)
+    return tokens_of(refreshed)
 
 
 for path, name in (("/refresh", "refresh"), ("/refresh-token", "refresh_token")):

@@ -2,10 +2,11 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import update
+from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
@@ -27,6 +28,7 @@ from undercroft.identity.auth.events import SignInFailed
 from undercroft.identity.auth.notices import tell_owner
 from undercroft.identity.auth.schemas import Registration, TokenInfo
 from undercroft.identity.auth.sessions import SignIn
+from undercroft.identity.auth.starting import WayIn, start_by_password
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries, service
 from undercroft.identity.users.errors import NotYourself
@@ -34,6 +36,16 @@ from undercroft.identity.users.events import RegistrationRepeated
 from undercroft.identity.users.identifiers import Identifier, IdentifierInvalid, parse_identifier
 from undercroft.identity.users.models import User, UserStatus
 from undercroft.notifications import Channel, Kind
+
+FIND = {
+    kind: sql(f"""
+        SELECT u.id, u.password_hash, u.status, u.last_sign_in_at,
+               (SELECT locked_until FROM auth.sign_in_failures WHERE key = :key) AS locked_until
+          FROM (SELECT) AS asked
+          LEFT JOIN auth.users u ON u.{kind} = :value AND u.status <> 'deleted'
+    """)  # noqa: S608 - one of three columns
+    for kind in ("email", "phone", "username")
+}
 
 
 async def register(
@@ -63,7 +75,7 @@ async def register(
 
 
 async def sign_in(
-    session: AsyncSession,
+    session: AsyncSession | None,
     identity: Identity,
     text: str,
     password: str,
@@ -71,7 +83,7 @@ async def sign_in(
     *,
     now: datetime,
 ) -> SignIn:
-    """Check a password and start a session.
+    """Check a password and start a session, in a transaction of its own if there is none yet.
 
     Raises `InvalidCredentials` alike for an unknown identifier and a wrong password, `SignInLocked`
     after too many of them, `AccountNotActive` only to who knows the password.
@@ -80,20 +92,29 @@ async def sign_in(
     # However it is spelt: spaces, letter case and brackets must not win fresh tries.
     name = f"{identifier.kind} {identifier.value}" if identifier else text.strip().casefold()
     key = lockout.lock_key(name, device.address)
-    user = await _find_user(identity, identifier, key, now)
+    found = await _find_account(identity, identifier, key)
+    lockout.check_pause(found.locked_until, identity.settings, now)
     # No transaction is open here: hashing waits its turn, and a connection must not wait with it.
-    right, better = await identity.passwords.verify(password, user.password_hash if user else None)
-    if user is None or not right:
+    right, better = await identity.passwords.verify(password, found.password_hash)
+    if not right:
         async with identity.database.unit_of_work() as own:
-            await lockout.count_failure(own, key, identity.settings, now, user.id if user else None)
-            publish(own, SignInFailed(user.id if user else None, "password"))
+            await lockout.count_failure(own, key, identity.settings, now, found.id)
+            publish(own, SignInFailed(found.id, "password"))
         raise InvalidCredentials
-    if not UserStatus(user.status).may_sign_in:
-        raise AccountNotActive(user.status)
-    await lockout.forget_failures(session, key)
-    if better:
-        await session.execute(update(User).where(User.id == user.id).values(password_hash=better))
-    return await sessions.start_session(session, identity, user, device, method="password", now=now)
+    if not UserStatus(found.status).may_sign_in:
+        raise AccountNotActive(found.status)
+    first = found.last_sign_in_at is None
+    way = WayIn(
+        found.id,
+        "password",
+        first,
+        password_hash=found.password_hash,
+        better_hash=better,
+        failures=key,
+    )
+    started = await start_by_password(session, identity, way, device, now=now)
+    # Else the account changed while its hash was made; perhaps that password is right no more.
+    return started or await sign_in(session, identity, text, password, device, now=now)
 
 
 async def change_password(
@@ -199,14 +220,10 @@ def _read_identifier(text: str) -> Identifier | None:
         return None
 
 
-async def _find_user(
-    identity: Identity, identifier: Identifier | None, key: bytes, now: datetime
-) -> User | None:
-    async with identity.database.unit_of_work() as session:
-        await lockout.check_not_locked(session, key, identity.settings, now)
-        if identifier is None:
-            return None
-        return await queries.find_user_by_identifier(session, identifier)
+async def _find_account(identity: Identity, identifier: Identifier | None, key: bytes) -> Any:
+    """One row in any case: its members of the account are None where nobody has the identifier."""
+    kind, value = (identifier.kind, identifier.value) if identifier else ("username", None)
+    return await identity.database.run_alone(FIND[kind], {"key": key, "value": value})
 
 
 def account_words(user: User) -> list[str]:

@@ -1,4 +1,4 @@
-"""Sessions: started by a sign-in, carried on by refreshes, ended once and for all.
+"""Sessions: carried on by refreshes, ended once and for all. How they start is in `starting.py`.
 
 A refresh token's successor is computed from it (HMAC under a key of ours), so racing refreshes of
 one token get the same successor without any token being stored.
@@ -16,20 +16,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.crypto import new_secret, sha256
 from undercroft.foundation.db import PageRequest, Sorts, paginate
-from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import publish
-from undercroft.identity.auth.devices import Device
 from undercroft.identity.auth.errors import InvalidToken, RefreshTokenReused, SessionNotFound
-from undercroft.identity.auth.events import SessionEnded, SessionStarted, SignInProven
+from undercroft.identity.auth.events import SessionEnded, SignInProven
 from undercroft.identity.auth.gate import (
     FULL,
-    HALF,
     SECOND_FACTORS,
     announce_session,
     announce_user,
 )
 from undercroft.identity.auth.models import RefreshToken, UserSession
-from undercroft.identity.auth.notices import tell_new_device
 from undercroft.identity.auth.tokens import Subject, TokenType
 from undercroft.identity.parts import Identity
 from undercroft.identity.users.models import User, UserStatus
@@ -46,63 +42,9 @@ class SignIn:
     refresh_token: str
     session_id: UUID
     expires_in: int
-    user_id: UUID
+    # An account, or a row with what callers see of one.
+    user: Any
     second_factors: tuple[str, ...] = ()
-
-
-async def start_session(
-    session: AsyncSession,
-    identity: Identity,
-    user: User,
-    device: Device,
-    *,
-    method: str,
-    now: datetime,
-    aal: str = HALF,
-) -> SignIn:
-    """Open a session for `user`; `method` is its entry in `amr`.
-
-    Where the account has a second factor and `aal` says that none was shown, the session is half
-    open: its tokens do nothing but finish the sign-in.
-    """
-    refresh, first = new_secret(), user.last_sign_in_at is None
-    row = UserSession(
-        id=new_id(),
-        user_id=user.id,
-        expires_at=now + identity.settings.refresh_token_lifetime,
-        last_used_at=now,
-        amr=[_shown(method, now)],
-        aal=aal,
-        origin=device.origin,
-        address=device.address,
-        user_agent=device.user_agent,
-        device_name=device.name,
-        device_type=device.type,
-        browser=device.browser,
-        os=device.os,
-        device_id=device.id,
-        place=device.place,
-    )
-    session.add(row)
-    await session.flush()
-    session.add(RefreshToken(token_hash=sha256(refresh), session_id=row.id, issued_at=now))
-    await _note_sign_in(session, user.id, now)
-    await tell_new_device(session, identity, user, row, now=now)
-    publish(session, SessionStarted(row.id, user.id, method, aal, first=first))
-    subject = _subject(identity, user, row, user.id, row.id)
-    factors = () if aal == FULL else await _second_factors(session, user.id)
-    return await _mint(identity, subject, refresh, now, factors)
-
-
-async def _note_sign_in(session: AsyncSession, user_id: UUID, now: datetime) -> None:
-    """Unless somebody changes the account this moment, such as another sign-in to it.
-
-    Sign-ins that wait for each other to commit wait for seconds when there are many.
-    """
-    free = select(User.id).where(User.id == user_id)
-    free = free.with_for_update(key_share=True, skip_locked=True)
-    row = update(User).where(User.id == free.scalar_subquery())
-    await session.execute(row.values(last_sign_in_at=now))
 
 
 async def show_again(
@@ -126,7 +68,7 @@ async def show_again(
     row: UserSession | None = await session.scalar(statement)
     if row is None:
         raise InvalidToken
-    row.amr = [entry for entry in row.amr if entry["method"] != method] + [_shown(method, now)]
+    row.amr = [entry for entry in row.amr if entry["method"] != method] + [shown(method, now)]
     row.aal = FULL if method in SECOND_FACTORS else row.aal
     row.last_used_at, refresh = now, new_secret()
     await session.execute(delete(RefreshToken).where(RefreshToken.session_id == session_id))
@@ -135,20 +77,27 @@ async def show_again(
     await announce_session(session, session_id)
     publish(session, SignInProven(row.user_id, row.id, method, by=row.user_id))
     user = await session.get_one(User, row.user_id)
-    return await _mint(identity, _subject(identity, user, row, user.id, row.id), refresh, now)
+    subject = subject_of(identity, user, row, user.id, row.id)
+    return await mint(identity, subject, refresh, now, user)
 
 
+# What tokens and their answers say of an account, beside when it was last seen and changed.
+ACCOUNT = """
+    u.id, u.status, u.email, u.phone, u.username, u.app_metadata, u.user_metadata, u.first_name,
+    u.middle_name, u.last_name, u.display_name, u.picture_url, u.language, u.user_type,
+    u.email_verified_at, u.phone_verified_at, u.invited_by, u.created_at
+"""
+FACTORS = """
+    SELECT DISTINCT f.type FROM auth.factors f
+     WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL ORDER BY 1
+"""
 # One statement and a transaction by itself, because this is what clients call most. Who waited for
 # a racing refresh of the same token sees it used, and changes nothing.
-ROTATE = text("""
+ROTATE = text(f"""
     WITH found AS (
-        SELECT t.used_at, t.token_hash, s.id AS session_id, s.aal, s.amr, s.origin, s.ended_at,
-               s.expires_at, u.id, u.status, u.email, u.phone, u.username, u.app_metadata,
-               u.user_metadata, u.first_name, u.middle_name, u.last_name, u.display_name,
-               u.picture_url, u.language, u.user_type, u.email_verified_at, u.phone_verified_at,
-               u.last_sign_in_at, u.invited_by, u.created_at, u.updated_at,
-               ARRAY(SELECT DISTINCT f.type FROM auth.factors f
-                      WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL ORDER BY 1) AS factors
+        SELECT {ACCOUNT}, u.last_sign_in_at, u.updated_at, ARRAY({FACTORS}) AS factors,
+               t.used_at, t.token_hash, s.id AS session_id, s.aal, s.amr, s.origin, s.ended_at,
+               s.expires_at
           FROM auth.refresh_tokens t
           JOIN auth.sessions s ON s.id = t.session_id
           JOIN auth.users u ON u.id = s.user_id
@@ -170,13 +119,13 @@ ROTATE = text("""
           FROM live WHERE s.id = live.session_id
     )
     SELECT * FROM found
-""")
+""")  # noqa: S608 - our own columns
 
 
 async def refresh_session(
     identity: Identity, refresh: str, *, origin: str | None, now: datetime
-) -> tuple[SignIn, Any]:
-    """Exchange a refresh token for its successor and new tokens; tell them and the account's row.
+) -> SignIn:
+    """Exchange a refresh token for its successor and new tokens.
 
     Shown again within the replay window it gives the same successor: clients race, and a race is
     no theft. Later it ends the session. Raises `InvalidToken`, also from another `origin` than the
@@ -201,8 +150,8 @@ async def refresh_session(
     if bound and found.origin not in {None, origin}:
         raise InvalidToken
     factors = () if found.aal == FULL else tuple(found.factors)
-    subject = _subject(identity, found, found, found.id, found.session_id)
-    return await _mint(identity, subject, successor, now, factors), found
+    subject = subject_of(identity, found, found, found.id, found.session_id)
+    return await mint(identity, subject, successor, now, found, factors)
 
 
 async def end_session(
@@ -320,7 +269,7 @@ def _successor(identity: Identity, refresh: str) -> str:
     return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
-def _subject(
+def subject_of(
     identity: Identity, user: Any, session: Any, user_id: UUID, session_id: UUID
 ) -> Subject:
     """What the tokens say, from the rows of a user and a session or from one that joins both."""
@@ -337,25 +286,19 @@ def _subject(
     )
 
 
-def _shown(method: str, now: datetime) -> dict[str, Any]:
+def shown(method: str, now: datetime) -> dict[str, Any]:
     return {"method": method, "timestamp": int(now.timestamp())}
 
 
-async def _second_factors(session: AsyncSession, user_id: UUID) -> tuple[str, ...]:
-    statement = text(
-        "SELECT DISTINCT type FROM auth.factors"
-        " WHERE user_id = :user_id AND confirmed_at IS NOT NULL ORDER BY type"
-    )
-    return tuple(await session.scalars(statement, {"user_id": user_id}))
-
-
-async def _mint(
+async def mint(
     identity: Identity,
     subject: Subject,
     refresh: str,
     now: datetime,
+    user: Any,
     factors: tuple[str, ...] = (),
 ) -> SignIn:
+    """Tokens for a session; `user` is what `SignIn` holds of its account."""
     limits = identity.settings
     tokens = identity.tokens
     return SignIn(
@@ -368,6 +311,6 @@ async def _mint(
         refresh_token=refresh,
         session_id=subject.session_id,
         expires_in=int(limits.access_token_lifetime.total_seconds()),
-        user_id=subject.user_id,
+        user=user,
         second_factors=factors,
     )

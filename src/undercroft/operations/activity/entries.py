@@ -82,10 +82,16 @@ async def record(
     return entry_id
 
 
-def part_of(happening: Happening) -> Part:
-    """The same as `record`, to be written together with something else."""
-    row = row_of(happening, current_request())
-    return Part((ENTRY, UNSEALED), tuple(row[column] for column in COLUMNS))
+def part_of(happening: Happening, *, committed: Callable[[], None] | None = None) -> Part:
+    """The same as `record`, to be written together with something else.
+
+    If that fails there is no entry, so the request is told as one that is done.
+    """
+    request = current_request()
+    row = row_of(happening, request)
+    row["status_code"] = row["status_code"] or (request and request.success) or None
+    values = tuple(row[column] for column in COLUMNS)
+    return Part((ENTRY, UNSEALED), values, committed=committed)
 
 
 def _insert(session: Session, values: tuple[Any, ...]) -> None:

@@ -1,6 +1,7 @@
 """Hears every event of every domain inside its transaction and writes it down there."""
 
 from dataclasses import is_dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,8 +25,7 @@ def entry_of(event: Any) -> Part | None:
     """What `write_entry` writes of an event that goes with no object of the session."""
     if not is_dataclass(event) or isinstance(event, type):
         return None
-    count_event(event)
-    return part_of(happening_of(event, None))
+    return part_of(happening_of(event, None), committed=partial(count_event, event))
 
 
 @listens(object, part=entry_of)

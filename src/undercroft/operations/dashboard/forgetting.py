@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.cache import CachedReads
-from undercroft.foundation.jobs import Listener
+from undercroft.foundation.jobs import LONGER, Listener, Part
 from undercroft.identity.access.events import GroupChanged, UserGroupsChanged
 from undercroft.identity.auth.events import ContactVerified, SessionStarted
 from undercroft.identity.users.events import (
@@ -38,7 +38,15 @@ def forgetting(reads: CachedReads) -> tuple[Listener, ...]:
     """
 
     async def forget(session: AsyncSession, event: Any) -> None:
-        if not isinstance(event, SessionStarted) or event.first:
+        if _matters(event):
             await reads.written(session, NAMESPACE, promised=False)
 
-    return tuple(Listener(kind, forget) for kind in CHANGES)
+    return tuple(Listener(kind, forget, _part) for kind in CHANGES)
+
+
+def _matters(event: Any) -> bool:
+    return not isinstance(event, SessionStarted) or event.first
+
+
+def _part(event: Any) -> Part | None:
+    return LONGER if _matters(event) else None

@@ -113,11 +113,12 @@ class SmallUploads:
         values = (*files.link_values(staged, target).values(), object_id, limits)
         event = uploaded(object_id, staged, target)
         change, unwaited = Part((LINK,), values), files.convoy is not None
-        statement = together(files.database, change, event, unwaited=unwaited)
-        if statement is None:
+        joined = together(files.database, change, event, unwaited=unwaited)
+        if joined is None:
             return None
         with refusals():
-            await self._run(*statement)
+            await self._run(joined.statement, joined.values)
+        joined.committed()
         return object_id
 
     async def _run(self, statement: str, values: tuple[Any, ...]) -> None:

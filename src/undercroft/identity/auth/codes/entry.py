@@ -5,13 +5,13 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
-from undercroft.identity.auth import sessions
 from undercroft.identity.auth.codes.delivery import contact
 from undercroft.identity.auth.codes.errors import CodeInvalid
 from undercroft.identity.auth.codes.service import Ask, Proof, check_channel, prove_code, use_up
 from undercroft.identity.auth.devices import Device
 from undercroft.identity.auth.errors import AccountNotActive, RegistrationClosed
 from undercroft.identity.auth.sessions import SignIn
+from undercroft.identity.auth.starting import start_session
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries, service
 from undercroft.identity.users.contacts import evict_squatter, mark_verified
@@ -34,7 +34,7 @@ async def sign_in_with_code(
     user = await get_proven_user(session, proof)
     await evict_squatter(session, user)
     await mark_verified(session, user.id, proof.channel, proof.recipient, now=now)
-    return await sessions.start_session(session, identity, user, device, method=METHOD, now=now)
+    return await start_session(session, identity, user, device, method=METHOD, now=now)
 
 
 async def sign_up_with_code(
@@ -52,7 +52,7 @@ async def sign_up_with_code(
     await use_up(session, proof, now=now)
     user = await _make_or_claim(session, ask.identifier)
     await mark_verified(session, user.id, proof.channel, proof.recipient, now=now)
-    return await sessions.start_session(session, identity, user, device, method=METHOD, now=now)
+    return await start_session(session, identity, user, device, method=METHOD, now=now)
 
 
 async def confirm_contact(

@@ -4,7 +4,7 @@ from undercroft.foundation.access import Public, SignedIn, SteppedUp
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.http import CurrentActor, Parts, Router, Session
 from undercroft.identity.auth import recovery
-from undercroft.identity.auth.callers import AcceptLanguage, CallersDevice, Language, tokens_read
+from undercroft.identity.auth.callers import AcceptLanguage, CallersDevice, Language, tokens_of
 from undercroft.identity.auth.codes import entry, schemas, service
 from undercroft.identity.auth.codes.errors import (
     ChannelMismatch,
@@ -84,7 +84,7 @@ async def login_with_otp(
     signed_in = await entry.sign_in_with_code(
         session, identity, _ask(body), body.otp, device, now=utc_now()
     )
-    return await tokens_read(session, signed_in)
+    return tokens_of(signed_in)
 
 
 @router.post(
@@ -101,7 +101,7 @@ async def verify(
     signed_in = await entry.sign_up_with_code(
         session, identity, _ask(body), body.otp, device, now=utc_now()
     )
-    return await tokens_read(session, signed_in)
+    return tokens_of(signed_in)
 
 
 @router.post(

@@ -14,7 +14,7 @@ from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db import Page
 from undercroft.foundation.http import CurrentActor, Router, Session
 from undercroft.identity.auth import sessions
-from undercroft.identity.auth.callers import CallersDevice, tokens_read
+from undercroft.identity.auth.callers import CallersDevice, tokens_of
 from undercroft.identity.auth.codes.schemas import PasswordProof
 from undercroft.identity.auth.errors import AccountNotActive, SignInLocked, WrongPassword
 from undercroft.identity.auth.factors import passkeys, schemas, service
@@ -77,7 +77,7 @@ async def confirm_totp(
     added = await service.confirm_totp(
         session, identity, actor, factor_id, body.code, now=utc_now()
     )
-    return await _added(session, added)
+    return _added(added)
 
 
 @router.post(
@@ -109,7 +109,7 @@ async def add_passkey(
     added = await service.add_passkey(
         session, identity, actor, new.challenge_id, new.credential, name=new.name, now=utc_now()
     )
-    return await _added(session, added)
+    return _added(added)
 
 
 @router.delete(
@@ -163,7 +163,7 @@ async def show_second_factor(
 ) -> TokensRead:
     """Finish signing in with a code of an app or a recovery code; or step up again later."""
     signed_in = await service.show_code(session, identity, actor, body.code, now=utc_now())
-    return await tokens_read(session, signed_in)
+    return tokens_of(signed_in)
 
 
 @router.post("/second-factor/passkey/options", access=HalfSignedIn(), unrecorded=CHALLENGE)
@@ -188,7 +188,7 @@ async def show_passkey(
     signed_in = await service.show_passkey(
         session, identity, actor, body.challenge_id, body.credential, now=utc_now()
     )
-    return await tokens_read(session, signed_in)
+    return tokens_of(signed_in)
 
 
 @router.post("/passkeys/options", access=Public("sign-in"), rate="login", unrecorded=CHALLENGE)
@@ -215,7 +215,7 @@ async def login_with_passkey(
     signed_in = await service.sign_in_with_passkey(
         session, identity, body.challenge_id, body.credential, device, now=utc_now()
     )
-    return await tokens_read(session, signed_in)
+    return tokens_of(signed_in)
 
 
 @router.post(
@@ -236,12 +236,12 @@ async def reauthenticate(
     signed_in = await sessions.show_again(
         session, identity, actor.session_id, method="password", now=now
     )
-    return await tokens_read(session, signed_in)
+    return tokens_of(signed_in)
 
 
-async def _added(session: Session, added: service.Added) -> schemas.FactorAdded:
+def _added(added: service.Added) -> schemas.FactorAdded:
     return schemas.FactorAdded(
         factor=schemas.FactorRead.model_validate(added.factor),
         recovery_codes=added.recovery_codes,
-        tokens=await tokens_read(session, added.signed_in),
+        tokens=tokens_of(added.signed_in),
     )

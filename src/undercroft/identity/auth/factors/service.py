@@ -33,6 +33,7 @@ from undercroft.identity.auth.factors.models import Factor, FactorType
 from undercroft.identity.auth.gate import FULL, announce_user
 from undercroft.identity.auth.notices import tell_owner
 from undercroft.identity.auth.sessions import SignIn
+from undercroft.identity.auth.starting import start_session
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries
 from undercroft.identity.users.errors import AboveYou, UserNotFound
@@ -230,7 +231,7 @@ async def sign_in_with_passkey(
         raise PasskeyRefused from error
     if not UserStatus(user.status).may_sign_in:
         raise AccountNotActive(user.status)
-    return await sessions.start_session(
+    return await start_session(
         session, identity, user, device, method="webauthn", now=now, aal=FULL
     )
 

@@ -12,8 +12,7 @@ from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db import Page
 from undercroft.foundation.http import CurrentActor, Router, Session
 from undercroft.foundation.problems import Problem
-from undercroft.identity.auth import sessions
-from undercroft.identity.auth.callers import device_of, tokens_read
+from undercroft.identity.auth.callers import device_of, tokens_of
 from undercroft.identity.auth.errors import AccountNotActive, InvalidToken, RegistrationClosed
 from undercroft.identity.auth.providers import schemas, service
 from undercroft.identity.auth.providers.errors import (
@@ -30,6 +29,7 @@ from undercroft.identity.auth.providers.errors import (
 )
 from undercroft.identity.auth.providers.service import Begun, Wish
 from undercroft.identity.auth.schemas import TokensRead
+from undercroft.identity.auth.starting import start_session
 from undercroft.identity.parts import IdentityParts
 
 router = Router("/auth", tag="identity")
@@ -110,10 +110,10 @@ async def _come_back(
         grant = await service.grant_sign_in(session, user, back, now=now)
         return _gone(back.wish.redirect_to, {"code": grant})
     method = service.method_of(provider)
-    signed_in = await sessions.start_session(
+    signed_in = await start_session(
         session, identity, user, device_of(request), method=method, now=now
     )
-    tokens = await tokens_read(session, signed_in)
+    tokens = tokens_of(signed_in)
     return _without_cookie(JSONResponse(tokens.model_dump(mode="json")))
 
 
@@ -145,7 +145,7 @@ async def exchange_code(
     signed_in = await service.exchange(
         session, identity, body.code, body.code_verifier, device_of(request), now=utc_now()
     )
-    return await tokens_read(session, signed_in)
+    return tokens_of(signed_in)
 
 
 @router.get("/identities", access=SignedIn())

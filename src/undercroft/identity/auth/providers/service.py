@@ -33,6 +33,7 @@ from undercroft.identity.auth.providers.errors import (
 )
 from undercroft.identity.auth.providers.models import LinkedIdentity, ProviderFlow, SignInGrant
 from undercroft.identity.auth.sessions import SignIn
+from undercroft.identity.auth.starting import start_session
 from undercroft.identity.parts import Identity
 from undercroft.identity.users import queries, service
 from undercroft.identity.users.contacts import mark_verified
@@ -258,9 +259,7 @@ async def exchange(
     user = await session.get_one(User, grant.user_id)
     if not UserStatus(user.status).may_sign_in:
         raise AccountNotActive(user.status)
-    return await sessions.start_session(
-        session, identity, user, device, method=grant.method, now=now
-    )
+    return await start_session(session, identity, user, device, method=grant.method, now=now)
 
 
 def challenge_of(verifier: str) -> str:
