@@ -1,6 +1,8 @@
 """The schema over HTTP: described, drawn, and as types that real compilers take."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,7 +11,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from tests.fixtures.actors import Caller, sign_in
+from tests.fixtures.actors import Caller, sign_in, unique
 from tests.fixtures.app import SUPERUSER, make_client, make_settings, running
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
 from tests.fixtures.served import UNDERCROFT
@@ -252,3 +254,27 @@ async def test_temporary_tables_are_no_news(engines: EngineAddresses, database: 
     finally:
         await connection.close()
     assert news == ["pgrst", "done"]
+
+
+async def test_a_table_is_found_while_its_news_are_held_up(
+    service: Caller, engines: EngineAddresses, database: str
+):
+    """As where the server is too busy to deliver them."""
+    table = {"name": unique("held"), "columns": [{"name": "id", "type": "integer"}]}
+    assert (await service.get(f"/rest/v1/{table['name']}")).status_code == 404
+    connection = await asyncpg.connect(engines.superuser_database_url(database))
+    listening = await connection.fetch(
+        "select pid from pg_stat_activity"
+        " where application_name like '% listener' and datname = current_database()"
+    )
+    await connection.close()
+    assert listening
+    try:
+        for row in listening:
+            os.kill(row["pid"], signal.SIGSTOP)
+        made = await service.post("/api/v1/tables", json=table)
+        found = await service.get(f"/rest/v1/{table['name']}")
+    finally:
+        for row in listening:
+            os.kill(row["pid"], signal.SIGCONT)
+    assert (made.status_code, found.status_code, found.text) == (201, 200, "[]")

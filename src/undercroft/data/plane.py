@@ -213,9 +213,7 @@ class RowsPlane:
     async def catch_up(self) -> bool:
         """Wait for schema changes committed before now; say whether there were any."""
         before = self._schemas.generation
-        if self._listener.hearing:
-            await self._listener.catch_up()
-        else:
+        if not await self._listener.catch_up():
             self.schema_changed()
         if self._reading and not self._reading.done():
             await asyncio.shield(self._reading)

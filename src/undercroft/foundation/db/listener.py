@@ -54,11 +54,13 @@ class Listener:
         """Call `handler` whenever notifications may have been missed."""
         self._when_deaf.append(handler)
 
-    async def catch_up(self) -> None:
-        """Return once everything announced before this call has been heard."""
+    async def catch_up(self) -> bool:
+        """Say whether everything announced before this call has been heard by now."""
         if self._connection is not None:
             with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
                 await self._ping(self._connection)
+                return True
+        return False
 
     async def start(self) -> None:
         """Begin listening in the background; does nothing where LISTEN cannot work."""
