@@ -1,5 +1,6 @@
 """Embedded engines: starting, protecting, recovering."""
 
+import asyncio
 import json
 import os
 import signal
@@ -32,6 +33,11 @@ from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
 
 NOBODY = 65534
+ENDLESS = """
+    WITH RECURSIVE r(n) AS (SELECT 1::bigint UNION ALL SELECT n + 1 FROM r) SELECT max(n) FROM r"""
+AT_WORK = """
+    SELECT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '%RECURSIVE r%'
+                   AND state = 'active' AND pid <> pg_backend_pid())"""
 
 
 @contextmanager
@@ -214,16 +220,24 @@ class TestRecovery:
         with running(settings, durable=True) as engines:
             url, _ = engines.urls()
             await ask(url, "CREATE TABLE kept AS SELECT 7 AS answer")
+            busy = asyncio.create_task(ask(url, ENDLESS))
+            while not await ask(url, AT_WORK):
+                pass
             os.kill(engines.postgres.pid, signal.SIGKILL)
             wait_until(lambda: not engines.postgres.alive(), "PostgreSQL is dead")
-            wait_until(lambda: relaunched(engines.postgres), "PostgreSQL is back")
+            # Nor is the session waited for that never looks up from its statement.
+            engines.postgres.launch()
+            engines.postgres.wait_ready()
             assert await ask(url, "SELECT answer FROM kept") == 7
+            with pytest.raises((OSError, asyncpg.PostgresError)):
+                await busy
 
     def test_a_killed_valkey_comes_back_empty(self, settings: Settings):
         with running(settings) as engines:
             os.kill(engines.valkey.pid, signal.SIGKILL)
             wait_until(lambda: not engines.valkey.alive(), "Valkey is dead")
-            assert relaunched(engines.valkey)
+            engines.valkey.launch()
+            engines.valkey.wait_ready()
             with valkey.Valkey.from_url(engines.valkey.url()) as client:
                 assert client.dbsize() == 0
 
@@ -323,16 +337,6 @@ def runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def relaunched(engine) -> bool:
-    """Launch again; PostgreSQL refuses while sessions of the dead one still end."""
-    engine.launch()
-    try:
-        engine.wait_ready()
-    except EngineFailed:
-        return False
-    return True
 
 
 def start_and_be_killed(home: Path, *, orphan: bool = False) -> list[int]:

@@ -12,7 +12,7 @@ import psutil
 
 from undercroft.foundation.embedded import provision, tuning
 from undercroft.foundation.embedded.accounts import Account, let_through
-from undercroft.foundation.embedded.engine import Engine
+from undercroft.foundation.embedded.engine import Engine, end_process
 from undercroft.foundation.embedded.errors import EngineFailed, HomeUnusable
 from undercroft.foundation.embedded.home import Home
 from undercroft.foundation.embedded.logfile import LogFile
@@ -54,6 +54,7 @@ class PostgresEngine(Engine):
         return [str(postgres_programs() / "postgres"), "-D", str(self._data)]
 
     def configure(self) -> None:
+        self._end_orphans()
         let_through(self._account, postgres_programs() / "postgres")
         if not (self._data / "PG_VERSION").exists():
             self._create_cluster()
@@ -77,6 +78,17 @@ class PostgresEngine(Engine):
             if pid and psutil.Process(pid).cwd() == str(self._data.resolve()):
                 return pid
         return None
+
+    def _end_orphans(self) -> None:
+        """End sessions of a postmaster that was killed: none starts beside the memory they share.
+
+        They end by themselves, but only after the statement that they are at.
+        """
+        if self._postmaster()[0]:  # it left its file behind
+            for process in psutil.process_iter():
+                with suppress(psutil.Error):
+                    if process.cwd() == str(self._data.resolve()):
+                        end_process(process.pid, signal.SIGQUIT)
 
     def prepare_database(self) -> None:
         """Make our role, database and extensions, unless this version already has."""
