@@ -23,7 +23,8 @@ QUICK = {
     "first_retry": timedelta(milliseconds=1),
     "longest_retry": timedelta(milliseconds=2),
     "poll_interval": timedelta(milliseconds=50),
-    "heartbeat_timeout": timedelta(seconds=1),
+    # Of a worker that is held up for longer, another takes the job: it would be done twice.
+    "heartbeat_timeout": timedelta(seconds=20),
 }
 
 

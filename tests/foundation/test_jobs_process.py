@@ -206,7 +206,8 @@ async def test_a_worker_that_cannot_reach_its_server_still_stops(tmp_path: Path)
 
 
 if __name__ == "__main__":
-    jobs = QUICK | {"first_retry": timedelta(milliseconds=100)}
+    lost = {"heartbeat_timeout": timedelta(seconds=3)}
+    jobs = QUICK | lost | {"first_retry": timedelta(milliseconds=100)}
     run_worker(
         load_settings(database={"url": sys.argv[1]}, jobs=jobs, _env_file=None), open_workplace
     )

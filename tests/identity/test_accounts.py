@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.fixtures.actors import Caller, promoted, register, settled, sign_in, unique
+from tests.fixtures.actors import Caller, promoted, register, sign_in, turned_away, unique
 
 API = "/api/v1"
 
@@ -35,11 +35,7 @@ class TestAdministration:
         assert weak.status_code == 422
         done = await clerk.patch(path, json={"new_password": "Brand-New-Pass-77"})
         assert done.status_code == 204
-
-        async def ended() -> bool:
-            return (await member.get(f"{API}/users/me")).status_code == 401
-
-        assert await settled(ended)
+        assert await turned_away(member)
         await sign_in(member.client, member.identifier, "Brand-New-Pass-77")
 
     async def test_superusers_are_out_of_reach(self, clerk: Caller, admin: Caller):
@@ -93,11 +89,7 @@ class TestBulk:
         }
         assert (report["affected"], report["failed"]) == (2, 3)
         assert (await admin.get(f"{API}/users/me")).status_code == 200
-
-        async def ended() -> bool:
-            return (await member.get(f"{API}/users/me")).status_code == 401
-
-        assert await settled(ended)
+        assert await turned_away(member)
 
     async def test_two_at_once_do_not_block_each_other(
         self, client: httpx.AsyncClient, clerk: Caller, admin: Caller

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from tests.fixtures.actors import Caller, register, settled, sign_in, unique
+from tests.fixtures.actors import Caller, register, settled, sign_in, turned_away, unique
 from tests.fixtures.app import PASSWORD
 from tests.fixtures.outbox import Outbox
 from undercroft.app import Application
@@ -81,11 +81,7 @@ class TestEmail:
         await client.post(f"{API}/auth/password-reset/request", json=body)
         link = (await outbox.next(member.identifier, "password_reset"))["link"]
         assert (await changed(member, outbox, new_address())).status_code == 200
-
-        async def ended() -> bool:
-            return (await other.get(f"{API}/users/me")).status_code == 401
-
-        assert await settled(ended)
+        assert await turned_away(other)
         assert (await member.get(f"{API}/users/me")).status_code == 200
         token = link.partition("token=")[2]
         reset = {"token": token, "new_password": "Brand-New-Pass-77"}
@@ -161,11 +157,7 @@ class TestTaken:
         await outbox.code(member.identifier)  # the one of the registration
         answer = await changed(outsider, outbox, member.identifier)
         assert (answer.status_code, answer.json()["email"]) == (200, member.identifier)
-
-        async def ended() -> bool:
-            return (await member.get(f"{API}/users/me")).status_code == 401
-
-        assert await settled(ended)
+        assert await turned_away(member)
         mine = await sign_in(client, member.identifier)
         assert mine.id == outsider.id
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import httpx
 from sqlalchemy import text
 
-from tests.fixtures.actors import Caller, settled, sign_in
+from tests.fixtures.actors import Caller, sign_in, turned_away
 from undercroft.app import Application
 from undercroft.foundation.clock import utc_now
 from undercroft.identity.users.erasure import erase_deleted
@@ -17,11 +17,7 @@ API = "/api/v1"
 class TestFarewell:
     async def test_deactivated_by_oneself(self, member: Caller):
         assert (await member.post(f"{API}/settings/deactivate-account")).status_code == 204
-
-        async def ended() -> bool:
-            return (await member.get(f"{API}/users/me")).status_code == 401
-
-        assert await settled(ended)
+        assert await turned_away(member)
 
     async def test_deletion_wants_confirmation_and_no_orphans(self, member: Caller):
         path = f"{API}/settings/delete-account"

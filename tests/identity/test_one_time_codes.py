@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from tests.fixtures.actors import Caller, register, sign_in, unique
+from tests.fixtures.actors import Caller, register, sign_in, turned_away, unique
 from tests.fixtures.app import PASSWORD, make_client, running
 from tests.fixtures.engines import EngineAddresses
 from tests.fixtures.outbox import Outbox
@@ -53,8 +53,7 @@ class TestSignIn:
         await send(client, squatter.identifier, "sign_in")
         body = use(squatter.identifier, await outbox.code(squatter.identifier))
         assert (await client.post(f"{AUTH}/login-with-otp", json=body)).status_code == 200
-        await asyncio.sleep(0.1)
-        assert (await squatter.get("/api/v1/users/me")).status_code == 401
+        assert await turned_away(squatter)
         refused = await client.post(
             f"{AUTH}/login", json={"identifier": squatter.identifier, "password": PASSWORD}
         )

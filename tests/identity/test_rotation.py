@@ -1,6 +1,5 @@
 """New signing keys and role keys, on a database of their own: nothing else may lose its keys."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -8,7 +7,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.fixtures.actors import register
+from tests.fixtures.actors import register, settled
 from tests.fixtures.app import make_client, make_settings, running
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
 from undercroft.app import Application, create_app
@@ -51,8 +50,11 @@ async def kids(caller: httpx.AsyncClient) -> set[str]:
 async def test_old_tokens_and_keys_keep_working(own_app: Application, caller: httpx.AsyncClient):
     member, headers, before = await register(caller), await service_key(own_app), await kids(caller)
     await rotate_keys(own_app.control.state.identity, now=utc_now())
-    await asyncio.sleep(0.1)
-    assert before < await kids(caller)
+
+    async def published() -> bool:
+        return before < await kids(caller)
+
+    assert await settled(published)
     assert (await member.get(ME)).status_code == 200
     newer = await register(caller)
     assert (await newer.get(ME)).status_code == 200
@@ -68,9 +70,12 @@ async def test_old_key_dies_after_the_longest_token(
     member, headers = await register(caller), await service_key(own_app)
     long_ago = utc_now() - identity.settings.session_token_lifetime - timedelta(minutes=1)
     await rotate_keys(identity, now=long_ago)
-    await asyncio.sleep(0.1)
     session = {"X-Session-Token": member.tokens["session_token"]}
-    assert (await caller.get(ME, headers=session)).status_code == 401
+
+    async def dead() -> bool:
+        return (await caller.get(ME, headers=session)).status_code == 401
+
+    assert await settled(dead)
     newer = await service_key(own_app)
     assert newer != headers
     assert (await caller.get("/api/v1/users", headers=newer)).status_code == 200

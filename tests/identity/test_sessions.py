@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.fixtures.actors import Caller, make_group, promoted, settled, sign_in
+from tests.fixtures.actors import Caller, make_group, promoted, settled, sign_in, turned_away
 from tests.fixtures.app import make_client, running
 from tests.fixtures.engines import EngineAddresses
 from undercroft.app import create_app
@@ -58,11 +58,7 @@ class TestSessionsOfOthers:
         await sign_in(client, member.identifier)
         assert len((await admin.get(path)).json()["items"]) == 2
         assert (await admin.delete(path)).json()["sessions_revoked"] == 2
-
-        async def ended() -> bool:
-            return (await member.get(f"{API}/users/me")).status_code == 401
-
-        assert await settled(ended)
+        assert await turned_away(member)
         await sign_in(client, member.identifier)
 
     async def test_of_a_superuser_only_by_another(self, admin: Caller, outsider: Caller):

@@ -5,7 +5,6 @@ import base64
 import hashlib
 import hmac
 import json
-import time
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import text
 
-from tests.fixtures.actors import Caller, register, sign_in
+from tests.fixtures.actors import Caller, register, sign_in, turned_away
 from tests.fixtures.app import PASSWORD, make_client, running
 from tests.fixtures.engines import EngineAddresses
 from undercroft.app import Application, create_app
@@ -131,17 +130,10 @@ async def test_each_door_takes_only_its_own_tokens(
     assert (await client.get(ME, headers=anon)).status_code == 401
 
 
-async def until(status: int, caller: Caller) -> None:
-    deadline = time.monotonic() + 5
-    while (await caller.get(ME)).status_code != status:
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
-
-
 async def test_suspension_ends_everything_at_once(member: Caller, admin: Caller):
     assert (await member.get(ME)).status_code == 200
     assert (await admin.post(f"/api/v1/users/{member.id}/suspend")).status_code == 200
-    await until(401, member)
+    assert await turned_away(member)
     refresh = {"refresh_token": member.tokens["refresh_token"]}
     assert (await member.client.post("/api/v1/auth/refresh", json=refresh)).status_code == 401
     body = {"identifier": member.identifier, "password": member.password}
@@ -155,7 +147,7 @@ async def test_a_new_password_ends_the_other_sessions(member: Caller):
     assert (await other.get(ME)).status_code == 200
     change = {"current_password": PASSWORD, "new_password": "Another-Horse-43"}
     assert (await member.patch(f"{ME}/password", json=change)).status_code == 204
-    await until(401, other)
+    assert await turned_away(other)
     assert (await member.get(ME)).status_code == 200
     assert (await member.patch(f"{ME}/password", json=change)).status_code == 403
 
@@ -175,7 +167,7 @@ async def test_a_used_refresh_token_ends_its_family(app: Application, client: ht
     current = {"refresh_token": renewed["refresh_token"]}
     assert (await client.post("/api/v1/auth/refresh", json=current)).status_code == 401
     thief.tokens = renewed
-    await until(401, thief)
+    assert await turned_away(thief)
 
 
 async def test_sessions_are_listed_and_ended_by_their_owner_only(member: Caller, outsider: Caller):
@@ -190,7 +182,7 @@ async def test_sessions_are_listed_and_ended_by_their_owner_only(member: Caller,
     assert (await outsider.delete(path)).status_code == 404
     assert (await member.delete(path)).status_code == 204
     assert (await member.delete(path)).status_code == 404
-    await until(401, other)
+    assert await turned_away(other)
 
 
 async def test_fifty_registrations_of_one_identifier_make_one_account(

@@ -59,8 +59,9 @@ class TestStart:
         assert f"http://localhost:{server.port}/reset-password?token=" in mail()
 
     def test_two_web_workers_one_job_worker_and_one_that_hashes(self, server: Served):
-        assert len(server.web_workers()) == 2
         assert len(server.children("serve --port")) == 4
+        # The two others have the socket too, until they have come to closing it.
+        wait_until(lambda: len(server.web_workers()) == 2, "two listen")
         assert hashing_process(server)
 
     def test_gauges_are_those_of_this_moment_alone(self, server: Served):

@@ -4,6 +4,7 @@ import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ from undercroft.foundation.embedded.programs import valkey_program
 from undercroft.foundation.problems import SettingsInvalid, TooManyRequests
 from undercroft.foundation.settings import CacheSettings, RateLimitSettings
 
+PATIENCE = timedelta(seconds=20)  # a busy machine answers late
+
 
 @pytest.fixture
 def front(engines: EngineAddresses, certificate: Certificate) -> Iterator[Front]:
@@ -35,9 +38,9 @@ def url_of(front: Front, engines: EngineAddresses, host: str = "localhost", quer
     return f"rediss://:{urlsplit(engines.cache_url).password}@{host}:{front.port}/0{query}"
 
 
-async def refusal(url: str, **files: Path) -> str:
+async def refusal(url: str, timeout: timedelta = PATIENCE, **files: Path) -> str:
     """Why there is no connection; empty when there is one."""
-    cache = Cache(CacheSettings(url=SecretStr(url), **files))  # type: ignore[arg-type]
+    cache = Cache(CacheSettings(url=SecretStr(url), timeout=timeout, **files))  # type: ignore[arg-type]
     try:
         await cache.client.ping()
     except cache.ERRORS as error:
@@ -81,7 +84,8 @@ class TestOneServer:
 
     async def test_that_speaks_no_tls_is_told_so(self, certificate: Certificate, tmp_path: Path):
         with _valkey(tmp_path) as port:
-            said = await refusal(f"rediss://localhost:{port}", ca_file=certificate.file)
+            url, soon = f"rediss://localhost:{port}", timedelta(seconds=1)
+            said = await refusal(url, timeout=soon, ca_file=certificate.file)
         assert "does not speak TLS" in said
 
     @pytest.mark.parametrize("name", ["ca_file", "cert_file"])
@@ -105,9 +109,8 @@ async def test_a_cluster(tmp_path: Path):
         node = stack.enter_context(Valkey(port=port))
         node.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         wait_until(lambda: b"state:ok" in node.execute_command("CLUSTER", "INFO"), "it is whole")
-        settings = CacheSettings(
-            url=SecretStr(f"rediss+cluster://127.0.0.1:{front.port}"), ca_file=shown.file
-        )
+        url = SecretStr(f"rediss+cluster://127.0.0.1:{front.port}")
+        settings = CacheSettings(url=url, ca_file=shown.file, timeout=PATIENCE)
         cache = Cache(settings)
         limiter = RateLimiter(RateLimitSettings(login="1/hour"), cache)
         messenger = cache.messenger()
@@ -126,10 +129,11 @@ async def test_the_doctor_says_what_is_wrong(
     front: Front, engines: EngineAddresses, certificate: Certificate
 ):
     url = SecretStr(url_of(front, engines))
-    found = await cache_finding(CacheSettings(url=url))
+    found = await cache_finding(CacheSettings(url=url, timeout=PATIENCE))
     assert found.level == "warn"
     assert found.advice.startswith("Name who signed its certificate in UNDERCROFT_CACHE__CA_FILE.")
-    assert (await cache_finding(CacheSettings(url=url, ca_file=certificate.file))).level == "ok"
+    known = CacheSettings(url=url, ca_file=certificate.file, timeout=PATIENCE)
+    assert (await cache_finding(known)).level == "ok"
 
 
 @contextmanager
