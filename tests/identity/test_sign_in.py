@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 from argon2.low_level import Type, hash_secret
 from sqlalchemy import text
 
@@ -106,6 +107,18 @@ class TestSignIn:
         ]
         assert first.json() == second.json()
         assert len((await member.get("/api/v1/sessions")).json()["items"]) == 2
+
+    @pytest.mark.parametrize(
+        ("header", "value"),
+        [
+            ("Origin", f"https://{'x' * 300}"),
+            ("User-Agent", f"{'A' * 200}/1.0 CFNetwork/1.0 Darwin/20"),
+        ],
+    )
+    async def test_takes_headers_of_any_length(self, member: Caller, header: str, value: str):
+        body = {"identifier": member.identifier, "password": PASSWORD}
+        answer = await member.client.post("/api/v1/auth/login", json=body, headers={header: value})
+        assert answer.status_code == 200, answer.text
 
     async def test_takes_no_unit_of_work(self, member: Caller, query_counter: QueryCounter):
         """Its two statements, each a transaction, go past SQLAlchemy and are not counted."""

@@ -8,7 +8,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from tests.fixtures.actors import Caller, unique
+from tests.fixtures.actors import Caller, sign_in, unique
 from tests.fixtures.lists import check_orders, ids_of
 from tests.fixtures.targets import Heard, Reply, Target, answer, target
 from tests.webhooks.conftest import API, Office
@@ -286,6 +286,16 @@ class TestDelivering:
         }
         for secret in (person.identifier, person.password, *person.tokens.values()):
             assert str(secret) not in text or secret == person.tokens["session_id"]
+
+    async def test_every_sign_in_is_told_to_who_asked_since(self, office: Office):
+        """Also of somebody who was there before, which takes no transaction while nobody asks."""
+        person = await office.person()
+        await sign_in(office.client, person.identifier)
+        async with target(answer()) as server:
+            await office.webhook(server.url(), "session.started")
+            for _ in range(2):
+                again = await sign_in(office.client, person.identifier)
+                await about(server, "session_id", again.tokens["session_id"])
 
     async def test_a_rolled_back_change_is_never_told(self, office: Office):
         async with target(answer()) as server:

@@ -31,6 +31,7 @@ def read_device(
     place: str | None = None,
 ) -> Device:
     """What callers send is cut to what its columns hold."""
+    origin = _fitting(origin, 255)
     named = {"id": _fitting(device_id, 255), "place": _fitting(place, 100)}
     if not user_agent:
         return Device(address=address, origin=origin, **named)
@@ -49,7 +50,8 @@ def _parse(user_agent: str) -> tuple[str, str, str | None, str | None]:
     system = found.os.family if found.os else None
     model = found.device.model or found.device.family if found.device else None
     name = model or " on ".join(part for part in (browser, system) if part) or "Unknown device"
-    return name[:100], _kind(user_agent, system, model), browser, system
+    kind = _kind(user_agent, system, model)
+    return name[:100], kind, _fitting(browser, 64), _fitting(system, 64)
 
 
 def _kind(user_agent: str, system: str | None, model: str | None) -> str:
