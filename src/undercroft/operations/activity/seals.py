@@ -30,12 +30,13 @@ LOCK = text("SELECT pg_advisory_xact_lock(hashtext('undercroft activity seals'))
 # Times in an entry's JSON are shown in the session's zone; a pooler's may be another.
 IN_UTC = text("SET LOCAL timezone = 'UTC'")
 SHOWN = "pg_catalog.jsonb_strip_nulls(pg_catalog.to_jsonb(a))::text"
+# By their places in the table: statistics of a queue, which is empty whenever somebody looks, have
+# Postgres read all of it for each entry. A place is nobody else's while we hold the lock.
 TAKE = text(f"""
-    WITH turn AS (
-        SELECT entry_id FROM operations.activity_unsealed LIMIT :most
-    ), taken AS (
-        DELETE FROM operations.activity_unsealed u USING turn
-         WHERE u.entry_id = turn.entry_id RETURNING u.entry_id, u.created_at
+    WITH taken AS (
+        DELETE FROM operations.activity_unsealed
+         WHERE ctid = ANY (ARRAY(SELECT ctid FROM operations.activity_unsealed LIMIT :most))
+        RETURNING entry_id, created_at
     )
     SELECT t.entry_id, t.created_at, {SHOWN} AS shown
       FROM taken t
