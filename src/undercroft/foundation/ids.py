@@ -8,7 +8,7 @@ from uuid import UUID
 def new_id() -> UUID:
     """Make a UUIDv7 from the clock and 74 random bits."""
     stamp = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
+    random = _random()
     value = (
         (stamp & 0xFFFF_FFFF_FFFF) << 80
         | 0x7 << 76
@@ -17,3 +17,21 @@ def new_id() -> UUID:
         | random & 0x3FFF_FFFF_FFFF_FFFF
     )
     return UUID(int=value)
+
+
+def _random() -> int:
+    """80 random bits. Asked for many at once: each call into the system hands on Python's lock."""
+    try:
+        return _ready.pop()
+    except IndexError:
+        fresh = os.urandom(_BYTES * _AT_ONCE)
+        numbers = range(0, len(fresh), _BYTES)
+        found, *others = (int.from_bytes(fresh[at : at + _BYTES], "big") for at in numbers)
+        _ready.extend(others)
+        return found
+
+
+_BYTES, _AT_ONCE = 10, 64
+_ready: list[int] = []
+# Parent and child would make the same.
+os.register_at_fork(after_in_child=_ready.clear)
