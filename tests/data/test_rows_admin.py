@@ -62,9 +62,12 @@ class TestAdmin:
     async def test_metrics(self, rows_database: RowsDatabase, bound: socket.socket, level: str):
         bounds = {"DB_POOL": "4", "JWT_CACHE_MAX_ENTRIES": "1"}
         async with started(rows_database, LOG_LEVEL=level, **bounds) as app:
-            rows = make_client(app, httpx.ASGITransport)
+            rows = make_client(app)
             for sub in ("a", "a", "b"):
                 await rows.get("/readers", headers=bearer(role="rows_member", sub=sub))
+            for number in ("1", "2", "two"):  # new, known, and starting over
+                path = f"/readers?id=eq.{number}"
+                await rows.get(path, headers=bearer(role="rows_member", sub="b"))
             response = await admin_of(app, bound).get("/metrics")
         assert response.headers["content-type"] == "text/plain; charset=utf-8"
         lines = response.text.splitlines()
@@ -75,8 +78,8 @@ class TestAdmin:
             "pgrst_db_pool_available 4.0",
             "pgrst_db_pool_waiting 0.0",
             "pgrst_db_pool_timeouts_total 0.0",
-            "pgrst_jwt_cache_requests_total 3.0",
-            "pgrst_jwt_cache_hits_total 1.0",
+            "pgrst_jwt_cache_requests_total 6.0",
+            "pgrst_jwt_cache_hits_total 4.0",
             "pgrst_jwt_cache_evictions_total 1.0",
         ):
             assert line in lines

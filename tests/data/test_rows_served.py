@@ -81,6 +81,10 @@ async def test_words_of_a_status(address: str):
         assert (response.status_code, response.reason_phrase) == (419, "No Thanks")
         response = await client.get("/rpc/fail_with?state=PT999&message=Very odd")
         assert (response.status_code, response.reason_phrase) == (999, "Very odd")
+        long = {"state": "PT418", "message": "x" * 100_000}
+        response = await client.post("/rpc/fail_with", json=long)
+        assert (response.status_code, response.reason_phrase) == (418, "x" * 200)
+        assert response.json()["message"] == long["message"]
 
 
 async def test_a_method_that_no_standard_knows(address: str):

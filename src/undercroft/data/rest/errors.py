@@ -15,6 +15,7 @@ from undercroft.foundation.db import StatementFailed
 Headers = list[tuple[bytes, bytes]]
 ANSWERABLE = range(200, 1000)  # the statuses an answer can end with in HTTP
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
+_LONGEST_REASON = 200
 
 
 class RestError(Exception):
@@ -293,7 +294,8 @@ def _are_texts(values: Iterable[Any]) -> bool:
 
 
 def _reason(text: str) -> bytes:
-    return _CONTROLS.sub(" ", text).encode("utf-8", "replace")
+    """Cut as short as clients take a status line to be; the message has all of it."""
+    return _CONTROLS.sub(" ", text[:_LONGEST_REASON]).encode("utf-8", "replace")
 
 
 def _raise_unreadable(details: str, hint: str) -> RestError:

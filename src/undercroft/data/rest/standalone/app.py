@@ -22,7 +22,7 @@ from undercroft.data.rest.standalone.database_settings import read_database_sett
 from undercroft.data.rest.standalone.environment import read_settings
 from undercroft.data.rest.standalone.metrics import Counts
 from undercroft.data.rest.standalone.settings import InvalidSettingError, StandaloneSettings
-from undercroft.data.rest.standalone.tokens import TokenVerifier
+from undercroft.data.rest.standalone.tokens import CountedReply, TokenVerifier
 from undercroft.data.schema.cache import SchemaCache, reload_on_notify
 from undercroft.data.schema.introspect import MissingSchemaError
 from undercroft.foundation.db import Pipeline
@@ -77,7 +77,7 @@ class StandaloneApp:
 
     def shortcut(self, scope: Scope, reply: Reply) -> Underway | None:
         """See `foundation.http.shortcut`."""
-        return self._app.shortcut(scope, reply)
+        return self._app.shortcut(scope, CountedReply(reply, self.counts.tokens))
 
     @property
     def ready(self) -> bool:

@@ -15,6 +15,7 @@ from undercroft.data.rest.errors import RestError
 from undercroft.data.rest.recipes import Caller
 from undercroft.data.rest.standalone.claim_path import find_claim, parse_claim_path
 from undercroft.data.rest.standalone.settings import InvalidSettingError, JwtSettings
+from undercroft.foundation.http.shortcut import Headers, Reply
 
 SKEW = 30  # seconds by which clocks may differ
 _SHORTEST_SECRET = 32
@@ -52,6 +53,26 @@ class TokenCounts:
     evictions: int = 0
 
 
+class CountedReply:
+    """Counts the token, which was remembered, of a request that is answered by the shortcut."""
+
+    def __init__(self, reply: Reply, counts: TokenCounts) -> None:
+        self._reply = reply
+        self._counts = counts
+
+    @property
+    def body(self) -> bytes | bytearray:
+        return self._reply.body
+
+    def answer(self, status: int, headers: Headers, body: bytes, ready: bytes = b"") -> None:
+        self._reply.answer(status, headers, body, ready)
+        self._counts.requests += 1
+        self._counts.hits += 1
+
+    def start_over(self) -> None:
+        self._reply.start_over()
+
+
 class TokenVerifier:
     """The `authenticate` of a standalone app. Verified tokens are remembered, within bounds.
 
@@ -70,7 +91,10 @@ class TokenVerifier:
         self._verified: OrderedDict[str, tuple[dict[str, Any], Caller]] = OrderedDict()
 
     def recognise(self, headers: Mapping[str, str]) -> Caller | None:
-        """Return who sent the request, if their token is remembered and still good."""
+        """Return who sent the request, if their token is remembered and still good.
+
+        It is not counted: who cannot be answered at once is looked for again.
+        """
         scheme, _, token = headers.get("authorization", "").partition(" ")
         known = self._verified.get(token.strip()) if scheme.lower() == "bearer" else None
         if known is None:
@@ -80,8 +104,6 @@ class TokenVerifier:
             self._check(claims)
         except RestError:
             return None
-        self._counts.requests += 1
-        self._counts.hits += 1
         return caller
 
     async def __call__(self, headers: Mapping[str, str]) -> Caller:
