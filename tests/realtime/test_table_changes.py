@@ -1,5 +1,6 @@
 """Table changes by socket: who hears of which row, in which shape, and who never does."""
 
+import asyncio
 import random
 import string
 
@@ -332,12 +333,16 @@ class TestResuming:
         resync = await again.hear("system", lambda m: "resync" in m["payload"])
         assert resync["payload"]["cursor"] > "00000001-0000000000000001-00000000"
 
-    async def test_over_a_change_of_columns_asks_to_read_anew(self, line, notes, owner, api_keys):
+    async def test_over_a_change_of_columns_asks_to_read_anew(
+        self, line, notes, owner, api_keys, engines, database
+    ):
         first = await line(api_keys["service_role"])
         start = (await first.follow("notes", changes(notes)))["cursor"]
         await owner.execute(f"INSERT INTO {notes} (id, title) VALUES (1, 'a')")
         await first.change()
-        await owner.execute(f"ALTER TABLE {notes} RENAME COLUMN title TO heading")
+        # Nobody is told: what the worker remembers of the table still fits the log.
+        rename = f"SET event_triggers = off; ALTER TABLE {notes} RENAME COLUMN title TO heading"
+        await asyncio.to_thread(engines.execute, rename, database=database)
         again = await line(api_keys["service_role"])
         await again.join("notes", postgres_changes=[changes(notes, since=start)])
         assert (await again.hear("system"))["payload"]["resync"] is True

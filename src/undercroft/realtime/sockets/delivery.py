@@ -92,9 +92,12 @@ class Delivery:
         self._catalog = catalog
         self._judge = judge
 
-    async def deliver(self, changes: Sequence[Change], audiences: Iterable[Audience]) -> Unsent:
+    async def deliver(
+        self, changes: Sequence[Change], audiences: Iterable[Audience], *, anew: bool = False
+    ) -> Unsent:
         """Send what each may hear; returned are those for whom it could not be found out.
 
+        `anew` asks what the tables are now: changes of a while ago may fit what was kept since.
         Raises one of `Judge.ERRORS`, before anything was sent, when Postgres is not there.
         """
         everybody = list(audiences)
@@ -103,7 +106,7 @@ class Delivery:
         for table in tables:
             asking = [(one, of) for one in everybody if (of := one.of(table))]
             own = {n: c for n, c in enumerate(changes) if (c.schema, c.table) == table}
-            info = await self._find(table, own.values()) if asking else None
+            info = await self._find(table, own.values(), anew=anew) if asking else None
             if info is None or not info.live:
                 continue
             plans[table] = (await self._judged(info, own, asking), asking)
@@ -122,10 +125,12 @@ class Delivery:
             [one for v, one, own in asked if own & v.spoiled],
         )
 
-    async def _find(self, table: Table, changes: Iterable[Change]) -> TableInfo | None:
+    async def _find(
+        self, table: Table, changes: Iterable[Change], *, anew: bool
+    ) -> TableInfo | None:
         """What is known of the table, anew when its columns are others than these changes have."""
-        info = await self._catalog.find(*table)
-        if info is not None and not _fits(info, changes):
+        info = await self._catalog.find(*table, anew=anew)
+        if not anew and info is not None and not _fits(info, changes):
             info = await self._catalog.find(*table, anew=True)
         return info
 

@@ -216,10 +216,12 @@ class Feed:
                 return None
         return None
 
-    async def _deliver(self, changes: Sequence[Change], audiences: list[Audience]) -> None:
+    async def _deliver(
+        self, changes: Sequence[Change], audiences: list[Audience], *, anew: bool = False
+    ) -> None:
         if not (changes and audiences):
             return
-        unsent = await self._delivery.deliver(changes, audiences)
+        unsent = await self._delivery.deliver(changes, audiences, anew=anew)
         end = changes[-1].cursor
         self._resynchronise(unsent.undecided, end, "a policy or filter could not be evaluated")
         self._resynchronise(unsent.outdated, end, "the table had other columns before")
@@ -267,7 +269,7 @@ class Feed:
             elif not changes:
                 return
             else:
-                await self._deliver(changes, [audience])
+                await self._deliver(changes, [audience], anew=True)
                 cursor = changes[-1].cursor
         if cursor is None:
             _tell_resync(channel, until, "the cursor is too old")
