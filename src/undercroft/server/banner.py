@@ -5,8 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
+import typer
 
 from undercroft.foundation.settings import Settings
 from undercroft.server.preparation import Superuser
@@ -28,10 +27,9 @@ def print_banner(
         if superuser.password:
             rows.append(("Password", f"{superuser.password}  (shown only this once)"))
     rows.append(("Keys", "undercroft keys show"))
-    console = Console(soft_wrap=True, highlight=False)
-    console.print("[bold]Undercroft is ready.[/bold] Ctrl-C stops it.")
+    typer.echo(typer.style("Undercroft is ready.", bold=True) + " Ctrl-C stops it.")
     for name, value in rows:
-        console.print(f"[dim]{name:<10}[/dim] {escape(value)}")
+        typer.echo(typer.style(f"{name:<10}", dim=True) + f" {value}")
 
 
 def print_json(url: str, *, home: Path | None) -> None:

@@ -1,12 +1,13 @@
 """Bringing the schema up to date, in a child, while the parent imports the application.
 
-This module imports little, so that the child can be forked early.
+This module imports little, so that the child can be forked early; what only migrations need is
+imported there, and takes no memory of those who serve.
 """
 
 import gc
 from collections.abc import Callable
 
-from undercroft.foundation.db import migrate
+import undercroft.foundation.db  # noqa: F401 - which the child would import for itself
 from undercroft.foundation.embedded import EmbeddedEngines
 from undercroft.foundation.logging import configure_logging
 from undercroft.foundation.problems import SettingsInvalid
@@ -28,6 +29,8 @@ def migrate_in_child(
 
 
 def _migrate(settings: Settings, engines: EmbeddedEngines) -> None:
+    from undercroft.foundation.db import migrate  # noqa: PLC0415 - see above
+
     if engines.postgres:
         migrate.upgrade(settings)
         engines.postgres.as_superuser(migrate.superuser_script())
@@ -40,6 +43,8 @@ def _check_revision(settings: Settings) -> None:
 
     A revision we do not know is newer than this version, which works on it all the same.
     """
+    from undercroft.foundation.db import migrate  # noqa: PLC0415 - see above
+
     found = migrate.current(settings)
     known = [revision for revision, _ in migrate.history()]
     if found is None or found in known[:-1]:

@@ -7,6 +7,7 @@ while a child migrates.
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ def serve(settings: Settings, options: ServeOptions) -> None:
             with _launched(engines):
                 _share_metrics(home)
                 gc.disable()  # an import keeps nearly everything it makes
+                _import_structlog()
                 from undercroft.server.forks import Lifeline  # noqa: PLC0415 - while engines start
                 from undercroft.server.migrating import migrate_in_child  # noqa: PLC0415 - the same
 
@@ -73,6 +75,16 @@ def serve(settings: Settings, options: ServeOptions) -> None:
                 from undercroft.server.running import run  # noqa: PLC0415 - imported by now
 
                 run(settings, options, engines, lock, lifeline, listener)
+
+
+def _import_structlog() -> None:
+    """Without rich, which it would draw tracebacks with: ours are plain, and rich takes 8 MB."""
+    rich = sys.modules.get("rich")
+    sys.modules["rich"] = None  # type: ignore[assignment] - says that there is none
+    import_module("structlog")
+    del sys.modules["rich"]
+    if rich is not None:
+        sys.modules["rich"] = rich
 
 
 def _import_application() -> None:

@@ -13,7 +13,6 @@ from undercroft.foundation.access import Actor, Role
 from undercroft.foundation.apps.discovery import find_apps
 from undercroft.foundation.apps.settings import AppSettings
 from undercroft.foundation.cache import CachedReads
-from undercroft.foundation.db.migrate import current, history
 from undercroft.foundation.embedded import open_engines
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
@@ -53,6 +52,8 @@ def run_in_app(
 
 
 def _require(name: str, settings: Settings) -> None:
+    from undercroft.foundation.db.migrate import current, history  # noqa: PLC0415 - brings Alembic
+
     app = next((app for app in find_apps(settings) if app.name == name), None)
     if app is None:
         raise SettingsInvalid(f"The app '{name}' is not switched on: set UNDERCROFT_APPS={name}.")
