@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
     from undercroft.foundation.settings import Settings
 
@@ -83,7 +83,7 @@ class DemoRefused(Exception):  # noqa: N818 - what the command prints
 
 async def seed(settings: "Settings") -> list[str]:
     """Make what is missing; returns lines that tell what there is to see."""
-    import httpx
+    import httpx2
 
     from undercroft.app import create_app
     from undercroft.identity.bootstrap import role_keys
@@ -96,8 +96,8 @@ async def seed(settings: "Settings") -> list[str]:
     async with app.control.router.lifespan_context(app.control):
         async with app.parts.database.unit_of_work() as session:
             key = (await role_keys(session, app.parts.keyring))["service_role"]
-        async with httpx.AsyncClient(
-            transport=httpx.ASGITransport(app),
+        async with httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app),
             base_url="http://demo.undercroft",
             headers={"Authorization": f"Bearer {key}", "apikey": key},
             timeout=60,
@@ -106,7 +106,7 @@ async def seed(settings: "Settings") -> list[str]:
 
 
 class Demo:
-    def __init__(self, client: "httpx.AsyncClient", settings: "Settings") -> None:
+    def __init__(self, client: "httpx2.AsyncClient", settings: "Settings") -> None:
         self._client = client
         self._prefix = settings.prefix
         self._apps = settings.apps
@@ -302,6 +302,6 @@ def _address(name: str) -> str:
     return f"{name}@{DOMAIN}"
 
 
-def _check(answer: "httpx.Response", what: str) -> None:
+def _check(answer: "httpx2.Response", what: str) -> None:
     if answer.is_error:
         raise DemoRefused(f"{what}: {answer.status_code} {answer.text}")

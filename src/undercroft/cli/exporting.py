@@ -23,7 +23,7 @@ from undercroft.cli.remote import (
 )
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 
 class Kind(StrEnum):
@@ -56,7 +56,7 @@ def export_table(
     home: HomeOption = None,
 ) -> None:
     """Write a table into a file as CSV or NDJSON."""
-    import httpx
+    import httpx2
 
     url = server(url, home)
     params = (
@@ -70,15 +70,17 @@ def export_table(
     headers = bearer(key, home, "export")
     headers["Accept-Encoding"] = "gzip" if compressed else "identity"
     target = address(url, f"/tables/{quote(table, safe='')}/export")
-    timeout = httpx.Timeout(30, read=3600)
+    timeout = httpx2.Timeout(30, read=3600)
     try:
-        with httpx.stream("GET", target, params=params, headers=headers, timeout=timeout) as answer:
+        with httpx2.stream(
+            "GET", target, params=params, headers=headers, timeout=timeout
+        ) as answer:
             if answer.is_error:
                 answer.read()
                 fail(sentence_of(answer))
             with _output(file) as output:
                 _write(answer, output, table, hidden=file is None)
-    except httpx.TransportError as error:
+    except httpx2.TransportError as error:
         unreachable(url, error, "the file is not whole and was removed")
 
 
@@ -108,7 +110,7 @@ def _output(file: Path | None) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
 
 
-def _write(answer: "httpx.Response", output: BinaryIO, name: str, *, hidden: bool) -> None:
+def _write(answer: "httpx2.Response", output: BinaryIO, name: str, *, hidden: bool) -> None:
     from rich import progress as bars
     from rich.console import Console
 

@@ -59,7 +59,7 @@ def import_file(
     """Fill a table from a file: every row of it or none."""
     import json
 
-    import httpx
+    import httpx2
 
     url = server(url, home)
     if ignore and not on_conflict:
@@ -70,7 +70,7 @@ def import_file(
     headers = bearer(key, home, "import") | {"Content-Type": f"{kind}; charset={charset}"}
     with _open(file) as (stream, size), _progress(target, size, hidden=as_json) as advance:
         try:
-            response = httpx.post(
+            response = httpx2.post(
                 address(url, path),
                 params={
                     "schema": schema,
@@ -81,9 +81,9 @@ def import_file(
                 },
                 headers=headers,
                 content=_chunks(stream, advance),
-                timeout=httpx.Timeout(30, read=3600, write=3600),
+                timeout=httpx2.Timeout(30, read=3600, write=3600),
             )
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             unreachable(url, error, "nothing was imported")
     body = response.json()
     if response.is_error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 UrlOption = Annotated[
     str | None,
@@ -33,10 +33,10 @@ def fail(sentence: str, cause: Exception | None = None) -> NoReturn:
     raise typer.Exit(1) from cause
 
 
-def unreachable(url: str, error: "httpx.TransportError", consequence: str) -> NoReturn:
-    import httpx
+def unreachable(url: str, error: "httpx2.TransportError", consequence: str) -> NoReturn:
+    import httpx2
 
-    if isinstance(error, httpx.ConnectError):
+    if isinstance(error, httpx2.ConnectError):
         fail(
             f"Nothing answers at {url}. Start `undercroft serve`, or name another server by --url.",
             error,
@@ -70,22 +70,22 @@ def bearer(key: str | None, home: Path | None, command: str) -> dict[str, str]:
 
 def get(
     path: str, *, url: str | None, key: str | None, home: Path | None, command: str, **params: Any
-) -> "httpx.Response":
+) -> "httpx2.Response":
     """Ask the control plane; a refusal ends the command with its sentence."""
-    import httpx
+    import httpx2
 
     url = server(url, home)
     headers = bearer(key, home, command)
     try:
-        response = httpx.get(address(url, path), headers=headers, params=params, timeout=60)
-    except httpx.TransportError as error:
+        response = httpx2.get(address(url, path), headers=headers, params=params, timeout=60)
+    except httpx2.TransportError as error:
         unreachable(url, error, "nothing was read")
     if response.is_error:
         fail(sentence_of(response))
     return response
 
 
-def sentence_of(response: "httpx.Response") -> str:
+def sentence_of(response: "httpx2.Response") -> str:
     """A problem in one line; anything else that answered, by its status."""
     try:
         body = response.json()

@@ -11,7 +11,7 @@ from undercroft.cli.options import HomeOption, JsonOption
 from undercroft.cli.remote import KeyOption, UrlOption, address, bearer, fail, server, unreachable
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
 
 # Past the longest a script may be given, so that the server says that its time is over.
 READ_SECONDS = 330.0
@@ -72,19 +72,19 @@ def _script(file: Path) -> str:
 
 def _post(
     asked: dict[str, Any], *, url: str | None, key: str | None, home: Path | None
-) -> "httpx.Response":
-    import httpx
+) -> "httpx2.Response":
+    import httpx2
 
     url = server(url, home)
     headers = bearer(key, home, "sql")
-    timeout = httpx.Timeout(30, read=READ_SECONDS)
+    timeout = httpx2.Timeout(30, read=READ_SECONDS)
     try:
-        return httpx.post(address(url, "/sql/query"), json=asked, headers=headers, timeout=timeout)
-    except httpx.TransportError as error:
+        return httpx2.post(address(url, "/sql/query"), json=asked, headers=headers, timeout=timeout)
+    except httpx2.TransportError as error:
         unreachable(url, error, "whether the script was kept is in `/sql/history`")
 
 
-def _refusal(response: "httpx.Response") -> str:
+def _refusal(response: "httpx2.Response") -> str:
     """What Postgres said, where, and its advice."""
     from undercroft.cli.remote import sentence_of
 

@@ -64,4 +64,8 @@ async def drop_unread_slot(context: JobContext) -> None:
 
 
 JOBS = (prune, keep_old_rows, drop_unread_slot)
-SCHEDULES = tuple(schedule(each, cron="* * * * *") for each in JOBS)
+SCHEDULES = (
+    schedule(prune, cron="* * * * * 5"),
+    schedule(keep_old_rows, cron="* * * * * 15"),
+    schedule(drop_unread_slot, cron="* * * * * 25"),
+)

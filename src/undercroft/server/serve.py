@@ -80,7 +80,7 @@ def serve(settings: Settings, options: ServeOptions) -> None:
 def _import_structlog() -> None:
     """Without rich, which it would draw tracebacks with: ours are plain, and rich takes 8 MB."""
     rich = sys.modules.get("rich")
-    sys.modules["rich"] = None  # type: ignore[assignment] - says that there is none
+    sys.modules["rich"] = None  # type: ignore[assignment]  # there is none
     import_module("structlog")
     del sys.modules["rich"]
     if rich is not None:

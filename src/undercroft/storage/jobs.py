@@ -36,6 +36,6 @@ async def compare_files(context: JobContext) -> None:
 
 JOBS = (sweep_blobs, compare_files)
 SCHEDULES = (
-    schedule(sweep_blobs, cron="* * * * *"),
+    schedule(sweep_blobs, cron="* * * * * 35"),
     schedule(compare_files, cron="20 4 * * *"),
 )

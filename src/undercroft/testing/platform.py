@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from pydantic import SecretStr
 from sqlalchemy import text
 from starlette.testclient import TestClient
@@ -37,27 +37,27 @@ class Caller:
     id: str | None = None
     identifier: str | None = None
 
-    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
         headers = dict(options.pop("headers", {}))
         if self.token:
             headers.setdefault("Authorization", f"Bearer {self.token}")
         answer: Any = self.client.request(method, self.prefix + path, headers=headers, **options)
-        found: httpx.Response = answer
+        found: httpx2.Response = answer
         return found
 
-    def get(self, path: str, **options: Any) -> httpx.Response:
+    def get(self, path: str, **options: Any) -> httpx2.Response:
         return self.request("GET", path, **options)
 
-    def post(self, path: str, **options: Any) -> httpx.Response:
+    def post(self, path: str, **options: Any) -> httpx2.Response:
         return self.request("POST", path, **options)
 
-    def put(self, path: str, **options: Any) -> httpx.Response:
+    def put(self, path: str, **options: Any) -> httpx2.Response:
         return self.request("PUT", path, **options)
 
-    def patch(self, path: str, **options: Any) -> httpx.Response:
+    def patch(self, path: str, **options: Any) -> httpx2.Response:
         return self.request("PATCH", path, **options)
 
-    def delete(self, path: str, **options: Any) -> httpx.Response:
+    def delete(self, path: str, **options: Any) -> httpx2.Response:
         return self.request("DELETE", path, **options)
 
 
@@ -98,7 +98,7 @@ class Platform:
         asyncio.run(_work_off(self.settings))
 
     @staticmethod
-    def _check(answer: httpx.Response, status: int = 200) -> Any:
+    def _check(answer: httpx2.Response, status: int = 200) -> Any:
         assert answer.status_code == status, answer.text
         return answer.json()
 

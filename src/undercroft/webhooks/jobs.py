@@ -125,4 +125,4 @@ async def _forget(context: JobContext, webhook_id: UUID) -> None:
 
 
 JOBS = (spread, deliver, purge, forget_webhook)
-SCHEDULES = (schedule(deliver, cron="* * * * *"), schedule(purge, cron="40 3 * * *"))
+SCHEDULES = (schedule(deliver, cron="* * * * * 45"), schedule(purge, cron="40 3 * * *"))

@@ -84,11 +84,11 @@ def bench(  # noqa: PLR0917 - Typer passes them by name
 
 
 def _require_answer(url: str) -> None:
-    import httpx
+    import httpx2
 
     try:
-        httpx.get(f"{url}/health", timeout=10)
-    except httpx.TransportError as error:
+        httpx2.get(f"{url}/health", timeout=10)
+    except httpx2.TransportError as error:
         unreachable(url, error, "nothing was measured")
 
 

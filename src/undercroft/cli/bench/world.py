@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
-import httpx
+import httpx2
 
 from undercroft.cli.bench.calls import Measured, Tally, request
 from undercroft.cli.copies import run_script
@@ -58,7 +58,7 @@ class World:
     def sign_ins(self) -> Measured:
         """A few, one after the other: the rate limit allows no storm, and each costs a hash."""
         tally, began = Tally([]), time.perf_counter()
-        with httpx.Client(timeout=60) as client:
+        with httpx2.Client(timeout=60) as client:
             for _ in range(SIGN_INS):
                 asked_at = time.perf_counter()
                 answer = client.post(address(self.url, "/auth/login"), json=self.credentials)
@@ -82,7 +82,7 @@ def opened(settings: Settings, url: str, operator: dict[str, str], rows: int) ->
     """The world, filled; at the end nothing of it is left but entries in the activity log."""
     name = f"bench_{secrets.token_hex(4)}"
     credentials = {"identifier": name, "password": f"{secrets.token_urlsafe(18)}-Aa1"}
-    with httpx.Client(headers=operator, timeout=120) as client:
+    with httpx2.Client(headers=operator, timeout=120) as client:
         user_id = _ask(client, "POST", address(url, "/users"), credentials)["id"]
         try:
             _make_table(client, url, name)
@@ -91,15 +91,17 @@ def opened(settings: Settings, url: str, operator: dict[str, str], rows: int) ->
             _fill(client, world, rows)
             run_script(developer(settings).url, f"ANALYZE {name}")
             yield world
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             unreachable(url, error, "it was measured no further")
         finally:
             _remove(client, settings, url=url, name=name, user_id=user_id)
 
 
-def _remove(client: httpx.Client, settings: Settings, *, url: str, name: str, user_id: str) -> None:
+def _remove(
+    client: httpx2.Client, settings: Settings, *, url: str, name: str, user_id: str
+) -> None:
     """Also when the server or its database is gone, whose end is what the caller is told of."""
-    with suppress(httpx.TransportError):
+    with suppress(httpx2.TransportError):
         client.delete(address(url, f"/tables/{name}"))
         client.delete(address(url, f"/users/{user_id}"))
     assert settings.database.url
@@ -112,13 +114,13 @@ def _remove(client: httpx.Client, settings: Settings, *, url: str, name: str, us
         print(f"undercroft: The table and the account {name} are left behind.", file=sys.stderr)
 
 
-def _make_table(client: httpx.Client, url: str, name: str) -> None:
+def _make_table(client: httpx2.Client, url: str, name: str) -> None:
     _ask(client, "POST", address(url, "/tables"), {"name": name, "columns": COLUMNS})
     policy = {"name": "own rows", "using": OWN}
     _ask(client, "POST", address(url, f"/tables/{name}/policies"), policy)
 
 
-def _fill(client: httpx.Client, world: World, rows: int) -> None:
+def _fill(client: httpx2.Client, world: World, rows: int) -> None:
     for first in range(0, rows, BATCH):
         body = [
             {"owner": world.user_id, "name": f"name {n}", "amount": n % 100, "note": NOTE}
@@ -127,10 +129,10 @@ def _fill(client: httpx.Client, world: World, rows: int) -> None:
         _ask(client, "POST", f"{world.url}/rest/v1/{world.table}", body)
 
 
-def _ask(client: httpx.Client, method: str, url: str, body: object) -> Any:
+def _ask(client: httpx2.Client, method: str, url: str, body: object) -> Any:
     try:
         answer = client.request(method, url, json=body)
-    except httpx.TransportError as error:
+    except httpx2.TransportError as error:
         unreachable(url, error, "nothing was measured")
     if answer.is_error:
         fail(sentence_of(answer))

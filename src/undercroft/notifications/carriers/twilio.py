@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-import httpx
+import httpx2
 import orjson
 
 from undercroft.foundation.problems import SettingsInvalid
@@ -27,13 +27,13 @@ class TwilioCarrier:
         account = settings.twilio_account_sid or ""
         url = f"{settings.twilio_url}/{API_VERSION}/Accounts/{account}/Messages.json"
         try:
-            async with httpx.AsyncClient(timeout=settings.timeout.total_seconds()) as client:
+            async with httpx2.AsyncClient(timeout=settings.timeout.total_seconds()) as client:
                 response = await client.post(
                     url,
                     data=self._form(letter),
                     auth=(account, token.get_secret_value() if token else ""),
                 )
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise NotDelivered(type(error).__name__, is_final=False) from error
         return _sid(response)
 
@@ -62,7 +62,7 @@ class TwilioCarrier:
         return number if self._channel == "sms" else f"whatsapp:{number}"
 
 
-def _sid(response: httpx.Response) -> str:
+def _sid(response: httpx2.Response) -> str:
     """Return Twilio's id of the message; its text of an error may quote ours, so only the code."""
     try:
         answer = response.json()
