@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
@@ -318,6 +319,8 @@ def build_shared(settings: Settings) -> None:
     build_routes(settings)
     catalogue_of(find_apps(settings))
     configure_mappers()
+    if settings.auth.providers:
+        import_module("authlib.integrations.httpx_client")
 
 
 def build_routes(settings: Settings) -> list[BaseRoute]:

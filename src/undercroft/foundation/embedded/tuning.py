@@ -20,6 +20,10 @@ COMMON = {
     "random_page_cost": "1.1",  # solid-state disks
     "jit": "off",  # compiling costs more than our statements run
     "huge_pages": "try",
+    # What is set aside for each of these is touched at the start, used or not.
+    "wal_buffers": "4MB",
+    "max_pred_locks_per_transaction": "16",
+    "pg_stat_statements.max": "2000",
     "io_max_concurrency": "16",  # what one process reads ahead; room for 64 is kept for each
     "autovacuum_vacuum_scale_factor": "0.1",
     "autovacuum_analyze_scale_factor": "0.05",

@@ -1,28 +1,16 @@
-"""The WebAuthn ceremonies, over the library `webauthn`. A challenge is answered once."""
+"""Passkeys: what is asked of a browser, and what its answer is worth. A challenge is answered once.
+
+What is said in between (WebAuthn) is in `ceremonies`, which is imported by those who use passkeys:
+the library takes 5 MB.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
-import orjson
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from webauthn import (
-    base64url_to_bytes,
-    generate_authentication_options,
-    generate_registration_options,
-    options_to_json,
-    verify_authentication_response,
-    verify_registration_response,
-)
-from webauthn.helpers.exceptions import WebAuthnException
-from webauthn.helpers.structs import (
-    AuthenticatorSelectionCriteria,
-    PublicKeyCredentialDescriptor,
-    ResidentKeyRequirement,
-    UserVerificationRequirement,
-)
 
 from undercroft.foundation.ids import new_id
 from undercroft.identity.auth.factors.errors import PasskeyRefused
@@ -32,8 +20,6 @@ from undercroft.identity.users.models import User
 
 Ceremony = Literal["register", "sign_in", "second_factor"]
 LIFETIME = timedelta(minutes=5)
-# What a body that is not a credential at all raises while it is taken apart.
-MALFORMED = (WebAuthnException, KeyError, TypeError, ValueError)
 
 
 def relying_party(identity: Identity) -> tuple[str, list[str]]:
@@ -47,20 +33,15 @@ def relying_party(identity: Identity) -> tuple[str, list[str]]:
 async def begin_registration(
     session: AsyncSession, identity: Identity, user: User, known: list[Factor], *, now: datetime
 ) -> tuple[UUID, dict[str, Any]]:
+    from undercroft.identity.auth.factors import ceremonies  # noqa: PLC0415 - see above
+
     domain, _ = relying_party(identity)
-    options = generate_registration_options(
-        rp_id=domain,
-        rp_name=identity.post.app_name,
-        user_id=user.id.bytes,
-        user_name=user.email or user.phone or user.username or str(user.id),
-        exclude_credentials=_descriptors(known),
-        authenticator_selection=AuthenticatorSelectionCriteria(
-            resident_key=ResidentKeyRequirement.REQUIRED,
-            user_verification=UserVerificationRequirement.REQUIRED,
-        ),
+    name = user.email or user.phone or user.username or str(user.id)
+    asked = ceremonies.ask_for_new(
+        domain, identity.post.app_name, user.id, name, _credential_ids(known)
     )
-    challenge_id = await _keep(session, "register", user.id, options.challenge, now)
-    return challenge_id, orjson.loads(options_to_json(options))
+    challenge_id = await _keep(session, "register", user.id, asked.challenge, now)
+    return challenge_id, asked.options
 
 
 async def finish_registration(
@@ -72,18 +53,10 @@ async def finish_registration(
     now: datetime,
 ) -> Factor:
     """Return the verified passkey, not stored yet. Raises `PasskeyRefused`."""
+    from undercroft.identity.auth.factors import ceremonies  # noqa: PLC0415 - see above
+
     challenge = await _take(identity, "register", user_id, challenge_id, now)
-    domain, origins = relying_party(identity)
-    try:
-        verified = verify_registration_response(
-            credential=credential,
-            expected_challenge=challenge,
-            expected_rp_id=domain,
-            expected_origin=origins,
-            require_user_verification=True,
-        )
-    except MALFORMED as error:
-        raise PasskeyRefused from error
+    verified = ceremonies.verify_new(credential, challenge, *relying_party(identity))
     return Factor(
         id=new_id(),
         user_id=user_id,
@@ -106,14 +79,12 @@ async def begin_authentication(
     now: datetime,
 ) -> tuple[UUID, dict[str, Any]]:
     """Without `known` the browser offers whatever passkeys it has: nobody is named."""
+    from undercroft.identity.auth.factors import ceremonies  # noqa: PLC0415 - see above
+
     domain, _ = relying_party(identity)
-    options = generate_authentication_options(
-        rp_id=domain,
-        allow_credentials=_descriptors(known),
-        user_verification=UserVerificationRequirement.REQUIRED,
-    )
-    challenge_id = await _keep(session, ceremony, user_id, options.challenge, now)
-    return challenge_id, orjson.loads(options_to_json(options))
+    asked = ceremonies.ask_for_known(domain, _credential_ids(known))
+    challenge_id = await _keep(session, ceremony, user_id, asked.challenge, now)
+    return challenge_id, asked.options
 
 
 async def finish_authentication(
@@ -130,12 +101,18 @@ async def finish_authentication(
     The challenge is spent and the counter moved in transactions of their own, before anything is
     granted: a copied authenticator loses against the count of the other.
     """
+    from undercroft.identity.auth.factors import ceremonies  # noqa: PLC0415 - see above
+
     challenge = await _take(identity, ceremony, user_id, challenge_id, now)
+    credential_id = ceremonies.read_id(credential)
     async with identity.database.unit_of_work() as own:
-        factor = await _find_factor(own, credential, user_id)
+        factor = await _find_factor(own, credential_id, user_id)
         if factor is None:
             raise PasskeyRefused
-        count = _verified_count(identity, factor, challenge, credential)
+        assert factor.public_key is not None
+        assert factor.sign_count is not None
+        known = ceremonies.Known(factor.user_id, factor.public_key, factor.sign_count)
+        count = ceremonies.verify_known(credential, challenge, *relying_party(identity), known)
         statement = (
             update(Factor)
             .where(Factor.id == factor.id)
@@ -149,37 +126,9 @@ async def finish_authentication(
     return owner
 
 
-def _verified_count(
-    identity: Identity, factor: Factor, challenge: bytes, credential: dict[str, Any]
-) -> int:
-    domain, origins = relying_party(identity)
-    assert factor.public_key is not None
-    assert factor.sign_count is not None
-    try:
-        verified = verify_authentication_response(
-            credential=credential,
-            expected_challenge=challenge,
-            expected_rp_id=domain,
-            expected_origin=origins,
-            credential_public_key=factor.public_key,
-            credential_current_sign_count=factor.sign_count,
-            require_user_verification=True,
-        )
-        handle = credential["response"].get("userHandle")
-        if handle and base64url_to_bytes(handle) != factor.user_id.bytes:
-            raise PasskeyRefused
-    except MALFORMED as error:
-        raise PasskeyRefused from error
-    return verified.new_sign_count
-
-
 async def _find_factor(
-    session: AsyncSession, credential: dict[str, Any], user_id: UUID | None
+    session: AsyncSession, credential_id: bytes, user_id: UUID | None
 ) -> Factor | None:
-    try:
-        credential_id = base64url_to_bytes(credential["id"])
-    except MALFORMED as error:
-        raise PasskeyRefused from error
     statement = select(Factor).where(
         Factor.credential_id == credential_id, Factor.confirmed_at.is_not(None)
     )
@@ -233,9 +182,5 @@ async def _take(
     return challenge
 
 
-def _descriptors(factors: list[Factor]) -> list[PublicKeyCredentialDescriptor]:
-    return [
-        PublicKeyCredentialDescriptor(id=factor.credential_id)
-        for factor in factors
-        if factor.credential_id
-    ]
+def _credential_ids(factors: list[Factor]) -> list[bytes]:
+    return [factor.credential_id for factor in factors if factor.credential_id]

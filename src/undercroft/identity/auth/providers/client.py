@@ -1,4 +1,7 @@
-"""The conversation with a provider: Authlib speaks OAuth 2.0, PyJWT checks the ID token."""
+"""The conversation with a provider: Authlib speaks OAuth 2.0, PyJWT checks the ID token.
+
+Authlib is imported by those who have a provider: it takes 4 MB.
+"""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -7,8 +10,6 @@ from typing import Any
 
 import httpx2
 import jwt
-from authlib.common.errors import AuthlibBaseError
-from authlib.integrations.httpx_client import AsyncOAuth2Client
 
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.settings import AuthSettings
@@ -182,6 +183,8 @@ class Providers:
         return known.value
 
     def _client(self, provider: Provider, metadata: dict[str, Any]) -> Any:
+        from authlib.integrations.httpx_client import AsyncOAuth2Client  # noqa: PLC0415 - see above
+
         secret = provider.secret(utc_now())
         methods = metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         by_header = "client_secret_basic" in methods and provider.issuer is not None
@@ -217,6 +220,8 @@ async def _github_profile(client: Any) -> Profile:
 
 async def _asked(ask: Callable[[], Awaitable[Any]]) -> Any:
     """The provider's answer; what it says of a failure stays out of ours."""
+    from authlib.common.errors import AuthlibBaseError  # noqa: PLC0415 - see above
+
     try:
         return await ask()
     except AuthlibBaseError as error:
