@@ -161,6 +161,54 @@ class TestTheSameAskedTogether:
         assert ada != ben
 
 
+class TestDifferentReadsOfOneCaller:
+    """They are one transaction if they came in together."""
+
+    async def test_are_answered_each(self, app: RestApp):
+        replies = [ask(app, READER.format(number))[1] for number in (1, 1000, 2, 1)]
+        bodies = [(await reply.answered)[2] for reply in replies]
+        assert (bodies[0], bodies[1], bodies[3]) == (ADA, b"[]", ADA)
+        assert b'"id":2' in bodies[2]
+
+    async def test_start_over_with_one_that_fails(self, app: RestApp):
+        replies = [ask(app, READER.format(number))[1] for number in (1, "one", 2)]
+        assert [await reply.answered for reply in replies] == [None] * 3
+        assert (await ask(app, READER.format(1))[1].answered)[2] == ADA
+
+    async def test_start_over_with_one_that_is_held_up(
+        self, app: RestApp, rows_database: RowsDatabase
+    ):
+        async with locked(rows_database, "library.readers"):
+            replies = [ask(app, READER.format(number))[1] for number in (1, 2)]
+            assert [await reply.answered for reply in replies] == [None] * 2
+            await until_waiting(rows_database, 0)
+
+    @pytest.mark.parametrize("staying", [0, 1])
+    async def test_end_when_all_have_left(
+        self, app: RestApp, rows_database: RowsDatabase, staying: int
+    ):
+        async with locked(rows_database, "library.readers"):
+            asked = [ask(app, READER.format(number)) for number in (1, 2)]
+            await until_waiting(rows_database, 1)
+            asked[1 - staying][0].leave()
+            await until_waiting(rows_database, 1)
+            asked[staying][0].leave()
+            await until_waiting(rows_database, 0)
+
+    async def test_are_alone_once_code_has_set_headers(self, make_rows_app: MakeRowsApp):
+        """A transaction keeps what is set in it, and the next one must not say it."""
+        config = replace(CONFIG, pre_request=QualifiedName("hooks", "last_word"))
+        app = await make_rows_app(config, size=2, together=60)
+        async with make_client(app) as client:
+            assert (await client.get(READER.format(1))).status_code == 200
+        says = ("x-headers", '[{"X-Said": "1"}]')
+        for answered in (False, True):
+            replies = [ask(app, READER.format(number), says)[1] for number in (1, 2)]
+            answers = [await reply.answered for reply in replies]
+            assert [answer is not None for answer in answers] == [answered] * 2
+        assert all((b"x-said", b"1") in answer[1] for answer in answers)
+
+
 async def test_who_leaves_a_read_that_is_held_up_ends_it(app: RestApp, rows_database: RowsDatabase):
     async with locked(rows_database, "library.readers"):
         underway, reply = ask(app, READER.format(1))
@@ -175,6 +223,7 @@ async def test_reads_behind_one_that_is_held_up_start_over(
 ):
     async with locked(rows_database, "library.readers"):
         _, held = ask(app, READER.format(1))
+        await until_waiting(rows_database, 1)
         _, behind = ask(app, READER.format(2))
         assert await behind.answered is None
         await until_waiting(rows_database, 1)

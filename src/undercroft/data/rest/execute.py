@@ -1,6 +1,6 @@
 """Runs a compiled statement as its caller, in one transaction and, where it can, one round trip."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import NamedTuple, Protocol
@@ -115,6 +115,12 @@ class Job(NamedTuple):
     headers: str
     cookies: str
 
+    @property
+    def entrance(self) -> tuple[object, ...]:
+        """What its transaction is entered with: reads of the same may be one."""
+        recipe, _, *caller = self
+        return recipe.role, recipe.search_path, recipe.method, recipe.settings, *caller
+
 
 class Loan:
     """Gives a session back after one transaction; one that is left open is rolled back.
@@ -170,6 +176,7 @@ class Executor:
         self._pools = pools or {}
         self._explicit = explicit
         self._pre_request = f"SELECT {pre_request}()" if pre_request else None
+        self.together = together
         shareable = [] if explicit else [pool, *self._pools.values()]
         self._sharing = {pool: Sharing(pool, self._trip, together) for pool in shareable}
         session = session or {}
@@ -200,15 +207,17 @@ class Executor:
         """Whether quick reads share sessions."""
         return bool(self._sharing)
 
-    def send(self, job: Job, reading: Reading) -> bool:
-        """Send a read, if a session that knows its statements has room for it now."""
-        recipe = job.recipe
-        sharing = self._sharing[self._pools.get(recipe.role, self._pool)]
+    def send(self, jobs: Sequence[Job], reading: Reading) -> bool:
+        """Send reads of one entrance as one transaction.
+
+        If a session that knows their statements has room for them now.
+        """
+        sharing = self._sharing[self._pools.get(jobs[0].recipe.role, self._pool)]
         try:
-            steps = self._steps(job)
+            steps = [*self._entrance(jobs[0]), *map(_statement, jobs)]
         except StatementFailed:
             return False
-        shared = sharing.seat(reading.pace)
+        shared = sharing.seat(len(jobs), reading.expected)
         if shared is None:
             return False
         reading.begin(sharing, shared)
@@ -269,9 +278,7 @@ class Executor:
 
     def _steps(self, job: Job) -> list[Step]:
         """All of what is one trip, encoded before any of it is queued."""
-        recipe = job.recipe
-        values = encode(recipe.statement.values(job.values))
-        return [*self._entrance(job), ((recipe.role, recipe.statement.sql), values)]
+        return [*self._entrance(job), _statement(job)]
 
     async def fetch(self, session: Session, job: Job) -> Result:
         """Send what is queued and the statement with it. What was queued needs no look."""
@@ -317,6 +324,11 @@ class Executor:
         check_bounds(result.page, recipe)
         await self.end(session, recipe.foreign, rolls_back=recipe.rolls_back)
         return result
+
+
+def _statement(job: Job) -> Step:
+    statement = job.recipe.statement
+    return (job.recipe.role, statement.sql), encode(statement.values(job.values))
 
 
 def check_bounds(rows: int, recipe: Recipe) -> None:

@@ -1,12 +1,13 @@
 """The shortcut of the rows API: what is known already, of known callers.
 
 Reads that are known to be quick share sessions. Those that came in together are sent together, so
-that the server is woken once, and what is the same of them once for all. They are answered from
-where answers of the server are read. What writes has a session to itself. See docs/decisions/0089.
+that the server is woken once: those of one caller as one transaction, and what is the same of them
+once for all. They are answered from where answers of the server are read. What writes has a session
+to itself. See docs/decisions/0089.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from psycopg.pq.abc import PGresult
 
@@ -17,7 +18,7 @@ from undercroft.data.rest.pool import Foreign
 from undercroft.data.rest.recipes import Caller, job_of
 from undercroft.data.rest.request import SENDS_BODY, HttpRequest, Scope, read_http
 from undercroft.data.rest.response import Response, respond
-from undercroft.data.rest.sharing import Pace, Reading
+from undercroft.data.rest.sharing import MOST_AT_ONCE, Pace, Reading
 from undercroft.data.rest.understanding import Understanding
 from undercroft.data.rest.understood import Understood
 from undercroft.foundation.db import StatementFailed
@@ -42,28 +43,38 @@ def outcome(scope: Scope) -> Response | None:
     return known
 
 
-class QuickRead(Reading):
+class QuickRead:
     """A read on its way, for itself and for those that ask the very same."""
 
-    __slots__ = ("_leader", "_query", "_reply", "_understood", "followers", "job", "left")
+    __slots__ = (
+        "_leader",
+        "_query",
+        "_reply",
+        "_understood",
+        "followers",
+        "job",
+        "left",
+        "pace",
+        "travel",
+    )
 
     def __init__(
         self, understood: Understood, job: Job, pace: Pace, query: bytes, reply: Reply
     ) -> None:
-        super().__init__(pace)
         self.job = job
+        self.pace = pace
         self._understood = understood
         self._query = query
         self._reply = reply
         self._leader: QuickRead | None = None
         self.followers: list[QuickRead] = []  # who take its answer
+        self.travel: QuickReads | None = None
         self.left = False
 
     @property
     def question(self) -> tuple[object, ...]:
-        """What decides the answer, beside what is in the database."""
-        _, _, claims, path, headers, cookies = self.job
-        return id(self._understood), self._query, claims, path, headers, cookies
+        """What decides the answer, beside who asks and what is in the database."""
+        return id(self._understood), self._query
 
     def follow(self, leader: "QuickRead") -> None:
         """Take the answer of a read that has not been sent yet."""
@@ -71,16 +82,19 @@ class QuickRead(Reading):
         leader.followers.append(self)
 
     def leave(self) -> None:
-        """Wait no more; the last of those who ask the same ends the read."""
+        """Wait no more; the last of those who were sent together ends their transaction."""
         self.left = True
-        asked = self._leader or self
-        if asked.left and all(follower.left for follower in asked.followers):
-            asked.end()
+        travel = (self._leader or self).travel
+        if travel is not None:
+            travel.lose()
 
-    def answered(self, results: list[PGresult]) -> None:
+    @property
+    def awaited(self) -> bool:
+        return not (self.left and all(follower.left for follower in self.followers))
+
+    def answered(self, result: PGresult) -> None:
         try:
-            result = read_result(results[-1], self.job.recipe)
-            response = respond(self._understood, result, self._query)
+            response = respond(self._understood, read_result(result, self.job.recipe), self._query)
         except Exception:  # noqa: BLE001 - others wait behind this one, and there it is said why
             self.failed()
             return
@@ -111,7 +125,47 @@ class QuickRead(Reading):
         """All who wait for the answer, which refer to each other no more."""
         every = [self, *self.followers]
         self.followers = []
+        self.travel = None
         return every
+
+
+class QuickReads(Reading):
+    """Reads of one caller, on their way as one transaction."""
+
+    __slots__ = ("_reads",)
+
+    def __init__(self, reads: Sequence[QuickRead]) -> None:
+        super().__init__([read.pace for read in reads])
+        self._reads = reads
+        for read in reads:
+            read.travel = self
+
+    def lose(self) -> None:
+        """Somebody waits no more."""
+        if not any(read.awaited for read in self._reads):
+            self.end()
+
+    def answered(self, results: list[PGresult]) -> None:
+        own = results[-len(self._reads) :]
+        if len(own) > 1 and any(map(_has_settings, own)):
+            for pace in self.paces:
+                pace.alone = True
+            self.failed()
+            return
+        for read, result in zip(self._reads, own, strict=True):
+            read.answered(result)
+
+    def failed(self) -> None:
+        for read in self._reads:
+            read.failed()
+
+
+def _has_settings(result: PGresult) -> bool:
+    """Whether code set headers or the status: all that follow in the transaction see them.
+
+    They are columns of every result, see `query.result`.
+    """
+    return result.get_value(0, 3) is not None or result.get_value(0, 4) is not None
 
 
 class QuickWrite:
@@ -196,8 +250,7 @@ class Quick:
         recipe = understood.recipe
         job = job_of(recipe, values, request, caller)
         if recipe.pace is not None:
-            read = QuickRead(understood, job, recipe.pace, request.query, reply)
-            return self._gather(read)
+            return self._gather(QuickRead(understood, job, recipe.pace, request.query, reply))
         if recipe.fits_one_trip and not recipe.read_only and recipe.foreign is Foreign.NONE:
             write = QuickWrite(understood, job, request.query, scope, reply)
             return write if self._executor.send_alone(job, write) else None
@@ -223,18 +276,48 @@ class Quick:
 
     def _send(self) -> None:
         gathered, self._gathered = self._gathered, []
-        leaders: dict[tuple[object, ...], QuickRead] = {}
+        callers: dict[tuple[object, ...], dict[tuple[object, ...], QuickRead]] = {}
         for read in gathered:
-            if read.done():
+            if read.left:
                 continue
+            leaders = callers.setdefault(read.job.entrance, {})
             leader = leaders.setdefault(read.question, read)
             if leader is not read:
                 read.follow(leader)
-        for leader in leaders.values():
-            try:
-                sent = self._executor.send(leader.job, leader)
-            except Exception:  # noqa: BLE001 - others were gathered with it
-                leader.end()
-                sent = False
-            if not sent:
-                leader.failed()
+        for leaders in callers.values():
+            for reads in _portions(leaders.values(), self._executor.together):
+                self._send_together(reads)
+
+    def _send_together(self, reads: Sequence[QuickRead]) -> None:
+        travel = QuickReads(reads)
+        try:
+            sent = self._executor.send([read.job for read in reads], travel)
+        except Exception:  # noqa: BLE001 - others were gathered with them
+            travel.end()
+            sent = False
+        if sent:
+            return
+        if len(reads) == 1:
+            travel.failed()
+            return
+        for read in reads:
+            self._send_together([read])
+
+
+def _portions(reads: Iterable[QuickRead], together: float) -> Iterator[list[QuickRead]]:
+    """Part them into those that are expected to take `together` seconds at most."""
+    portion: list[QuickRead] = []
+    expected = 0.0
+    for read in reads:
+        pace = read.pace
+        if pace.alone:
+            yield [read]
+            continue
+        full = len(portion) == MOST_AT_ONCE or expected + pace.seconds > together
+        if portion and full:
+            yield portion
+            portion, expected = [], 0.0
+        portion.append(read)
+        expected += pace.seconds
+    if portion:
+        yield portion

@@ -7,7 +7,7 @@ being woken: half of what a row read by its key costs it. See docs/decisions/008
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
@@ -19,7 +19,7 @@ from undercroft.foundation.db import ConnectionLost
 # Seconds that what shares a session is expected to take together: the longest that anyone waits.
 TOGETHER = 0.002
 _UNSEEN = 1000.0
-_MOST_AT_ONCE = 8
+MOST_AT_ONCE = 8
 # Who takes longer after all is left alone with the session; reads behind start again elsewhere.
 _LOOK_EVERY = 0.1
 # A session that always has something to do would neither be looked after nor grow old in the pool.
@@ -34,12 +34,16 @@ class HeldUp(Exception):  # noqa: N818 - says what happened
 
 
 class Pace:
-    """How many seconds reads of one shape take, as seen so far; many until one has been seen."""
+    """How many seconds reads of one shape take, as seen so far; many until one has been seen.
 
-    __slots__ = ("seconds",)
+    `alone` are reads that want a transaction of their own.
+    """
+
+    __slots__ = ("alone", "seconds")
 
     def __init__(self) -> None:
         self.seconds = _UNSEEN
+        self.alone = False
 
     def note(self, seconds: float) -> None:
         """Believe good news sooner than bad: a slow moment is rather the machine's than ours."""
@@ -55,21 +59,23 @@ class Pace:
 class Shared:
     """A session that reads share, each sent without waiting for the answers before it."""
 
-    __slots__ = ("_began", "_expected", "_heard", "_held_up", "readers", "session")
+    __slots__ = ("_began", "_expected", "_heard", "_held_up", "_readings", "readers", "session")
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.readers = 0
+        self._readings: set[Reading] = set()
         self._expected = 0.0
         self._began = time.perf_counter()
         self._heard = 0.0  # of the last look
         self._held_up = False
 
-    def has_room(self, pace: Pace, together: float) -> bool:
+    def has_room(self, number: int, expected: float, together: float) -> bool:
+        """Whether so many reads may come in, that are expected to take so many seconds."""
         session = self.session
         return (
-            self._expected + pace.seconds <= together
-            and self.readers < _MOST_AT_ONCE
+            self._expected + expected <= together
+            and self.readers + number <= MOST_AT_ONCE
             and not session.unsettled  # what it prepares may come to nothing
             and not session.pipeline.closed
             and not self._held_up
@@ -85,12 +91,24 @@ class Shared:
         self._expected -= expected
         self.readers -= 1
 
-    def note(self, pace: Pace) -> None:
-        """Learn from a read that has been answered."""
-        if self._held_up:
-            pace.seconds = _LOOK_EVERY
-        else:
-            pace.note(self.session.pipeline.pace)
+    def enter_together(self, reading: "Reading", expected: float) -> None:
+        self._expected += expected
+        self.readers += len(reading.paces)
+        self._readings.add(reading)
+
+    def leave_together(self, reading: "Reading", expected: float) -> None:
+        self._expected -= expected
+        self.readers -= len(reading.paces)
+        self._readings.discard(reading)
+
+    def note(self, paces: Sequence[Pace], expected: float) -> None:
+        """Learn from reads that have been answered together, each by its share of that time."""
+        took = self.session.pipeline.took / max(expected, 1e-9)
+        for pace in paces:
+            if self._held_up:
+                pace.seconds = _LOOK_EVERY
+            else:
+                pace.note(pace.seconds * took)
 
     def look(self) -> None:
         """Let go of who waits behind a read that takes too long."""
@@ -98,6 +116,8 @@ class Shared:
         if heard == self._heard:
             self._held_up = True
             self.session.pipeline.hold_up(HeldUp())
+            for reading in [*self._readings]:
+                reading.held_up()
         self._heard = heard
 
 
@@ -122,31 +142,27 @@ class Sharing(Generic[Job, Result]):
 
         Raises ConnectionLost, and as `trip` does.
         """
-        shared = self._with_room(pace)
+        shared = self._with_room(1, pace.seconds)
         if shared is not None:
             with suppress(HeldUp, ConnectionLost):
                 return await self._run(shared, job, pace)
         return await self._run(self._open(await self._pool.take()), job, pace)
 
-    def seat(self, pace: Pace) -> Shared | None:
-        """Find a session for a read, which is to `enter` it at once, if one can be had now."""
-        shared = self._with_room(pace)
-        if (
-            shared is None
-            and pace.seconds <= self._together
-            and (session := self._pool.take_idle())
-        ):
+    def seat(self, number: int, expected: float) -> Shared | None:
+        """Find a session for reads, which are to enter it at once, if one can be had now."""
+        shared = self._with_room(number, expected)
+        if shared is None and expected <= self._together and (session := self._pool.take_idle()):
             return self._open(session)
         return shared
 
-    def leave(self, shared: Shared, expected: float) -> None:
-        shared.leave(expected)
+    def rest(self, shared: Shared) -> None:
+        """Give the session back if nobody is left."""
         if not shared.readers:
             self._close(shared)
 
-    def _with_room(self, pace: Pace) -> Shared | None:
+    def _with_room(self, number: int, expected: float) -> Shared | None:
         for shared in self._shared:
-            if shared.has_room(pace, self._together):
+            if shared.has_room(number, expected, self._together):
                 return shared
         return None
 
@@ -164,8 +180,9 @@ class Sharing(Generic[Job, Result]):
         try:
             result = await self._trip(shared.session, job)
         finally:
-            self.leave(shared, expected)
-        shared.note(pace)
+            shared.leave(expected)
+            self.rest(shared)
+        shared.note((pace,), pace.seconds)
         return result
 
     def _close(self, shared: Shared) -> None:
@@ -184,49 +201,60 @@ class Sharing(Generic[Job, Result]):
 
 
 class Reading(ABC):
-    """A read that shares a session without a task that waits for it; see `Pipeline.sync_for`.
+    """Reads that share a session without a task that waits for them; see `Pipeline.sync_for`.
 
-    One of `answered` and `failed` is called in the end, unless everybody has left.
+    They are one transaction. One of `answered` and `failed` is called in the end, unless everybody
+    has left.
     """
 
-    __slots__ = ("_expected", "_over", "_shared", "_sharing", "pace")
+    __slots__ = ("_expected", "_over", "_shared", "_sharing", "paces")
 
-    def __init__(self, pace: Pace) -> None:
-        self.pace = pace
+    def __init__(self, paces: Sequence[Pace]) -> None:
+        self.paces = paces
         self._over = False
         self._sharing: Sharing[Any, Any] | None = None
+
+    @property
+    def expected(self) -> float:
+        """How many seconds they are expected to take together."""
+        return sum(pace.seconds for pace in self.paces)
 
     def begin(self, sharing: "Sharing[Any, Any]", shared: Shared) -> None:
         self._sharing = sharing
         self._shared = shared
-        self._expected = self.pace.seconds
-        shared.enter(self._expected)
+        self._expected = self.expected
+        shared.enter_together(self, self._expected)
 
     @abstractmethod
     def answered(self, results: list[PGresult]) -> None:
-        """Take one result for each of its statements."""
+        """Take one result for each of the statements, in their order."""
 
     @abstractmethod
     def failed(self) -> None:
-        """It has not been done, or in vain, and may be done again."""
+        """Nothing has been done, or in vain, and may be done again."""
 
-    def leave(self) -> None:
-        """Wait no more."""
-        self.end()
+    def held_up(self) -> None:
+        """Go elsewhere if one of several keeps the others waiting; one waits for itself."""
+        if len(self.paces) > 1:
+            for pace in self.paces:  # each has to show itself quick again
+                pace.seconds = _LOOK_EVERY
+            self.end()
+            self.failed()
 
     def end(self) -> None:
         """Give up the seat."""
         if not self._over:
             self._over = True
             if self._sharing is not None:
-                self._sharing.leave(self._shared, self._expected)
+                self._shared.leave_together(self, self._expected)
+                self._sharing.rest(self._shared)
 
     def done(self) -> bool:
         return self._over
 
     def set_result(self, results: list[PGresult]) -> None:
+        self._shared.note(self.paces, self._expected)
         self.end()
-        self._shared.note(self.pace)
         self.answered(results)
 
     def set_exception(self, _error: Exception) -> None:

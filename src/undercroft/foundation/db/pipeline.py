@@ -104,8 +104,8 @@ class Pipeline:
         self._results: list[PGresult] = []
         self.queued = 0  # statements that wait to be sent
         # When something was last heard, or first asked for after a silence, and how many seconds
-        # each answer has taken that was heard then.
-        self.heard = self.pace = 0.0
+        # the answer has taken that is handed out.
+        self.heard = self.took = 0.0
         self.closed = False
         self._looking: asyncio.TimerHandle | None = None
         self._connection.enter_pipeline_mode()
@@ -256,12 +256,15 @@ class Pipeline:
                 self._results.append(result)
         except OperationalError as error:
             self._lose(error)
+        pace = 0.0
         if finished:
             now = time.perf_counter()
-            self.pace, self.heard = (now - self.heard) / len(finished), now
+            pace = (now - self.heard) / sum(len(results) or 1 for _, results in finished)
+            self.heard = now
         for answer, results in finished:
             if answer.done():
                 continue
+            self.took = pace * len(results)
             failure = _failure(results)
             if failure is None:
                 answer.set_result(results)
