@@ -17,7 +17,7 @@ from undercroft.data.rest.execute import Executor, Job, read_result
 from undercroft.data.rest.pool import Foreign
 from undercroft.data.rest.recipes import Caller, job_of
 from undercroft.data.rest.request import SENDS_BODY, HttpRequest, Scope, read_http
-from undercroft.data.rest.response import Response, respond
+from undercroft.data.rest.response import Response, respond, respond_within
 from undercroft.data.rest.sharing import MOST_AT_ONCE, Pace, Reading
 from undercroft.data.rest.understanding import Understanding
 from undercroft.data.rest.understood import Understood
@@ -93,8 +93,14 @@ class QuickRead:
         return not (self.left and all(follower.left for follower in self.followers))
 
     def answered(self, result: PGresult) -> None:
+        understood, ready = self._understood, b""
         try:
-            response = respond(self._understood, read_result(result, self.job.recipe), self._query)
+            found = read_result(result, self.job.recipe)
+            if found.status is None and found.headers is None:
+                response = respond_within(understood, found, self._query)
+                ready = understood.frame.lines
+            else:
+                response = respond(understood, found, self._query)
         except Exception:  # noqa: BLE001 - others wait behind this one, and there it is said why
             self.failed()
             return
@@ -103,17 +109,17 @@ class QuickRead:
             return
         response.headers.append((b"content-length", b"%d" % len(response.body)))
         for read in self._all():
-            read.answer(response)
+            read.answer(response, ready)
 
     def failed(self) -> None:
         for read in self._all():
             read.start_over()
 
-    def answer(self, response: Response) -> None:
+    def answer(self, response: Response, ready: bytes) -> None:
         if self.left:
             return
         try:
-            self._reply.answer(*response[:3])
+            self._reply.answer(*response[:3], ready)
         except Exception:  # noqa: BLE001 - as above
             self._reply.start_over()
 

@@ -29,18 +29,24 @@ class Response(NamedTuple):
 
 def respond(understood: Understood, result: Result, query: bytes) -> Response:
     """Build the response of a finished statement."""
-    if understood.compiled.answer.media_type.is_plan:
-        return Response(200, [*understood.frame.headers], result.body or b"")
-    reads = understood.intent.action in ("read", "call")
-    response = _rows(understood, result, query) if reads else _written(understood, result)
+    response = respond_within(understood, result, query)
+    response.headers.extend(understood.frame.headers)
     return overridden(response, result)
+
+
+def respond_within(understood: Understood, result: Result, query: bytes) -> Response:
+    """The same without the headers of the frame, where the database says nothing of its own."""
+    if understood.compiled.answer.media_type.is_plan:
+        return Response(200, [], result.body or b"")
+    reads = understood.intent.action in ("read", "call")
+    return _rows(understood, result, query) if reads else _written(understood, result)
 
 
 def _rows(understood: Understood, result: Result, query: bytes) -> Response:
     intent, frame = understood.intent, understood.frame
     total, rows, offset = result.total, result.page, understood.window.offset
     status = range_status(offset, rows, total)
-    headers = [(b"content-range", content_range(offset, offset + rows - 1, total)), *frame.headers]
+    headers = [(b"content-range", content_range(offset, offset + rows - 1, total))]
     if intent.action == "read":
         headers.append((b"content-location", _address(frame.path, canonical(query))))
     elif understood.compiled.returns_nothing:
@@ -57,7 +63,7 @@ def _address(path: str, query: str) -> bytes:
 def _written(understood: Understood, result: Result) -> Response:
     intent, frame = understood.intent, understood.frame
     counted = result.page if intent.preferences.counts else None
-    headers: Headers = [*frame.headers]
+    headers: Headers = []
     if intent.action == "insert" and result.location:
         headers.append((b"location", _address(frame.path, _key_query(result.location))))
     if intent.action == "update":

@@ -34,10 +34,14 @@ class Understood(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What answers have in common, whatever the values asked for: address and headers."""
+    """What answers have in common, whatever the values asked for: address and headers.
+
+    `lines` are the headers as they are sent.
+    """
 
     path: str
     headers: tuple[tuple[bytes, bytes], ...]
+    lines: bytes
 
 
 def frame(intent: Intent, compiled: Compiled, prefix: str, profile: str | None) -> Frame:
@@ -52,7 +56,8 @@ def frame(intent: Intent, compiled: Compiled, prefix: str, profile: str | None) 
     headers.append(VARY)
     if compiled.warning is not None:
         headers.append(_warning(compiled.warning))
-    return Frame(f"{prefix}/{intent.target.name}", tuple(headers))
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return Frame(f"{prefix}/{intent.target.name}", tuple(headers), lines)
 
 
 def _has_content(intent: Intent, compiled: Compiled) -> bool:

@@ -86,13 +86,12 @@ class Exchange(RequestResponseCycle):
             lines.append(b"connection: close")
         known = None if reason else STATUS_LINE.get(status)
         first = known or b"HTTP/1.1 %d %b\r\n" % (status, reason)
-        head = first + b"\r\n".join([*lines, ready + b"\r\n"])
-        ends = 2 * (len(lines) + 2 + ready.count(b"\r\n"))
-        if len(head) - len(head.translate(None, _CONTROLS)) != ends:
+        head = first + b"\r\n".join([*lines, b""])
+        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * (len(lines) + 1):
             raise RuntimeError("A header holds a control character.")
         self.response_started = True
         self.waiting_for_100_continue = False
-        return head
+        return head + ready + b"\r\n"
 
     def _frame(self, status: int, length: bytes | None, encoding: bytes | None) -> bool:
         """Settle where the body will end, and say whether a header has yet to tell of it."""
