@@ -4,12 +4,16 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
 
 import asyncpg
 import httpx
+import pytest
 import pytest_asyncio
 
 from tests.fixtures.rows import MakeRowsApp, RowsDatabase, make_client
+from undercroft.data.rest.sharing import Pace, Shared
 from undercroft.foundation.db import Pipeline
 
 READER, BOOK, BRANCH = "/readers?id=eq.1", "/books?id=eq.1&select=id", "/branches?select=id"
@@ -160,3 +164,12 @@ async def test_answers_go_to_who_asked(make_rows_app: MakeRowsApp, connections: 
                 task.cancel()
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 assert result is None or isinstance(result, asyncio.CancelledError), result
+
+
+def test_reads_of_one_shape_at_once_are_one_observation():
+    """Else the eight of them halve what is expected eight times."""
+    session: Any = SimpleNamespace(pipeline=SimpleNamespace(took=0.004))
+    pace = Pace()
+    pace.note(0.001)
+    Shared(session).note([pace] * 8, 0.008)
+    assert pace.seconds == pytest.approx(0.00075)

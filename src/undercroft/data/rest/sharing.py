@@ -104,7 +104,7 @@ class Shared:
     def note(self, paces: Sequence[Pace], expected: float) -> None:
         """Learn from reads that have been answered together, each by its share of that time."""
         took = self.session.pipeline.took / max(expected, 1e-9)
-        for pace in paces:
+        for pace in {*paces}:  # several reads of one shape are one observation
             if self._held_up:
                 pace.seconds = _LOOK_EVERY
             else:
