@@ -226,8 +226,12 @@ class TestRecovery:
             os.kill(engines.postgres.pid, signal.SIGKILL)
             wait_until(lambda: not engines.postgres.alive(), "PostgreSQL is dead")
             # Nor is the session waited for that never looks up from its statement.
+            there = settings.home / "postgres"
+            bystander = await asyncio.create_subprocess_exec("sleep", "60", cwd=there)
             engines.postgres.launch()
             engines.postgres.wait_ready()
+            bystander.kill()
+            assert await bystander.wait() == -signal.SIGKILL  # and of nothing before
             assert await ask(url, "SELECT answer FROM kept") == 7
             with pytest.raises((OSError, asyncpg.PostgresError)):
                 await busy

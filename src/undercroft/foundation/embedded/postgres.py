@@ -74,8 +74,8 @@ class PostgresEngine(Engine):
     def leftover(self) -> int | None:
         pid, _ = self._postmaster()
         with suppress(psutil.Error, ValueError):
-            # The number may belong to something else by now; a postmaster works in its cluster.
-            if pid and psutil.Process(pid).cwd() == str(self._data.resolve()):
+            # The number may belong to something else by now.
+            if pid and self._is_ours(psutil.Process(pid)):
                 return pid
         return None
 
@@ -87,8 +87,12 @@ class PostgresEngine(Engine):
         if self._postmaster()[0]:  # it left its file behind
             for process in psutil.process_iter():
                 with suppress(psutil.Error):
-                    if process.cwd() == str(self._data.resolve()):
+                    if self._is_ours(process):
                         end_process(process.pid, signal.SIGQUIT)
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        """Whether it is a server in our cluster, and not, say, somebody's shell in its folder."""
+        return process.name() == "postgres" and process.cwd() == str(self._data.resolve())
 
     def prepare_database(self) -> None:
         """Make our role, database and extensions, unless this version already has."""
