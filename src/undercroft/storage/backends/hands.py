@@ -42,11 +42,10 @@ class Hands:
 
     async def run(self, work: Callable[..., None], *arguments: object) -> None:
         """Return when it is done or has failed, even if cancelled. Raises what it raises."""
+        if self._started < min(self._busy + 1, self._most):
+            self._start()
         errand = _Errand(work, arguments)
         self._busy += 1
-        if self._started < min(self._busy, self._most):
-            self._started += 1
-            Thread(target=self._serve, name=f"{self._name}-{self._started}", daemon=True).start()
         self._errands.put(errand)
         try:
             await errand.done
@@ -59,6 +58,17 @@ class Hands:
         for _ in range(self._started):
             self._errands.put(None)
         self._started = 0
+
+    def _start(self) -> None:
+        """Start one thread more; where the system has none to give, those that are there do it."""
+        thread = Thread(target=self._serve, name=f"{self._name}-{self._started + 1}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._started:
+                raise
+        else:
+            self._started += 1
 
     def _serve(self) -> None:
         while errand := self._errands.get():
