@@ -58,8 +58,11 @@ class TestAdmin:
             assert (await admin_of(app, bound).get("/live")).status_code == 200
             assert (await admin_of(app, bound).get("/schema_cache")).status_code == 404
 
-    @pytest.mark.parametrize("level", ["error", "info"])  # what is logged is not counted again
-    async def test_metrics(self, rows_database: RowsDatabase, bound: socket.socket, level: str):
+    # Five of six are asked again by the shortcut, which is closed where answers are logged.
+    @pytest.mark.parametrize(("level", "asked"), [("error", 11), ("info", 6)])
+    async def test_metrics(
+        self, rows_database: RowsDatabase, bound: socket.socket, level: str, asked: int
+    ):
         bounds = {"DB_POOL": "4", "JWT_CACHE_MAX_ENTRIES": "1"}
         async with started(rows_database, LOG_LEVEL=level, **bounds) as app:
             rows = make_client(app)
@@ -78,8 +81,8 @@ class TestAdmin:
             "pgrst_db_pool_available 4.0",
             "pgrst_db_pool_waiting 0.0",
             "pgrst_db_pool_timeouts_total 0.0",
-            "pgrst_jwt_cache_requests_total 6.0",
-            "pgrst_jwt_cache_hits_total 4.0",
+            f"pgrst_jwt_cache_requests_total {asked}.0",
+            f"pgrst_jwt_cache_hits_total {asked - 2}.0",
             "pgrst_jwt_cache_evictions_total 1.0",
         ):
             assert line in lines

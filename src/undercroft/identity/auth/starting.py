@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from undercroft.foundation.context import current_request
 from undercroft.foundation.crypto import new_secret, sha256
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.jobs import Part, publish, run_part
@@ -166,7 +167,10 @@ class _Start:
 
     async def run_by_itself(self) -> SignIn | None:
         async with self._identity.database.unit_of_work() as session:
-            return await self.run_within(session)
+            signed_in = await self.run_within(session)
+            if signed_in and (request := current_request()):
+                request.status = request.success  # the log has it before the answer is made
+        return signed_in
 
     async def run_within(self, session: AsyncSession) -> SignIn | None:
         """None where the account may not, or not any more, be signed in to."""
