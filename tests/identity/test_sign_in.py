@@ -10,7 +10,6 @@ from sqlalchemy import text
 from tests.fixtures.actors import Caller, register, settled, sign_in, turned_away, unique
 from tests.fixtures.app import PASSWORD
 from tests.fixtures.hang_up import hang_up
-from tests.fixtures.query_counter import QueryCounter
 from undercroft.app import Application
 
 
@@ -119,12 +118,6 @@ class TestSignIn:
         body = {"identifier": member.identifier, "password": PASSWORD}
         answer = await member.client.post("/api/v1/auth/login", json=body, headers={header: value})
         assert answer.status_code == 200, answer.text
-
-    async def test_takes_no_unit_of_work(self, member: Caller, query_counter: QueryCounter):
-        """Its two statements, each a transaction, go past SQLAlchemy and are not counted."""
-        with query_counter() as count:
-            await sign_in(member.client, member.identifier, PASSWORD)
-        assert count.statements == []
 
 
 class TestRefresh:
