@@ -11,6 +11,7 @@ from sqlalchemy import text
 from tests.fixtures.actors import Caller, unique
 from tests.fixtures.app import make_client, running
 from tests.fixtures.buckets import POLICIES, STORAGE, Bucket, make_bucket
+from tests.fixtures.engines import EngineAddresses
 from undercroft.app import Application, create_app
 from undercroft.foundation.settings import Settings
 
@@ -133,6 +134,31 @@ async def test_thirty_that_replace_each_other_leave_one_whole(known: Bucket, ser
     found = (await service.get(known.path("one"))).content
     assert len(found) == 500
     assert len(set(found)) == 1
+
+
+async def test_a_row_that_escaped_postgres_is_replaced_all_the_same(
+    known: Bucket, service: Caller, engines: EngineAddresses, database: str
+):
+    """One of thousands that replace each other finds its id taken; here the first does."""
+    assert (await known.upload(service, "first", x_upsert="true")).status_code == 200
+    name = known.name.replace("-", "_")
+    make = f"""
+        CREATE SEQUENCE {name};
+        CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+        BEGIN
+            IF nextval('public.{name}') = 1 THEN RAISE unique_violation; END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER {name} BEFORE UPDATE ON storage.objects FOR EACH ROW
+            WHEN (NEW.bucket_id = '{known.name}') EXECUTE FUNCTION {name}()"""
+    await asyncio.to_thread(engines.execute, make, database=database)
+    try:
+        answer = await known.upload(service, "first", b"new", x_upsert="true")
+    finally:
+        drop = f"DROP FUNCTION {name} CASCADE; DROP SEQUENCE {name}"
+        await asyncio.to_thread(engines.execute, drop, database=database)
+    assert answer.status_code == 200, answer.text
+    assert (await service.get(known.path("first"))).content == b"new"
 
 
 async def test_rights_that_were_lost_are_lost_at_once(known: Bucket, member: Caller, admin: Caller):

@@ -41,12 +41,13 @@ from undercroft.foundation.jobs.payload import PayloadInvalid
 from undercroft.foundation.jobs.queries import Backlog, read_backlog
 from undercroft.foundation.jobs.registry import JobRegistry
 from undercroft.foundation.jobs.tables import jobs_ddl
-from undercroft.foundation.jobs.together import NOT_TOGETHER, Together, run_part, together
+from undercroft.foundation.jobs.together import LONG_WAY, NOT_TOGETHER, Together, run_part, together
 from undercroft.foundation.jobs.worker import run_worker, work
 from undercroft.foundation.jobs.workplace import OpenWorkplace, Resident, Workplace
 
 __all__ = [
     "LONGER",
+    "LONG_WAY",
     "NOT_TOGETHER",
     "Backlog",
     "DeadJob",

@@ -16,10 +16,11 @@ import asyncpg
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.db import ConnectionLost, NotCarried, StatementFailed
 from undercroft.foundation.ids import new_id
-from undercroft.foundation.jobs import NOT_TOGETHER, Part, together
+from undercroft.foundation.jobs import LONG_WAY, NOT_TOGETHER, Part, together
 from undercroft.foundation.problems import Unavailable
 from undercroft.storage.blobs import Staged
 from undercroft.storage.callers import as_text
+from undercroft.storage.errors import FileExists
 from undercroft.storage.files import Files, Target, uploaded
 from undercroft.storage.objects.permits import Permitted
 from undercroft.storage.refusals import refusals
@@ -41,8 +42,6 @@ MOST_KNOWN = 1000
 # Ids are noted this long before the sweep takes them, and used for half of it.
 RESERVED_FOR = timedelta(minutes=10)
 MOST_RESERVED = 64
-# Then it is tried again whether somebody still has to hear of uploads.
-LONG_WAY = timedelta(seconds=10)
 
 
 class SmallUploads:
@@ -96,6 +95,12 @@ class SmallUploads:
                 return await self._link_as(object_id, staged, target, limits)
             except NotCarried:
                 self._leave_alone(target.bucket)
+                return None
+            except FileExists:
+                if not target.upsert:
+                    raise
+                # Replaced this very moment, a row may escape the look for its name, though not for
+                # its id, of which the long way knows nothing.
                 return None
             except (asyncpg.PostgresError, StatementFailed) as error:
                 if error.sqlstate == NOT_TOGETHER:
