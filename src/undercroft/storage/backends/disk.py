@@ -25,7 +25,6 @@ from undercroft.storage.backends import (
     Entry,
     NoSpaceLeft,
 )
-from undercroft.storage.backends.hands import Hands
 
 STAGING = "staging"
 WRITE_BYTES = 1024 * 1024
@@ -49,7 +48,6 @@ class Disk:
         self._root = str(directory)
         self._staging = directory / STAGING
         self._threads = ThreadPoolExecutor(THREADS, "files")
-        self._hands = Hands(THREADS, "small-files")
         # Of keys' directories, of which there are 256.
         self._directories: dict[str, _Directory] = {}
 
@@ -71,8 +69,23 @@ class Disk:
             raise
 
     async def write_small(self, key: str, content: bytes) -> None:
-        with _explained():  # cancelled, it ends with its thread, or the file would come afterwards
-            await self._hands.run(self._write_small, key, content)
+        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        work = self._threads.submit(self._write_and_tell, written, key, content)
+        with _explained():
+            try:
+                await written
+            except asyncio.CancelledError:  # or the file would come after it was removed
+                await asyncio.wait([asyncio.wrap_future(work)])
+                raise
+
+    def _write_and_tell(self, written: "asyncio.Future[None]", key: str, content: bytes) -> None:
+        """What `run_in_executor` does at a third of its price."""
+        failure: BaseException | None = None
+        try:
+            self._write_small(key, content)
+        except BaseException as error:  # noqa: BLE001 - it is told
+            failure = error
+        written.get_loop().call_soon_threadsafe(_tell, written, failure)
 
     def _write_small(self, key: str, content: bytes) -> None:
         """In place: nobody looks for it before a row names it, and a note has it swept.
@@ -148,7 +161,6 @@ class Disk:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._hands.close()
         while self._directories:
             self._directories.popitem()[1].close()
 
@@ -293,6 +305,15 @@ class _Writing:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _tell(written: "asyncio.Future[None]", failure: BaseException | None) -> None:
+    if written.done():  # whoever waited has left
+        return
+    if failure is None:
+        written.set_result(None)
+    else:
+        written.set_exception(failure)
 
 
 def _make_directory(directory: Path) -> None:
