@@ -10,6 +10,8 @@ from sqlalchemy import text
 from tests.fixtures.actors import Caller, register, settled, sign_in, turned_away, unique
 from tests.fixtures.app import PASSWORD
 from tests.fixtures.hang_up import hang_up
+from tests.fixtures.live import eventually
+from tests.fixtures.query_counter import QueryCounter
 from undercroft.app import Application
 
 
@@ -118,6 +120,20 @@ class TestSignIn:
         body = {"identifier": member.identifier, "password": PASSWORD}
         answer = await member.client.post("/api/v1/auth/login", json=body, headers={header: value})
         assert answer.status_code == 200, answer.text
+
+    async def test_takes_no_unit_of_work(
+        self, app: Application, member: Caller, query_counter: QueryCounter
+    ):
+        """Its two statements, each a transaction, go past SQLAlchemy and are not counted."""
+        async with app.parts.database.unit_of_work() as session:  # other tests' may ask for it
+            await session.execute(text("DELETE FROM webhooks.webhooks"))
+
+        async def takes_none() -> bool:
+            with query_counter() as count:
+                await sign_in(member.client, member.identifier, PASSWORD)
+            return count.statements == []
+
+        assert await eventually(takes_none)  # that one asked is remembered for ten seconds
 
 
 class TestRefresh:
