@@ -3,6 +3,7 @@
 import asyncio
 from urllib.parse import parse_qs, urlsplit
 
+import bcrypt
 import httpx
 import pytest
 from argon2.low_level import Type, hash_secret
@@ -149,6 +150,45 @@ async def test_hashes_from_elsewhere_are_good_and_become_ours(
         async with app.parts.database.unit_of_work() as session:
             kept = text("SELECT password_hash FROM auth.users WHERE id = :id")
             assert await session.scalar(kept, {"id": member.id}) != theirs
+
+
+@pytest.mark.parametrize(
+    "hashed",
+    [
+        "$pbkdf2-sha256$29000$c2FsdHNhbHQ$Vw.Bu6fvZ5jPKmPxpjvl0fZWLXZz1PVTOZCrF8.hZ4c",
+        "$argon2id$v=19$m=8192,t=1,p=1$not base 64$neither",
+        "$argon2id$v=19$m=1,t=0,p=9$c2FsdHNhbHQ$c2FsdHNhbHQ",
+        f"$2b$99${'a' * 53}",
+        "5f4dcc3b5aa765d61d8327deb882cf99",
+        "ä" * 255,
+    ],
+    ids=["unknown", "broken", "impossible", "bcrypt", "md5", "long"],
+)
+async def test_a_hash_that_nobody_reads_is_a_wrong_password(
+    app: Application, client: httpx.AsyncClient, member: Caller, hashed: str
+):
+    async with app.parts.database.unit_of_work() as session:
+        change = text("UPDATE auth.users SET password_hash = :hash WHERE id = :id")
+        await session.execute(change, {"hash": hashed, "id": member.id})
+    body = {"identifier": member.identifier, "password": PASSWORD}
+    refused = await client.post(f"{AUTH}/login", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (401, "invalid_credentials")
+    body = {"current_password": PASSWORD, "new_password": NEW}
+    assert (await member.post(f"{AUTH}/change-password", json=body)).status_code == 403
+
+
+async def test_of_a_longer_password_bcrypt_compares_what_it_reads(
+    app: Application, client: httpx.AsyncClient, member: Caller
+):
+    long = "Correct-Horse-42 " * 6
+    theirs = bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(4)).decode()
+    async with app.parts.database.unit_of_work() as session:
+        change = text("UPDATE auth.users SET password_hash = :hash WHERE id = :id")
+        await session.execute(change, {"hash": theirs, "id": member.id})
+    wrong = {"identifier": member.identifier, "password": f"x{long}"}
+    assert (await client.post(f"{AUTH}/login", json=wrong)).status_code == 401
+    await sign_in(client, member.identifier, long)
+    await sign_in(client, member.identifier, long)
 
 
 class TestTokenInfo:

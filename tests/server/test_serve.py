@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.fixtures.engines import SECRET_KEY, DatabaseFactory, EngineAddresses
 from tests.fixtures.served import (
     UNDERCROFT,
     Served,
@@ -240,6 +241,27 @@ class TestRecovery:
             wait_until(lambda: not any(map(runs, family)), "all children ended")
         with serving(tmp_path / "home") as served:
             assert served.get("/health") == 200
+
+
+def test_a_hash_that_nobody_reads_is_told_once_by_the_account(
+    engines: EngineAddresses, make_database: DatabaseFactory, tmp_path: Path
+):
+    database = make_database()
+    addresses = {"DATABASE_URL": engines.database_url(database), "REDIS_URL": engines.cache_url}
+    person = {"identifier": "root@example.com", "password": "Correct-Horse-42"}
+    variables = {"FIRST_SUPERUSER_PASSWORD": person["password"], "SECRET_KEY": SECRET_KEY}
+    with serving(tmp_path / "home", "--workers", "1", **addresses, **variables) as served:
+        login = f"{served.url}/api/v1/auth/login"
+        account = httpx.post(login, json=person, timeout=60).json()["user"]["id"]
+        theirs = "$pbkdf2-sha256$29000$c2FsdA$Vw.Bu6fvZ5jPKmPxpjvl0fZWLXZz1PVTOZCrF8.hZ4c"
+        engines.execute(f"UPDATE auth.users SET password_hash = '{theirs}'", database=database)
+        for _ in range(2):
+            assert httpx.post(login, json=person, timeout=60).status_code == 401
+    said = (tmp_path / "serve.log").read_text()
+    told = [line for line in said.splitlines() if "password_hash_unreadable" in line]
+    assert len(told) == 1, said
+    assert account in told[0]
+    assert "pbkdf2" not in said
 
 
 class TestStop:

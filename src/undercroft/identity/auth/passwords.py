@@ -16,10 +16,15 @@ from functools import cache
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import cast
+from uuid import UUID
+
+import structlog
 
 from undercroft.foundation.settings import PasswordSettings
 from undercroft.identity.auth.errors import HashingBusy, PasswordRefused
 from undercroft.identity.auth.hashing import Hasher, HashQueue
+
+log = structlog.get_logger()
 
 # Requests come first: with 32 clients signing in, reads of a row may take twice their calm time at
 # most. At 5 they took three times as long. The price is paid where other programs keep the machine
@@ -27,6 +32,8 @@ from undercroft.identity.auth.hashing import Hasher, HashQueue
 NICENESS = 12
 # The head of the list, refused also with digits and punctuation around it ("Password123!").
 FAMOUS = 100
+# Accounts whose hash was reported, remembered at most.
+REPORTED = 10_000
 CLASSES = (r"[a-z]", r"[A-Z]", r"\d", r"[^A-Za-z\d]")
 
 
@@ -43,15 +50,18 @@ class Passwords:
         )
         self._waiting = 0
         self._dummy: str | None = None
+        self._reported: set[UUID | None] = set()
 
     async def hash(self, password: str) -> str:
         return cast(str, await self._run(self._hasher.hash, password))
 
-    async def verify(self, password: str, hashed: str | None) -> tuple[bool, str | None]:
+    async def verify(
+        self, password: str, hashed: str | None, of: UUID | None
+    ) -> tuple[bool, str | None]:
         """Return (right?, better hash to store or None).
 
-        Without a stored hash the same work is done for nothing, so that an unknown identifier
-        takes as long as a wrong password.
+        Without a stored hash, or with one that nobody can read, the same work is done for nothing,
+        so that an unknown identifier takes as long as a wrong password.
         """
         if len(password) > self._settings.max_length:
             password = ""
@@ -59,10 +69,12 @@ class Passwords:
         if self._dummy is None:
             self._dummy = await self.hash("nobody has this password")
         right, better = cast(
-            tuple[bool, str | None],
-            await self._run(self._hasher.verify, password, hashed or self._dummy),
+            tuple[bool | None, str | None],
+            await self._run(self._hasher.verify, password, hashed or self._dummy, self._dummy),
         )
-        return (right, better) if hashed else (False, None)
+        if right is None:
+            self._report(of)
+        return (bool(right), better) if hashed else (False, None)
 
     def check_policy(
         self, password: str, about: Sequence[str] = (), *, pointer: str = "#/password"
@@ -89,6 +101,15 @@ class Passwords:
             ("too_common", _is_common(low)),
             ("contains_identifier", any(word in low for word in about)),
         ]
+
+    def _report(self, of: UUID | None) -> None:
+        """Once for each account, however often somebody tries to sign in to it."""
+        if of in self._reported:
+            return
+        if len(self._reported) >= REPORTED:
+            self._reported.clear()
+        self._reported.add(of)
+        log.warning("password_hash_unreadable", user_id=str(of))
 
     async def _run(self, work: Callable[..., object], *question: str) -> object:
         if self._waiting >= self._settings.hash_queue:

@@ -95,7 +95,7 @@ async def sign_in(
     found = await _find_account(identity, identifier, key)
     lockout.check_pause(found.locked_until, identity.settings, now)
     # No transaction is open here: hashing waits its turn, and a connection must not wait with it.
-    right, better = await identity.passwords.verify(password, found.password_hash)
+    right, better = await identity.passwords.verify(password, found.password_hash, found.id)
     if not right:
         async with identity.database.unit_of_work() as own:
             await lockout.count_failure(own, key, identity.settings, now, found.id)
@@ -152,7 +152,7 @@ async def check_own_password(
         await lockout.check_not_locked(own, key, identity.settings, now)
         user = await queries.get_user(own, actor.user_id)
         hashed = await queries.get_password_hash(own, actor.user_id)
-    right, _ = await identity.passwords.verify(password, hashed)
+    right, _ = await identity.passwords.verify(password, hashed, actor.user_id)
     async with identity.database.unit_of_work() as own:
         if right:
             await lockout.forget_failures(own, key)
