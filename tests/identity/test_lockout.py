@@ -1,12 +1,15 @@
 """The pause after failed sign-ins."""
 
+import asyncio
+from collections import Counter
 from uuid import uuid4
 
 import httpx
 
 from tests.fixtures.actors import Caller, make_group, promoted, settled, sign_in, unique
-from tests.fixtures.app import make_client
-from undercroft.app import Application
+from tests.fixtures.app import make_client, running
+from undercroft.app import Application, create_app
+from undercroft.foundation.settings import Settings
 
 API = "/api/v1"
 
@@ -101,3 +104,71 @@ class TestPause:
         assert paused.headers["ratelimit-remaining"] == "0"
         assert 290 <= int(paused.headers["ratelimit-reset"]) <= 300
         assert paused.headers["retry-after"] == paused.headers["ratelimit-reset"]
+
+
+async def crowd(
+    identifier: str, passwords: list[str], *clients: httpx.AsyncClient
+) -> list[httpx.Response]:
+    """Answers to all passwords at the same moment, tried with the clients by turns."""
+    tries = (
+        clients[n % len(clients)].post(
+            f"{API}/auth/login", json={"identifier": identifier, "password": password}
+        )
+        for n, password in enumerate(passwords)
+    )
+    return await asyncio.gather(*tries)
+
+
+def counted(answers: list[httpx.Response]) -> Counter[int]:
+    return Counter(answer.status_code for answer in answers)
+
+
+def wrong(count: int) -> list[str]:
+    return [f"Wrong-Horse-{n:04}" for n in range(count)]
+
+
+class TestCrowd:
+    async def test_has_no_more_tries_than_who_comes_alone(
+        self, client: httpx.AsyncClient, admin: Caller, member: Caller
+    ):
+        answers = await crowd(member.identifier, wrong(50), client)
+        assert counted(answers) == {401: 5, 429: 45}
+        assert {a.json()["code"] for a in answers} == {"invalid_credentials", "sign_in_locked"}
+        assert max(int(a.headers.get("retry-after", "0")) for a in answers) <= 300
+        seen = (await admin.get(f"{API}/users/{member.id}/sign-in-attempts")).json()["items"]
+        assert [each["failures"] for each in seen] == [5]
+
+    async def test_has_the_same_for_an_account_that_is_not_there(self, client: httpx.AsyncClient):
+        assert counted(await crowd(unique("nobody"), wrong(20), client)) == {401: 5, 429: 15}
+
+    async def test_has_no_more_of_several_processes(self, settings: Settings, member: Caller):
+        async with running(create_app(settings)) as other, make_client(other) as there:
+            answers = await crowd(member.identifier, wrong(30), member.client, there)
+        assert counted(answers) == {401: 5, 429: 25}
+
+    async def test_does_not_find_the_right_one_behind_wrong_ones(
+        self, client: httpx.AsyncClient, member: Caller
+    ):
+        answers = await crowd(member.identifier, [*wrong(40), member.password], client)
+        assert answers[-1].status_code == 429
+
+    async def test_of_one_wrong_password_is_paused_alike(
+        self, client: httpx.AsyncClient, member: Caller
+    ):
+        answers = await crowd(member.identifier, wrong(1) * 20, client)
+        assert counted(answers) == {401: 5, 429: 15}
+
+    async def test_of_who_knows_it_gets_in(
+        self, client: httpx.AsyncClient, admin: Caller, member: Caller
+    ):
+        passwords = [*wrong(4), *[member.password] * 30]
+        assert counted(await crowd(member.identifier, passwords, client)) == {401: 4, 200: 30}
+        await sign_in(client, member.identifier, member.password)  # after the last wrong one
+        seen = await admin.get(f"{API}/users/{member.id}/sign-in-attempts")
+        assert seen.json()["items"] == []
+
+    async def test_with_a_stolen_session_has_no_more_either(self, member: Caller):
+        path, new = f"{API}/auth/change-password", "Another-Pass-43"
+        bodies = [{"current_password": each, "new_password": new} for each in wrong(20)]
+        answers = await asyncio.gather(*(member.post(path, json=body) for body in bodies))
+        assert counted(answers) == {403: 5, 429: 15}

@@ -18,6 +18,7 @@ from undercroft.identity.auth.keys import Keys
 from undercroft.identity.auth.passwords import Passwords
 from undercroft.identity.auth.providers.client import Providers
 from undercroft.identity.auth.tokens import Tokens
+from undercroft.identity.auth.turns import Turns
 from undercroft.notifications import Post
 
 
@@ -32,6 +33,7 @@ class Identity:
     keys: Keys
     tokens: Tokens
     passwords: Passwords
+    turns: Turns
     gate: Gate
     together: Together
     personal: tuple[PersonalData, ...]
@@ -62,6 +64,7 @@ def build_identity(
         keys=keys,
         tokens=tokens,
         passwords=Passwords(settings.password, hashing),
+        turns=Turns(),
         gate=gate,
         together=Together(database),
         personal=personal,

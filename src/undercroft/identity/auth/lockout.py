@@ -52,17 +52,25 @@ async def count_failure(
     now: datetime,
     user_id: UUID | None,
 ) -> None:
-    """Add one; the fifth starts the first pause and each later one doubles it."""
+    """Add one; the fifth starts the first pause and each later one doubles it.
+
+    Raises `SignInLocked`, and adds nothing, where a pause began while this try was checked: of a
+    crowd no more are told that they were wrong, and the pause does not grow by those.
+    """
     statement = text("""
         INSERT INTO auth.sign_in_failures AS f (key, failures, last_failed_at, user_id)
         VALUES (:key, 1, :now, :user_id)
         ON CONFLICT (key) DO UPDATE SET
             failures = CASE WHEN f.last_failed_at < :forgotten THEN 1 ELSE f.failures + 1 END,
             last_failed_at = :now, user_id = :user_id
+            WHERE f.locked_until IS NULL OR f.locked_until <= :now
         RETURNING failures
     """)
     values = {"key": key, "now": now, "forgotten": now - MEMORY, "user_id": user_id}
-    failures = (await session.execute(statement, values)).scalar_one()
+    failures = await session.scalar(statement, values)
+    if failures is None:
+        await check_not_locked(session, key, settings, now)
+        return
     over = failures - settings.lockout_failures
     if over >= 0:
         pause = min(settings.lockout_pause * 2 ** min(over, 20), LONGEST_PAUSE)

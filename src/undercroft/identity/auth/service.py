@@ -92,6 +92,19 @@ async def sign_in(
     # However it is spelt: spaces, letter case and brackets must not win fresh tries.
     name = f"{identifier.kind} {identifier.value}" if identifier else text.strip().casefold()
     key = lockout.lock_key(name, device.address)
+    async with identity.turns.of(key, password):
+        started = None
+        while started is None:
+            way = await _match(identity, identifier, key, password, now=now)
+            started = await start_by_password(session, identity, way, device, now=now)
+            # None if the account changed while its hash was made: perhaps that password is right
+            # no more, or other processes counted too many wrong ones.
+    return started
+
+
+async def _match(
+    identity: Identity, identifier: Identifier | None, key: bytes, password: str, *, now: datetime
+) -> WayIn:
     found = await _find_account(identity, identifier, key)
     lockout.check_pause(found.locked_until, identity.settings, now)
     # No transaction is open here: hashing waits its turn, and a connection must not wait with it.
@@ -104,7 +117,7 @@ async def sign_in(
     if not UserStatus(found.status).may_sign_in:
         raise AccountNotActive(found.status)
     first = found.last_sign_in_at is None
-    way = WayIn(
+    return WayIn(
         found.id,
         "password",
         first,
@@ -112,9 +125,6 @@ async def sign_in(
         better_hash=better,
         failures=key,
     )
-    started = await start_by_password(session, identity, way, device, now=now)
-    # Else the account changed while its hash was made; perhaps that password is right no more.
-    return started or await sign_in(session, identity, text, password, device, now=now)
 
 
 async def change_password(
@@ -148,17 +158,25 @@ async def check_own_password(
     """Raise `WrongPassword`, and `SignInLocked` after too many: a stolen session must not guess."""
     assert actor.user_id
     key = lockout.lock_key(f"password of {actor.user_id}", None)
+    async with identity.turns.of(key, password):
+        return await _check_own_password(identity, actor.user_id, key, password, now)
+
+
+async def _check_own_password(
+    identity: Identity, user_id: UUID, key: bytes, password: str, now: datetime
+) -> User:
     async with identity.database.unit_of_work() as own:
         await lockout.check_not_locked(own, key, identity.settings, now)
-        user = await queries.get_user(own, actor.user_id)
-        hashed = await queries.get_password_hash(own, actor.user_id)
-    right, _ = await identity.passwords.verify(password, hashed, actor.user_id)
+        user = await queries.get_user(own, user_id)
+        hashed = await queries.get_password_hash(own, user_id)
+    right, _ = await identity.passwords.verify(password, hashed, user_id)
     async with identity.database.unit_of_work() as own:
         if right:
+            await lockout.check_not_locked(own, key, identity.settings, now)
             await lockout.forget_failures(own, key)
         else:
-            await lockout.count_failure(own, key, identity.settings, now, actor.user_id)
-            publish(own, SignInFailed(actor.user_id, "password_check"))
+            await lockout.count_failure(own, key, identity.settings, now, user_id)
+            publish(own, SignInFailed(user_id, "password_check"))
     if not right:
         raise WrongPassword
     return user

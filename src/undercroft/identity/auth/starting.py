@@ -25,10 +25,11 @@ from undercroft.identity.auth.sessions import ACCOUNT, FACTORS, SignIn, mint, sh
 from undercroft.identity.parts import Identity
 from undercroft.identity.users.models import User
 
-# The account as it is now: none if it was suspended, or got another password, while the hash was
-# made. Its row is written unless somebody changes it this moment, such as another sign-in to it:
-# sign-ins that wait for each other to commit wait for seconds when there are many. A device is new
-# if no session was of its kind; without any there is nothing to compare with.
+# The account as it is now: none if it was suspended, got another password, or was paused after
+# failures elsewhere, while the hash was made. Its row is written unless somebody changes it this
+# moment, such as another sign-in to it: sign-ins that wait for each other to commit wait for
+# seconds when there are many. A device is new if no session was of its kind; without any there is
+# nothing to compare with.
 FIND = f"""
     SELECT {ACCOUNT}, free.now AS noted_at, coalesce(free.now, u.updated_at) AS updated_at,
            coalesce(free.now, u.last_sign_in_at) AS last_sign_in_at,
@@ -44,6 +45,8 @@ FIND = f"""
       FROM (SELECT) AS asked
       LEFT JOIN auth.users u ON u.id = $1 AND u.status IN ('active', 'unverified')
             AND ($2::text IS NULL OR u.password_hash = $2)
+            AND NOT EXISTS (
+                SELECT FROM auth.sign_in_failures f WHERE f.key = $19 AND f.locked_until > $3)
       LEFT JOIN LATERAL (
            SELECT $3::timestamptz AS now FROM auth.users f WHERE f.id = u.id
               FOR NO KEY UPDATE SKIP LOCKED) AS free ON true
