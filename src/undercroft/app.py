@@ -79,6 +79,7 @@ EXPOSED_HEADERS = (
     "Content-Location",
     "Content-Range",
     "ETag",
+    "Idempotency-Replayed",
     "Location",
     "Retry-After",
     "Tus-Extension",

@@ -36,6 +36,7 @@ from undercroft.foundation.db import (
     connect_options,
 )
 from undercroft.foundation.db.logins import UNMOVED, Login, authenticator, visitor
+from undercroft.foundation.http.idempotency import caller_of_key
 from undercroft.foundation.http.shortcut import Reply, Underway
 from undercroft.foundation.problems import Unauthorized
 from undercroft.foundation.settings import Settings
@@ -103,6 +104,7 @@ class RowsPlane:
             session=session,
             pools={Role.SERVICE.value: self._service_pool},
         )
+        answers = AnswerStore(keyring, FUNCTION_SCHEMA, caller_of_key)
         self._app = RestApp(
             executor,
             self._schemas,
@@ -110,7 +112,8 @@ class RowsPlane:
             config,
             recognise=self._recognise,
             catch_up=self.catch_up,
-            batch=Batch(executor, config, AnswerStore(keyring, FUNCTION_SCHEMA)),
+            batch=Batch(executor, config, answers),
+            answers=answers,
         )
         listener.on(RELOAD_CHANNEL, lambda _payload: self.schema_changed())
         listener.when_deaf(self.schema_changed)

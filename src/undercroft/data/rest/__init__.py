@@ -4,8 +4,9 @@ It serves the exposed schemas of any PostgreSQL database over plain ASGI and kno
 accounts: `RestApp` is given a function that says who calls.
 """
 
+from undercroft.data.rest.answers import AnswerStore
 from undercroft.data.rest.app import Authenticate, RestApp
-from undercroft.data.rest.batch import AnswerStore, Batch
+from undercroft.data.rest.batch import Batch
 from undercroft.data.rest.config import OpenApiMode, RestConfig, TransactionEnd
 from undercroft.data.rest.errors import RestError
 from undercroft.data.rest.execute import Executor

@@ -6,11 +6,14 @@ the caller's database role.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 import orjson
 
 from undercroft.data.rest import media
+from undercroft.data.rest.answers import KEY_HEADER, AnswerStore
 from undercroft.data.rest.batch.batch import PATH as BATCH
 from undercroft.data.rest.batch.batch import Batch
 from undercroft.data.rest.config import OpenApiMode, RestConfig
@@ -21,16 +24,18 @@ from undercroft.data.rest.errors import (
     schema_cache_missing,
     unacceptable_media_types,
 )
-from undercroft.data.rest.execute import Executor, RowCountError
+from undercroft.data.rest.execute import Executor, Job, RowCountError
 from undercroft.data.rest.familiar import Values
 from undercroft.data.rest.media import parse_accept
 from undercroft.data.rest.openapi import describe, visibility_query
 from undercroft.data.rest.options import allow
+from undercroft.data.rest.pool import Session
 from undercroft.data.rest.quick import Quick, Recognise, outcome
 from undercroft.data.rest.recipes import Caller, job_of, row_count_refused
 from undercroft.data.rest.refusals import explain
 from undercroft.data.rest.request import (
     SENDS_BODY,
+    WRITES,
     ClientDisconnectedError,
     HttpRequest,
     Receive,
@@ -75,6 +80,7 @@ class RestApp:
         recognise: Recognise | None = None,
         catch_up: CatchUp | None = None,
         batch: Batch | None = None,
+        answers: AnswerStore | None = None,
         hear: tuple[int, Hear] | None = None,
     ) -> None:
         self._executor = executor
@@ -88,6 +94,7 @@ class RestApp:
             self._quick = Quick(executor, self._understanding, recognise, config)
         self._catch_up = catch_up
         self._batch = batch
+        self._answers = answers
         self._watches = Watches()
         self._understood: Understanding | None = None
         self._generation = -1
@@ -165,7 +172,7 @@ class RestApp:
         if has_body(resource.action, request.method):
             body = await read_body(receive, self._config.max_body_bytes)
         understood = await self._understand(request, resource, schema, body, caller, watch)
-        return await self._carry_out(*understood, request, receive, caller, watch)
+        return await self._carry_out(*understood, request, receive, caller, watch, body)
 
     async def _understand(
         self,
@@ -203,17 +210,47 @@ class RestApp:
         receive: Receive,
         caller: Caller,
         watch: Stopwatch,
+        body: bytes | None = None,
     ) -> Response:
         job = job_of(understood.recipe, values, request, caller)
         request.sql = understood.recipe.statement.sql
         watch.lap("plan")
         anonymous = caller.role == self._config.anon_role
         try:
+            if KEY_HEADER in request.headers and self._answers and request.method in WRITES:
+                once = self._carry_out_once(self._answers, understood, job, request, body)
+                return await self._watched(once, receive)
             result = await self._watched(self._executor.run(job, anonymous=anonymous), receive)
         except RowCountError as error:
             raise row_count_refused(understood.intent, understood.compiled, error.rows) from error
         watch.lap("transaction")
         return respond(understood, result, request.query)
+
+    async def _carry_out_once(
+        self,
+        answers: AnswerStore,
+        understood: Understood,
+        job: Job,
+        request: HttpRequest,
+        body: bytes | None,
+    ) -> Response:
+        """Carry it out unless it was answered before, and keep the answer in its transaction.
+
+        Which has to write for that, also around a function that only reads.
+        """
+        key = answers.key_of(request, body)
+        assert key
+        job = job._replace(recipe=replace(job.recipe, read_only=False))
+
+        async def attempt(session: Session) -> Response:
+            result = await self._executor.attempt(session, job)
+            return respond(understood, result, request.query)
+
+        def once(session: Session) -> Awaitable[Response]:
+            return answers.once(session, key, partial(attempt, session))
+
+        anonymous = job.recipe.role == self._config.anon_role
+        return await self._executor.run_with(job.recipe, once, anonymous=anonymous)
 
     async def answer(self, request: HttpRequest, receive: Receive, caller: Caller) -> Response:
         """Answer a request of a caller who is known already. Raises RestError."""

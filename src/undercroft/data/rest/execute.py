@@ -1,14 +1,14 @@
 """Runs a compiled statement as its caller, in one transaction and, where it can, one round trip."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import orjson
 from psycopg.pq.abc import PGresult
 
-from undercroft.data.rest.errors import client_failed, from_postgres
+from undercroft.data.rest.errors import RestError, client_failed, from_postgres
 from undercroft.data.rest.pool import CLEANING, Foreign, Pool, Session, Step
 from undercroft.data.rest.query.sql import Statement
 from undercroft.data.rest.sharing import TOGETHER, Pace, Reading, Sharing
@@ -48,6 +48,8 @@ from pg_catalog.json_each_text($1::pg_catalog.json)
 """,
 )
 
+
+Answered = TypeVar("Answered")
 
 # Of a caller's settings: what anybody may send is not to fill the memory.
 _REMEMBERED_CHARACTERS = 8192
@@ -202,6 +204,16 @@ class Executor:
         except ConnectionLost as error:
             raise client_failed(str(error)) from error
 
+    async def run_with(
+        self, recipe: Recipe, work: Callable[[Session], Awaitable[Answered]], *, anonymous: bool
+    ) -> Answered:
+        """Do `work` in the transaction that a recipe wants. Raises as `run` does."""
+        try:
+            with await self.lend(recipe.role, recipe.foreign) as session:
+                return await undone(session, self._within(session, recipe, partial(work, session)))
+        except StatementFailed as error:
+            raise from_postgres(error, anonymous=anonymous) from error
+
     @property
     def shares(self) -> bool:
         """Whether quick reads share sessions."""
@@ -316,14 +328,35 @@ class Executor:
 
     async def _transaction(self, session: Session, job: Job) -> Result:
         """Do it step by step: to look before the end, or to choose an end."""
-        recipe = job.recipe
+        return await self._within(session, job.recipe, partial(self.attempt, session, job))
+
+    async def _within(
+        self, session: Session, recipe: Recipe, work: Callable[[], Awaitable[Answered]]
+    ) -> Answered:
         begin = f"begin isolation level {recipe.isolation}" if recipe.isolation else "begin"
         session.pipeline.query(begin)
+        answered = await work()
+        await self.end(session, recipe.foreign, rolls_back=recipe.rolls_back)
+        return answered
+
+    async def attempt(self, session: Session, job: Job) -> Result:
+        """Do it in a transaction that is open. Raises as `fetch` does, and RowCountError."""
         self.enter(session, job)
         result = await self.fetch(session, job)
-        check_bounds(result.page, recipe)
-        await self.end(session, recipe.foreign, rolls_back=recipe.rolls_back)
+        check_bounds(result.page, job.recipe)
         return result
+
+
+async def undone(session: Session, work: Awaitable[Answered]) -> Answered:
+    """Await a transaction. One that is refused has ended before anybody hears of that.
+
+    So that whoever corrects a request and asks again does not find the key of it in use.
+    """
+    try:
+        return await work
+    except (RestError, RowCountError, StatementFailed):
+        await session.roll_back()
+        raise
 
 
 def _statement(job: Job) -> Step:

@@ -138,6 +138,12 @@ class Session:
             if changes is not None and answer.done() and not answer.cancelled():
                 self._settle(changes, answer.exception())
 
+    async def roll_back(self) -> None:
+        """End a transaction that is open. Raises as `sync` does."""
+        if not self.pipeline.at_rest and not self.pipeline.closed:
+            self.pipeline.query("rollback")
+            await self.sync()
+
     async def clean(self, foreign: Foreign) -> None:
         """Leave nothing of a transaction to the next one, or close. Raises as `sync` does."""
         if not self.pipeline.at_rest:

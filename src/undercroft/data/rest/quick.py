@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from psycopg.pq.abc import PGresult
 
+from undercroft.data.rest.answers import KEY_HEADER
 from undercroft.data.rest.config import RestConfig
 from undercroft.data.rest.errors import RestError, client_failed
 from undercroft.data.rest.execute import Executor, Job, read_result
@@ -257,7 +258,8 @@ class Quick:
         job = job_of(recipe, values, request, caller)
         if recipe.pace is not None:
             return self._gather(QuickRead(understood, job, recipe.pace, request.query, reply))
-        if recipe.fits_one_trip and not recipe.read_only and recipe.foreign is Foreign.NONE:
+        one_trip = recipe.fits_one_trip and recipe.foreign is Foreign.NONE
+        if one_trip and not recipe.read_only and KEY_HEADER not in request.headers:
             write = QuickWrite(understood, job, request.query, scope, reply)
             return write if self._executor.send_alone(job, write) else None
         return None

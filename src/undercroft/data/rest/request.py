@@ -18,6 +18,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 # Of a head: what anybody may send is not to fill the memory.
 _REMEMBERED_BYTES = 4096
 SENDS_BODY = frozenset({"POST", "PATCH", "PUT"})
+WRITES = SENDS_BODY | {"DELETE"}
 _READS_BODY = frozenset({"insert", "update", "upsert"})
 _TABLE_ACTIONS = {
     "GET": "read",
@@ -31,7 +32,6 @@ _TABLE_ACTIONS = {
 _CALL_ACTIONS = {"GET": "call", "HEAD": "call", "POST": "call", "OPTIONS": "inspect"}
 _ROOT_ACTIONS = {"GET": "describe", "HEAD": "describe", "OPTIONS": "inspect"}
 _DECIDING = ("accept-profile", "content-profile", "accept", "content-type", "prefer", "range")
-_CONTENT_PROFILE = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ class HttpRequest:
 
     @property
     def profile(self) -> str | None:
-        name = "content-profile" if self.method in _CONTENT_PROFILE else "accept-profile"
+        name = "content-profile" if self.method in WRITES else "accept-profile"
         return self.headers.get(name)
 
 

@@ -16,6 +16,7 @@ from fastapi import Request, Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from undercroft.foundation.context import current_request
 from undercroft.foundation.http.dependencies import Foundation
 from undercroft.foundation.problems import IdempotencyKeyInUse, IdempotencyKeyReused, Invalid
 
@@ -180,17 +181,22 @@ async def _run(
     return response
 
 
+def caller_of_key() -> str:
+    """Whose key it is. Who is not signed in shares one name with all others, so the address is."""
+    request = current_request()
+    actor = request and request.actor
+    if actor and actor.half:
+        return f"half {actor.half.session_id}"
+    if actor and actor.is_signed_in:
+        return actor.name
+    return f"address {request.address if request else None}"
+
+
 def _scope(request: Request) -> bytes:
     key = request.headers[KEY_HEADER]
     if not 1 <= len(key) <= LONGEST_KEY:
         raise IdempotencyKeyInvalid(longest=LONGEST_KEY)
-    actor = request.state.actor
-    caller = actor.name
-    if actor.half:
-        caller = f"half {actor.half.session_id}"
-    elif not actor.is_signed_in:
-        caller = f"address {request.client.host if request.client else None}"
-    line = f"{caller}\n{request.method}\n{request.url.path}\n{request.url.query}\n{key}"
+    line = f"{caller_of_key()}\n{request.method}\n{request.url.path}\n{request.url.query}\n{key}"
     return hashlib.sha256(line.encode()).digest()
 
 

@@ -1,4 +1,4 @@
--- Answers of /rest/v1/batch by Idempotency-Key, in the transaction of the batch. The rows API's login
+-- Answers of writes to rows by Idempotency-Key, in the transaction of the write. The rows API's login
 -- calls these; it alone may use this schema, and the content is sealed.
 
 -- Claim a key until the transaction ends and find what it was answered with, null for a new one.

@@ -1,6 +1,5 @@
 """Several writes, reads and calls in one transaction: `POST /batch`, beyond PostgREST."""
 
-from undercroft.data.rest.batch.answers import AnswerStore
 from undercroft.data.rest.batch.batch import Batch
 
-__all__ = ["AnswerStore", "Batch"]
+__all__ = ["Batch"]

@@ -1,23 +1,23 @@
 """Runs a batch: every step as its caller, in one transaction, all of it or nothing."""
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 
 from undercroft.data.rest import media
-from undercroft.data.rest.batch.answers import AnswerStore, scope_of
-from undercroft.data.rest.batch.errors import key_refused, step_error, too_long
+from undercroft.data.rest.answers import AnswerStore, Key
+from undercroft.data.rest.batch.errors import step_error, too_long
 from undercroft.data.rest.batch.references import resolve, resolve_where
 from undercroft.data.rest.batch.requests import write_request
 from undercroft.data.rest.batch.steps import REF, Step, read_steps
 from undercroft.data.rest.config import RestConfig
 from undercroft.data.rest.errors import RestError, from_postgres
-from undercroft.data.rest.execute import Executor, Job, Result, RowCountError, check_bounds
+from undercroft.data.rest.execute import Executor, Job, Result, RowCountError, check_bounds, undone
 from undercroft.data.rest.pool import Foreign, Session, StatementsGone
 from undercroft.data.rest.recipes import Caller, job_of, row_count_refused
 from undercroft.data.rest.request import HttpRequest
@@ -33,7 +33,7 @@ LONGEST_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A batch as it came: `key` with the digest of the body when it is to be done once."""
+    """A batch as it came, with its `key` when it is to be done once."""
 
     request: HttpRequest
     caller: Caller
@@ -41,7 +41,7 @@ class Asked:
     steps: Sequence[Step]
     has_references: bool
     dry_run: bool
-    key: tuple[bytes, bytes] | None
+    key: Key | None
 
 
 class Batch:
@@ -61,25 +61,21 @@ class Batch:
     ) -> Response:
         """Run the batch. Raises RestError, with the step it is about."""
         asked = self._read(request, caller, body, understanding)
-        headers = [(b"content-type", media.MediaType(media.JSON).content_type)]
         try:
-            answer, replayed = await self._attempt(asked)
+            return await self._attempt(asked)
         except RestError as error:
             if not isinstance(error.__cause__, StatementsGone):
                 raise
             # A step deallocates what later ones need, and so it will: nothing may be prepared.
-            answer, replayed = await self._attempt(asked, prepared=False)
-        if replayed:
-            headers.append((b"idempotency-replayed", b"true"))
-        return Response(200, headers, answer)
+            return await self._attempt(asked, prepared=False)
 
-    async def _attempt(self, asked: Asked, *, prepared: bool = True) -> tuple[bytes, bool]:
+    async def _attempt(self, asked: Asked, *, prepared: bool = True) -> Response:
         try:
             with await self._executor.lend(asked.caller.role, self._foreign) as session:
                 if not prepared:
                     session.prepare_nothing()
                 async with asyncio.timeout(LONGEST_SECONDS):
-                    answered = await self._transaction(session, asked)
+                    answered = await undone(session, self._transaction(session, asked))
                 if not prepared:
                     session.pipeline.close()
                 return answered
@@ -93,34 +89,22 @@ class Batch:
     ) -> Asked:
         options = parse_qs(request.query.decode("latin-1"), keep_blank_values=True)
         dry_run = options.get("dry_run", ["false"])[-1].lower() not in ("false", "0", "no")
-        key = None
-        if (given := request.headers.get("idempotency-key")) is not None and not dry_run:
-            if self._answers is None:
-                raise key_refused(400, "This server keeps no answers")
-            key = (scope_of(caller, given, request.query), hashlib.sha256(body).digest())
+        key = self._answers.key_of(request, body) if self._answers and not dry_run else None
         has_references = f'"{REF}"'.encode() in body
         steps = read_steps(body)
         return Asked(request, caller, understanding, steps, has_references, dry_run, key)
 
-    async def _transaction(self, session: Session, asked: Asked) -> tuple[bytes, bool]:
+    async def _transaction(self, session: Session, asked: Asked) -> Response:
         session.pipeline.query("begin")
-        answer, replayed = await self._once(session, asked)
+        run = partial(self._run, session, asked)
+        if self._answers and asked.key:
+            response = await self._answers.once(session, asked.key, run)
+        else:
+            response = await run()
         await self._executor.end(session, self._foreign, rolls_back=asked.dry_run)
-        return answer, replayed
+        return response
 
-    async def _once(self, session: Session, asked: Asked) -> tuple[bytes, bool]:
-        """Answer and whether it was given before."""
-        if asked.key is None or self._answers is None:
-            return await self._run(session, asked), False
-        kept = await self._answers.find(session, *asked.key)
-        if kept is not None:
-            return kept, True
-        answer = await self._run(session, asked)
-        session.pipeline.query("set local role none")
-        self._answers.keep(session, *asked.key, answer)
-        return answer, False
-
-    async def _run(self, session: Session, asked: Asked) -> bytes:
+    async def _run(self, session: Session, asked: Asked) -> Response:
         results: dict[str, bytes] = {}
         answers = []
         for number, step in enumerate(asked.steps):
@@ -131,7 +115,9 @@ class Batch:
             if step.ref:
                 results[step.ref] = rows
             answers.append(answered)
-        return orjson.dumps({"dry_run": asked.dry_run, "steps": answers})
+        body = orjson.dumps({"dry_run": asked.dry_run, "steps": answers})
+        headers = [(b"content-type", media.MediaType(media.JSON).content_type)]
+        return Response(200, headers, body)
 
     async def _step(
         self,

@@ -1,7 +1,7 @@
 """What can go wrong with a batch, in the error body of the rows API plus the step it is about.
 
 UCB100: the whole body; UCB101: a step as written; UCB102: a reference when its step ran;
-UCB103: it took too long; UCB104: its Idempotency-Key.
+UCB103: it took too long. UCB104, its Idempotency-Key, is that of single writes (`answers.py`).
 """
 
 from undercroft.data.rest.errors import RestError
@@ -20,10 +20,6 @@ def unresolved(message: str) -> RestError:
 
 def too_long(seconds: float) -> RestError:
     return RestError(503, "UCB103", f"The batch took longer than {seconds:g} seconds")
-
-
-def key_refused(status: int, message: str) -> RestError:
-    return RestError(status, "UCB104", message)
 
 
 def step_error(error: RestError, number: int, ref: str | None) -> RestError:
