@@ -50,22 +50,22 @@ def test_needed_permissions_are_declared_with_a_sentence(app: Application):
     assert len(names(app.permissions)) == len(app.permissions)
 
 
-def lax_numbers(schema: Any, owner: str = "") -> Iterator[str]:
-    """The models below one of pydantic's schemas with a number that takes `true` and texts."""
+def lax_values(schema: Any, owner: str = "") -> Iterator[str]:
+    """The models below one of pydantic's schemas where a number takes `true`, or `true` "yes"."""
     if isinstance(schema, dict):
         if schema.get("type") == "model":
             owner = schema["cls"].__name__
-        if schema.get("type") in ("int", "float") and not schema.get("strict"):
+        if schema.get("type") in ("int", "float", "bool") and not schema.get("strict"):
             yield owner
         schema = [value for key, value in schema.items() if key != "serialization"]
     if isinstance(schema, list | tuple):
         for inner in schema:
-            yield from lax_numbers(inner, owner)
+            yield from lax_values(inner, owner)
 
 
-def test_numbers_in_bodies_are_strict(app: Application):
-    """`StrictInt` and `StrictFloat`: to Python `true` is a number."""
+def test_numbers_and_booleans_in_bodies_are_strict(app: Application):
+    """`StrictInt`, `StrictFloat`, `StrictBool`: to Python `true` is a number."""
     bodies = [route.body_field for route in routes_of(app) if route.body_field]
     assert bodies
     for body in bodies:
-        assert not list(lax_numbers(body._type_adapter.core_schema)), body
+        assert not list(lax_values(body._type_adapter.core_schema)), body

@@ -163,3 +163,19 @@ async def test_a_sign_in_with_too_little_is_told_what_is_missing(member: Caller)
         assert answer.status_code == 422, answer.text
         details = {line["detail"] for line in answer.json()["errors"]}
         assert details == {"Needs 1 or more characters."}
+
+
+@pytest.mark.parametrize("value", ["yes", "true", 1, 0, None])
+async def test_a_boolean_is_true_or_false(admin: Caller, value: Any):
+    for path, body, pointer in (
+        ("/groups", {"codename": unique("odd"), "name": "Odd"}, "is_active"),
+        ("/sql/query", {"query": "select 1"}, "read_only"),
+        ("/tables", {"name": unique("odd"), "columns": []}, "if_not_exists"),
+    ):
+        answer = await admin.post(API + path, json=body | {pointer: value})
+        assert answer.status_code == 422, (path, answer.text)
+        assert f"#/{pointer}" in {error["pointer"] for error in answer.json()["errors"]}
+
+
+async def test_a_boolean_in_a_query_may_be_a_word(admin: Caller):
+    assert (await admin.get(f"{API}/groups", params={"is_active": "yes"})).status_code == 200

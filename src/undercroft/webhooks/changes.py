@@ -3,7 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    model_validator,
+)
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,7 +34,7 @@ EVENT_TYPES: Mapping[ChangeType, str] = {
     ChangeType.TRUNCATE: "table.truncated",
 }
 MISSED = "changes.missed"
-Value = str | StrictInt | StrictFloat | bool
+Value = str | StrictInt | StrictFloat | StrictBool
 
 IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('webhooks:changes', 0))")
 EXPOSED = text("SELECT undercroft.is_exposed(:schema)")

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from undercroft.foundation.fields import Moment
 from undercroft.webhooks.changes import TableChanges
@@ -42,7 +42,7 @@ class WebhookCreate(BaseModel):
     organization_id: UUID | None = Field(
         None, description="Only what happens in this organization. Left out: the whole platform."
     )
-    is_enabled: bool = True
+    is_enabled: StrictBool = True
 
 
 class WebhookUpdate(BaseModel):
@@ -55,7 +55,9 @@ class WebhookUpdate(BaseModel):
     events: Events = []
     changes: Changes = []
     headers: Headers = {}
-    is_enabled: bool = Field(default=True, description="True ends a pause and forgets failures.")
+    is_enabled: StrictBool = Field(
+        default=True, description="True ends a pause and forgets failures."
+    )
 
 
 class WebhookRead(BaseModel):

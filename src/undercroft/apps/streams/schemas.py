@@ -12,6 +12,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictBool,
     StrictInt,
     StringConstraints,
     TypeAdapter,
@@ -66,15 +67,15 @@ class StreamCreate(Incoming):
     name: Name
     video_url: StreamUrl
     model_key: ModelKey = "yolo11x"
-    detect_with_server: bool = True
-    store_in_redis: bool = False
+    detect_with_server: StrictBool = True
+    store_in_redis: StrictBool = False
     work_start_hour: Hour = 7
     work_end_hour: Hour = 18
-    detect_no_safety_vest_or_helmet: bool = False
-    detect_near_machinery_or_vehicle: bool = False
-    detect_in_restricted_area: bool = False
-    detect_in_utility_pole_restricted_area: bool = False
-    detect_machinery_close_to_pole: bool = False
+    detect_no_safety_vest_or_helmet: StrictBool = False
+    detect_near_machinery_or_vehicle: StrictBool = False
+    detect_in_restricted_area: StrictBool = False
+    detect_in_utility_pole_restricted_area: StrictBool = False
+    detect_machinery_close_to_pole: StrictBool = False
     expires_at: Expiry = None
 
 

@@ -4,7 +4,15 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StringConstraints,
+)
 
 Query = Annotated[str, Field(min_length=1, examples=["select * from notes where id = $1"])]
 Parameters = Annotated[
@@ -26,8 +34,8 @@ class SqlQuery(BaseModel):
 
     query: Query
     params: Parameters = []
-    read_only: bool = Field(default=False, description="Postgres refuses every write.")
-    dry_run: bool = Field(default=False, description="Run all of it, then take it back.")
+    read_only: StrictBool = Field(default=False, description="Postgres refuses every write.")
+    dry_run: StrictBool = Field(default=False, description="Run all of it, then take it back.")
     timeout: Timeout = None
     max_rows: Annotated[
         StrictInt | None,
@@ -40,11 +48,11 @@ class SqlExplain(BaseModel):
 
     query: Query
     params: Parameters = []
-    analyze: bool = Field(
+    analyze: StrictBool = Field(
         default=False, description="Run it too, and take it back: real rows and times."
     )
-    verbose: bool = False
-    buffers: bool = Field(default=False, description="Pages read; only with `analyze`.")
+    verbose: StrictBool = False
+    buffers: StrictBool = Field(default=False, description="Pages read; only with `analyze`.")
     format: Literal["text", "json"] = "text"
     timeout: Timeout = None
 
@@ -118,7 +126,7 @@ class SnippetCreate(BaseModel):
     name: SnippetName
     sql_code: SnippetCode
     description: Annotated[str | None, Field(max_length=2000)] = None
-    is_shared: bool = False
+    is_shared: StrictBool = False
 
 
 class SnippetUpdate(BaseModel):
@@ -129,7 +137,7 @@ class SnippetUpdate(BaseModel):
     name: SnippetName | None = None
     sql_code: SnippetCode | None = None
     description: Annotated[str | None, Field(max_length=2000)] = None
-    is_shared: bool | None = None
+    is_shared: StrictBool | None = None
 
 
 class SnippetRead(BaseModel):

@@ -7,6 +7,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictBool,
     StringConstraints,
     model_validator,
 )
@@ -71,7 +72,7 @@ class Reference(Given):
 class ColumnCreate(Given):
     name: Name
     type: TypeText
-    nullable: bool = True
+    nullable: StrictBool = True
     default: Annotated[
         str | None,
         Field(max_length=2000, description="SQL expression.", examples=["now()", "'draft'"]),
@@ -80,9 +81,9 @@ class ColumnCreate(Given):
         str | None,
         Field(max_length=2000, description="SQL expression over other columns, stored."),
     ] = None
-    primary_key: bool = False
-    unique: bool = False
-    identity: bool = Field(default=False, description="Numbered by Postgres.")
+    primary_key: StrictBool = False
+    unique: StrictBool = False
+    identity: StrictBool = Field(default=False, description="Numbered by Postgres.")
     description: Text | None = None
     references: Reference | None = None
 
@@ -97,7 +98,7 @@ class ColumnUpdate(Given):
         Field(description="How to turn the old values into the new type.", examples=["n::text"]),
     ] = None
     default: Annotated[str, StringConstraints(max_length=2000)] | None = None
-    nullable: bool | None = None
+    nullable: StrictBool | None = None
     description: Text | None = None
 
     @model_validator(mode="after")
@@ -112,7 +113,7 @@ class TableCreate(Given):
     name: TableName
     description: Text | None = None
     columns: Annotated[list[ColumnCreate], Field(min_length=1, max_length=1600)]
-    if_not_exists: bool = False
+    if_not_exists: StrictBool = False
 
     @model_validator(mode="after")
     def _names_differ(self) -> "TableCreate":
@@ -128,7 +129,7 @@ class TableUpdate(Given):
 
     name: TableName | None = None
     description: Text | None = None
-    row_security: bool | None = Field(
+    row_security: StrictBool | None = Field(
         None, description="Needs `policies:manage`: without it policies count for nothing."
     )
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 PermissionName = Annotated[
     str,
@@ -74,7 +74,7 @@ class GroupCreate(BaseModel):
     codename: GroupCodename
     name: Title
     description: Description | None = None
-    is_active: bool = True
+    is_active: StrictBool = True
 
 
 class GroupUpdate(BaseModel):
@@ -85,7 +85,7 @@ class GroupUpdate(BaseModel):
     codename: GroupCodename = ""
     name: Title = ""
     description: Description | None = None
-    is_active: bool = True
+    is_active: StrictBool = True
 
 
 class GroupPermissions(BaseModel):

@@ -4,7 +4,15 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    model_validator,
+)
 
 from undercroft.foundation.fields import Moment
 from undercroft.foundation.phrases import Phrase
@@ -24,7 +32,7 @@ class FeatureCreate(BaseModel):
 
     name: FeatureName
     description: Description | None = None
-    is_active: bool = Field(default=True, description="False: off for everybody.")
+    is_active: StrictBool = Field(default=True, description="False: off for everybody.")
 
 
 class FeatureUpdate(BaseModel):
@@ -34,7 +42,7 @@ class FeatureUpdate(BaseModel):
 
     name: FeatureName = ""
     description: Description | None = None
-    is_active: bool = True
+    is_active: StrictBool = True
 
 
 class FeatureGrants(BaseModel):

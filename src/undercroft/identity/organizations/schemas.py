@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
 
 from undercroft.foundation.fields import json_within
 from undercroft.identity.organizations.models import OrganizationRole
@@ -57,7 +57,7 @@ class OrganizationUpdate(BaseModel):
     description: Description | None = None
     uniform_number: UniformNumber | None = None
     settings: Settings = {}
-    is_active: bool = Field(default=True, description="Needs organizations:manage.")
+    is_active: StrictBool = Field(default=True, description="Needs organizations:manage.")
     max_allowed_streams: Streams = 8
     max_members: Seats | None = None
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 Url = Annotated[str, StringConstraints(min_length=8, max_length=2048)]
 
@@ -13,7 +13,9 @@ class MediaFetch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: Url = Field(examples=["https://images.example.com/cat.jpg"])
-    public: bool = Field(default=True, description="Whether whoever knows the address may see it.")
+    public: StrictBool = Field(
+        default=True, description="Whether whoever knows the address may see it."
+    )
 
 
 class MediaRead(BaseModel):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from undercroft.data import json_text
 from undercroft.data.rest.batch.errors import malformed, step_error
@@ -30,12 +30,12 @@ class Step(BaseModel):
     ref: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$", max_length=63)] | None = None
     select: Annotated[str, Field(max_length=10_000)] | None = None
     order: Annotated[str, Field(max_length=2000)] | None = None
-    limit: Annotated[int, Field(ge=0, le=2**31)] | None = None
-    offset: Annotated[int, Field(ge=0, le=2**31)] | None = None
+    limit: Annotated[StrictInt, Field(ge=0, le=2**31)] | None = None
+    offset: Annotated[StrictInt, Field(ge=0, le=2**31)] | None = None
     on_conflict: Columns | None = None
     resolution: Literal["merge-duplicates", "ignore-duplicates"] | None = None
     returning: Literal["representation", "minimal"] = Field("representation", alias="return")
-    max_affected: Annotated[int, Field(ge=0, le=2**31)] | None = None
+    max_affected: Annotated[StrictInt, Field(ge=0, le=2**31)] | None = None
 
     def wrong(self) -> str | None:
         """What does not go together, if anything."""

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, StrictBool, model_validator
 
 from undercroft.data.tables.schemas import Expression, Given, Name, OnDelete, ReferenceRead
 
@@ -19,7 +19,9 @@ class Unique(Given):
     kind: Literal["unique"]
     name: Name | None = None
     columns: Names
-    nulls_not_distinct: bool = Field(default=False, description="Two nulls count as the same.")
+    nulls_not_distinct: StrictBool = Field(
+        default=False, description="Two nulls count as the same."
+    )
 
 
 class Check(Given):
@@ -39,7 +41,9 @@ class ForeignKey(Given):
     references_columns: list[Name] = Field(default_factory=list, max_length=32)
     on_delete: OnDelete = "no action"
     on_update: OnDelete = "no action"
-    deferrable: bool = Field(default=False, description="Checked at the end of the transaction.")
+    deferrable: StrictBool = Field(
+        default=False, description="Checked at the end of the transaction."
+    )
 
     @model_validator(mode="after")
     def _pairs(self) -> Self:

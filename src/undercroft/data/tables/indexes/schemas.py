@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, StrictBool, model_validator
 
 from undercroft.data.tables.schemas import Expression, Given, Name
 
@@ -31,12 +31,12 @@ class IndexCreate(Given):
     name: Name | None = None
     columns: Annotated[list[Name | IndexPart], Field(min_length=1, max_length=32)]
     method: Method = ORDERED
-    unique: bool = False
+    unique: StrictBool = False
     where: Annotated[
         Expression | None, Field(description="Only these rows.", examples=["deleted_at is null"])
     ] = None
     include: list[Name] = Field(default_factory=list, max_length=32)
-    concurrently: bool = Field(
+    concurrently: StrictBool = Field(
         default=False,
         description="Build it by a job while the table is read and written; answers 202.",
     )

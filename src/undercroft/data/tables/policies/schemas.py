@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, Field, StrictBool, StringConstraints, model_validator
 
 from undercroft.data.tables.schemas import Given, Name
 
@@ -68,8 +68,8 @@ class PolicyCreate(Given):
     using: Annotated[Condition | None, Field(examples=["owner_id = (select auth.uid())"])] = None
     check: Condition | None = None
     template: Template | None = None
-    permissive: bool = True
-    create_index: bool = Field(
+    permissive: StrictBool = True
+    create_index: StrictBool = Field(
         default=False, description="Make the index that a template's column needs, if none is."
     )
 
