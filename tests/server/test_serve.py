@@ -138,6 +138,25 @@ class TestStart:
         assert outcome.returncode == 2
         assert "SECRET_KEY is missing" in outcome.stderr
 
+    @pytest.mark.parametrize("broken", ["nowhere", "no.such.module"])
+    def test_a_broken_app_is_a_wrong_setting(
+        self, engines: EngineAddresses, make_database: DatabaseFactory, tmp_path: Path, broken: str
+    ):
+        outcome = command(
+            "serve",
+            "--port",
+            "0",
+            "--home",
+            str(tmp_path),
+            DATABASE_URL=engines.database_url(make_database()),
+            REDIS_URL=engines.cache_url,
+            SECRET_KEY=SECRET_KEY,
+            UNDERCROFT_APPS=broken,
+        )
+        assert outcome.returncode == 2, outcome.stderr
+        assert "UNDERCROFT_APPS" in outcome.stderr
+        assert "Traceback" not in outcome.stderr
+
     def test_a_database_that_does_not_answer_is_one_sentence(self, tmp_path: Path):
         outcome = command(
             "serve",

@@ -110,8 +110,8 @@ def call_in_child(
 ) -> Any:
     """The outcome of `function`, run in a child so that its threads and loops end with it.
 
-    `meanwhile` runs here until then. Raises `CannotServe` when the child fails; unless the operator
-    can help it, the log has a traceback.
+    `meanwhile` runs here until then. Raises `SettingsInvalid` or `CannotServe` when the child
+    fails; unless the operator can help it, the log has a traceback.
     """
     read, write = os.pipe()
 
@@ -130,25 +130,28 @@ def call_in_child(
             raise
         content = pipe.read()
     os.waitpid(pid, 0)
-    succeeded, outcome = pickle.loads(content) if content else (False, "a process was killed")  # noqa: S301
-    if not succeeded:
-        raise CannotServe(outcome)
+    refusal, outcome = pickle.loads(content) if content else (CannotServe, "a process was killed")  # noqa: S301
+    if refusal:
+        raise refusal(outcome)
     return outcome
 
 
-def _outcome(function: Callable[[], Any]) -> tuple[bool, Any]:
+def _outcome(function: Callable[[], Any]) -> tuple[type[Exception] | None, Any]:
+    """What the parent is to raise, if anything, and its words or what `function` returned."""
     try:
-        return True, function()
-    except (SettingsInvalid, Problem, SealedElsewhere, EnginesUnavailable) as error:
-        return False, str(error)
+        return None, function()
+    except SettingsInvalid as error:
+        return SettingsInvalid, str(error)
+    except (CannotServe, Problem, SealedElsewhere, EnginesUnavailable) as error:
+        return CannotServe, str(error)
     except (OSError, PostgresError) as error:
-        return False, (
+        return CannotServe, (
             f"The database cannot be used: {error}. Check DATABASE_URL; `undercroft doctor` looks "
             "at everything."
         )
     except Exception as error:  # noqa: BLE001 - whatever it was, the parent must hear of it
         _log.exception("Preparing failed")
-        return False, f"{type(error).__name__}: {error}"
+        return CannotServe, f"{type(error).__name__}: {error}"
 
 
 def _fork(lifeline: Lifeline, main: Callable[[], None]) -> int:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import undercroft.foundation.db  # noqa: F401 - which the child would import for itself
 from undercroft.foundation.embedded import EmbeddedEngines
 from undercroft.foundation.logging import configure_logging
-from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings
+from undercroft.server.errors import CannotServe
 from undercroft.server.forks import Lifeline, call_in_child
 
 
@@ -49,13 +49,13 @@ def _check_revision(settings: Settings) -> None:
     known = [revision for revision, _ in migrate.history()]
     if found is None or found in known[:-1]:
         state = f"is at revision {found}" if found else "is empty"
-        raise SettingsInvalid(
+        raise CannotServe(
             f"The database {state} and this version needs {known[-1]}: run `undercroft db upgrade`."
         )
     for app in migrate.with_tables(settings):
         found, known = migrate.current(settings, app=app), [one for one, _ in migrate.history(app)]
         if found is None or found in known[:-1]:
-            raise SettingsInvalid(
+            raise CannotServe(
                 f"The app {app.name} is at {found or 'no revision'} and needs {known[-1]}: "
                 "run `undercroft db upgrade`."
             )
