@@ -51,6 +51,9 @@ RELOAD_CHANNEL = "pgrst"
 CREDENTIALS = frozenset({"authorization", "apikey", "x-session-token"})
 FUNCTION_SCHEMA = "undercroft"
 RETRY_SECONDS = 1.0
+# Between readings of the schema for who asks for a name that is unknown, where nothing is heard of
+# changes: whoever has the anon key could keep Postgres busy with names that nobody has.
+PAUSE_SECONDS = 1.0
 
 
 class RowsPlane:
@@ -83,6 +86,8 @@ class RowsPlane:
         )
         self._schemas = SchemaCache(data.schemas, extra_search_path=data.extra_search_path)
         self._reading: asyncio.Task[None] | None = None
+        self._asked: asyncio.Task[None] | None = None
+        self._read_at = 0.0
         self._stale = False
         self._stopped = False
         config = RestConfig(
@@ -201,10 +206,11 @@ class RowsPlane:
 
     async def stop(self) -> None:
         self._stopped = True  # news of other processes may still arrive
-        if self._reading:
-            self._reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reading
+        for task in (self._asked, self._reading):
+            if task:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
         await asyncio.gather(self._pool.close(), self._service_pool.close())
 
     def schema_changed(self) -> None:
@@ -217,16 +223,27 @@ class RowsPlane:
         """Wait for schema changes committed before now; say whether there were any."""
         before = self._schemas.generation
         if not await self._listener.catch_up():
-            self.schema_changed()
+            if self._asked is None:
+                self._asked = asyncio.get_running_loop().create_task(self._ask_in_turn())
+            await asyncio.shield(self._asked)
         if self._reading and not self._reading.done():
             await asyncio.shield(self._reading)
         return self._schemas.generation != before
+
+    async def _ask_in_turn(self) -> None:
+        """One reading for all who wait, a pause after the one before."""
+        if self._reading:
+            await asyncio.wait([self._reading])
+        await asyncio.sleep(self._read_at + PAUSE_SECONDS - asyncio.get_running_loop().time())
+        self._asked = None
+        self.schema_changed()
 
     async def _read_schema(self) -> None:
         while self._stale and not self._stopped:
             self._stale = False
             try:
                 await self._schemas.refresh(self._fresh)
+                self._read_at = asyncio.get_running_loop().time()
             except (OSError, RestError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                 log.warning("schema_not_read", cause=str(error))
                 self._stale = True
