@@ -23,10 +23,12 @@ class Check:
     milliseconds: float | None
 
 
+ASK = text("SELECT true")
+
+
 async def check_database(parts: Foundation) -> Check:
     async def ask() -> bool:
-        async with parts.database.unit_of_work() as session:
-            return bool(await session.scalar(text("SELECT true")))
+        return await parts.database.run_alone(ASK, {}) is not None
 
     return await _timed(ask())
 
