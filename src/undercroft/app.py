@@ -137,7 +137,7 @@ def create_app(
     control.state.refusals = refusals
     control.state.statistics = dashboard.Statistics(parts.cached_reads)
     control.state.end_telemetry = end_telemetry
-    plane = StoragePlane(settings, files, identity.gate, parts.keyring)
+    plane = StoragePlane(settings, files, identity.gate, parts)
     hot = {
         ROWS_PREFIX: _rows_enveloped(rows, settings, parts, refusals),
         FILES_PREFIX: _files_enveloped(plane, settings, parts, refusals),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from undercroft.foundation.http import Foundation
 from undercroft.foundation.settings import Settings
 from undercroft.storage.files import Files
 from undercroft.storage.images.resizing import Resizer
@@ -16,3 +17,4 @@ class Desk:
     links: Links
     resizer: Resizer
     settings: Settings
+    parts: Foundation

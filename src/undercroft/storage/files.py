@@ -4,7 +4,9 @@ Bytes are staged first, outside every transaction; `link` makes them a file in t
 What is never linked, or not after all because the transaction rolled back, is swept.
 """
 
-from collections.abc import AsyncIterable, AsyncIterator, Collection
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager, nullcontext
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -117,12 +119,20 @@ class Files:
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings.storage
         self.database = database
+        # The transaction of a change to rows alone.
+        self.work: Callable[[], AbstractAsyncContextManager[AsyncSession]] = database.unit_of_work
         self.blobs = Blobs(open_backend(settings))
         self.lookup = Lookup(settings)
         # Behind a transaction-mode pooler no two trips have the same connection.
         self.convoy = None if settings.database.pooled else Convoy(self._connect, size=CONVOYS)
         quota = self.settings.organization_quota
         self.default_quota = None if quota is None else int(quota)
+
+    def within(self, session: AsyncSession) -> "Files":
+        """The same, whose `work` is in a transaction that is open already and ends later."""
+        joined = copy(self)
+        joined.work = lambda: nullcontext(session)
+        return joined
 
     async def stage(
         self,

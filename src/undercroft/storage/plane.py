@@ -9,7 +9,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from undercroft.foundation.access import ANONYMOUS
-from undercroft.foundation.crypto import Keyring
+from undercroft.foundation.http import Foundation
 from undercroft.foundation.http.rendering import log_failure, problem_for
 from undercroft.foundation.problems import ClientGone, Problem, Unauthorized
 from undercroft.foundation.settings import Settings
@@ -22,7 +22,8 @@ from undercroft.storage.files import Files
 from undercroft.storage.images.resizing import Resizer
 from undercroft.storage.links import Links
 from undercroft.storage.objects.small import SmallUploads
-from undercroft.storage.routing import find_handler
+from undercroft.storage.once import is_asked, run_once
+from undercroft.storage.routing import KEYED, find_handler
 from undercroft.storage.uploads.protocol import versioned
 from undercroft.storage.wire import (
     Answer,
@@ -41,14 +42,15 @@ WATCHED_BYTES = 1_000_000
 
 
 class StoragePlane:
-    def __init__(self, settings: Settings, files: Files, gate: Gate, keyring: Keyring) -> None:
+    def __init__(self, settings: Settings, files: Files, gate: Gate, parts: Foundation) -> None:
         self._gate = gate
         self._desk = Desk(
             files,
             SmallUploads(files),
-            Links(keyring, settings.storage),
+            Links(parts.keyring, settings.storage),
             Resizer(settings.storage),
             settings,
+            parts,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +73,10 @@ class StoragePlane:
 
     async def _handle(self, request: Request) -> Answer:
         try:
-            return await find_handler(request)(self._desk, request)
+            handler = find_handler(request)
+            if is_asked(request) and handler in KEYED:
+                return await run_once(handler, self._desk, request)
+            return await handler(self._desk, request)
         except Refusal as refusal:
             return answer_refusal(refusal)
         except ClientGone:

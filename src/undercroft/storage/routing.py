@@ -62,6 +62,21 @@ ROUTES: tuple[tuple[str, tuple[str, ...], int, int | None, Handler], ...] = (
     ("PATCH", ("upload", "resumable"), 1, 1, uploads.append),
     ("DELETE", ("upload", "resumable"), 1, 1, uploads.terminate),
 )
+# What may have an Idempotency-Key: changes in one transaction, with a small body. Uploads see to
+# theirs themselves; resumable ones go by their offsets.
+KEYED: frozenset[Handler] = frozenset(
+    {
+        buckets.create_bucket,
+        buckets.update_bucket,
+        buckets.delete_bucket,
+        buckets.empty_bucket,
+        changing.move,
+        changing.copy,
+        removing.remove_many,
+        removing.remove,
+        signing.revoke,
+    }
+)
 BY_FIRST: dict[str, list[tuple[str, tuple[str, ...], int, int | None, Handler]]] = {}
 for _route in ROUTES:
     BY_FIRST.setdefault(_route[1][0], []).append(_route)

@@ -104,6 +104,7 @@ class Request:
     headers: Mapping[str, str]
     receive: Receive
     identify: Callable[[Mapping[str, str]], Awaitable[Caller]]
+    _body: bytes | None = None
 
     async def caller(self) -> Caller:
         """Who calls. Raises `Unauthorized` for nobody."""
@@ -128,13 +129,20 @@ class Request:
             if not message.get("more_body", False):
                 return
 
+    async def body(self) -> bytes:
+        """All of a small body, as often as it is asked for. Raises `BodyTooLarge`."""
+        if self._body is None:
+            body = bytearray()
+            async for chunk in self.stream():
+                body += chunk
+                if len(body) > LONGEST_JSON:
+                    raise BodyTooLarge(LONGEST_JSON)
+            self._body = bytes(body)
+        return self._body
+
     async def json(self, model: type[Model]) -> Model:
         """The body as `model`. Raises a `Refusal` that names what is wrong."""
-        body = bytearray()
-        async for chunk in self.stream():
-            body += chunk
-            if len(body) > LONGEST_JSON:
-                raise BodyTooLarge(LONGEST_JSON)
+        body = await self.body()
         try:
             return model.model_validate(orjson.loads(body) if body else {})
         except ValidationError as error:

@@ -41,6 +41,10 @@ class Fingerprint:
     def __init__(self, *said: object) -> None:
         self._hash = hashlib.sha256(repr(said).encode())
 
+    def add(self, *said: object) -> None:
+        """What became known with the body."""
+        self._hash.update(repr(said).encode())
+
     async def of(self, chunks: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:
             self._hash.update(chunk)
@@ -79,9 +83,23 @@ async def run_streamed_once(
 
     Whether the answer is an earlier one says `is_replayed`: what came is then not wanted.
     """
-    scope = _scope(request)
+    return await run_in(session, parts, _scope(request), fingerprint, handle)
+
+
+async def run_in(
+    session: AsyncSession,
+    parts: Foundation,
+    scope: bytes,
+    fingerprint: Fingerprint,
+    handle: Callable[[], Awaitable[Response]],
+) -> Response:
+    """As `run_streamed_once`, for a scope of one's own (`scope_of`)."""
     async with _turn(parts):
         return await _run(session, parts, scope, fingerprint.digest(), handle)
+
+
+async def is_answered(session: AsyncSession, scope: bytes) -> bool:
+    return await _find(session, scope) is not None
 
 
 def is_replayed(response: Response) -> bool:
@@ -193,10 +211,17 @@ def caller_of_key() -> str:
 
 
 def _scope(request: Request) -> bytes:
-    key = request.headers[KEY_HEADER]
+    url = request.url
+    return scope_of(
+        caller_of_key(), request.method, url.path, url.query, request.headers[KEY_HEADER]
+    )
+
+
+def scope_of(caller: str, method: str, path: str, query: str, key: str) -> bytes:
+    """What a key is for. Raises `IdempotencyKeyInvalid`."""
     if not 1 <= len(key) <= LONGEST_KEY:
         raise IdempotencyKeyInvalid(longest=LONGEST_KEY)
-    line = f"{caller_of_key()}\n{request.method}\n{request.url.path}\n{request.url.query}\n{key}"
+    line = f"{caller}\n{method}\n{path}\n{query}\n{key}"
     return hashlib.sha256(line.encode()).digest()
 
 

@@ -86,7 +86,7 @@ async def create_bucket(files: Files, caller: Caller, new: NewBucket) -> None:
         "types": new.types,
         "organization_id": new.organization_id,
     }
-    async with files.database.unit_of_work() as session:
+    async with files.work() as session:
         with refusals():
             await _check_membership(session, caller, new.organization_id)
             await count_as(session, caller, INSERT, values)
@@ -100,7 +100,7 @@ async def update_bucket(files: Files, caller: Caller, name: str, changes: dict[s
     # Column names are the model's, never the caller's.
     sets = ", ".join([*(f"{column} = :{column}" for column in changes), "updated_at = now()"])
     statement = f"UPDATE storage.buckets SET {sets} WHERE id = :id"  # noqa: S608
-    async with files.database.unit_of_work() as session:
+    async with files.work() as session:
         await _see(session, caller, name)
         with refusals():
             done = await count_as(session, caller, statement, changes | {"id": name})
@@ -110,7 +110,7 @@ async def update_bucket(files: Files, caller: Caller, name: str, changes: dict[s
 
 async def empty_bucket(files: Files, caller: Caller, name: str) -> None:
     """Remove all files of a bucket, or none when some are not the caller's to remove."""
-    async with files.database.unit_of_work() as session:
+    async with files.work() as session:
         await _see(session, caller, name)
         with refusals():
             done = await count_as(session, caller, EMPTY, {"id": name})
@@ -121,7 +121,7 @@ async def empty_bucket(files: Files, caller: Caller, name: str) -> None:
 
 async def delete_bucket(files: Files, caller: Caller, name: str) -> None:
     """Delete an empty bucket; the lock keeps uploads out meanwhile."""
-    async with files.database.unit_of_work() as session:
+    async with files.work() as session:
         await _see(session, caller, name)
         await session.execute(LOCK, {"id": name})
         if await session.scalar(HOLDS_FILES, {"id": name}):

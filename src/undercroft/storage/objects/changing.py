@@ -90,7 +90,7 @@ async def move(desk: Desk, request: Request) -> Answer:
     bucket, name = wanted.target
     file = await _source(desk, caller, wanted)
     values = _both(file, bucket, name)
-    async with desk.files.database.unit_of_work() as session:
+    async with desk.files.work() as session:
         await _hold(session, file, values)
         await _check_fit(session, desk.files, file, bucket)
         with refusals():
@@ -114,7 +114,7 @@ async def copy(desk: Desk, request: Request) -> Answer:
     if not wanted.keep:
         own = read_metadata(request.headers.get("x-metadata"))
         file = replace(await _as_said(desk.files, file, wanted.said), user_metadata=own)
-    async with desk.files.database.unit_of_work() as session:
+    async with desk.files.work() as session:
         held = await _hold(session, file, _both(file, bucket, name))
         if not wanted.keep:
             held = _told(held, file)

@@ -34,6 +34,11 @@ class Incoming:
         self.user_metadata = read_metadata(request.headers.get("x-metadata"))
         self.encoding = read_encoding(request.headers.get("content-encoding"))
 
+    @property
+    def said(self) -> tuple[object, ...]:
+        """What is said about the file; of a form, once it has been read."""
+        return self.declared_type, self.cache_control, self.user_metadata, self.encoding
+
     async def begin(self) -> None:
         """Read up to the file."""
 

@@ -83,7 +83,7 @@ async def _remove(
         "whatever": [name for name, version in names.items() if version is None],
         "versions": [version + name for name, version in names.items() if version is not None],
     }
-    async with files.database.unit_of_work() as session:
+    async with files.work() as session:
         if condition:
             for name in names:
                 await condition.check(session, bucket, name)

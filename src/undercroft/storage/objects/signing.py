@@ -117,7 +117,7 @@ async def _end(
     desk: Desk, caller: Caller, attempt: tuple[str, str, dict[str, str]], end: Any
 ) -> None:
     statement, columns, values = attempt
-    async with desk.files.database.unit_of_work() as session:
+    async with desk.files.work() as session:
         with refusals():
             found = await rows_as(session, caller, statement, values, columns=columns)
         if not found:

@@ -7,8 +7,10 @@ from dataclasses import replace
 from uuid import UUID
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Role
+from undercroft.foundation.problems import IdempotencyKeyInUse, IdempotencyKeyReused, Problem
 from undercroft.storage.callers import Caller
 from undercroft.storage.desk import Desk
 from undercroft.storage.errors import FileExists, FileTooLarge, FileTypeRefused, LimitsChanged
@@ -18,7 +20,8 @@ from undercroft.storage.objects.incoming import Incoming, open_incoming
 from undercroft.storage.objects.permits import Permitted, permit
 from undercroft.storage.objects.preconditions import Precondition, not_as_expected
 from undercroft.storage.objects.reading import place
-from undercroft.storage.wire import Answer, Request, answer_json
+from undercroft.storage.once import Once, is_asked
+from undercroft.storage.wire import Answer, Refusal, Request, answer_json
 
 
 async def upload(desk: Desk, request: Request) -> Answer:
@@ -44,28 +47,61 @@ def signers_caller(owner: UUID | None) -> Caller:
 
 async def _upload(desk: Desk, request: Request, target: Target) -> Answer:
     incoming = open_incoming(request)
-    if condition := Precondition.of(request.headers):
-        object_id = await _upload_if(desk, incoming, target, condition)
-    else:
-        upload = _upload_small if incoming.is_small else _upload_large
-        object_id = await upload(desk, incoming, target)
+    condition = Precondition.of(request.headers)
+    if is_asked(request):
+        once = Once(desk, request, target.caller)
+        return await _upload_once(desk, incoming, target, condition, once)
+    if condition:
+        return await _upload_if(desk, incoming, target, condition)
+    upload = _upload_small if incoming.is_small else _upload_large
+    return await upload(desk, incoming, target)
+
+
+def _answer(target: Target, object_id: UUID) -> Answer:
     return answer_json({"Id": object_id, "Key": f"{target.bucket}/{target.name}"})
 
 
-async def _upload_if(
-    desk: Desk, incoming: Incoming, target: Target, condition: Precondition
-) -> UUID:
-    if not condition.wants_none:
-        return await _upload_large(desk, incoming, target, condition)
+async def _upload_once(
+    desk: Desk, incoming: Incoming, target: Target, condition: Precondition | None, once: Once
+) -> Answer:
+    """What was done before is looked for first: the file that is there may be this very one."""
+    if await once.is_answered():
+        return await once.replay(incoming)
     try:
-        return await _upload_large(desk, incoming, replace(target, upsert=False), condition)
+        if condition:
+            return await _upload_if(desk, incoming, target, condition, once)
+        return await _upload_large(desk, incoming, target, once=once)
+    except (IdempotencyKeyInUse, IdempotencyKeyReused):
+        raise
+    except (Problem, Refusal) as error:
+        if await once.is_answered():  # since then: it may be that which is in the way
+            raise IdempotencyKeyInUse from error
+        raise
+
+
+async def _upload_if(
+    desk: Desk,
+    incoming: Incoming,
+    target: Target,
+    condition: Precondition,
+    once: Once | None = None,
+) -> Answer:
+    if not condition.wants_none:
+        return await _upload_large(desk, incoming, target, condition, once)
+    new = replace(target, upsert=False)
+    try:
+        return await _upload_large(desk, incoming, new, condition, once)
     except FileExists as error:
         raise not_as_expected() from error
 
 
 async def _upload_large(
-    desk: Desk, incoming: Incoming, target: Target, condition: Precondition | None = None
-) -> UUID:
+    desk: Desk,
+    incoming: Incoming,
+    target: Target,
+    condition: Precondition | None = None,
+    once: Once | None = None,
+) -> Answer:
     files = desk.files
     permitted = await permit(files, target, incoming.size_bytes, incoming.declared_type)
     async with discarding(files, permitted):
@@ -75,18 +111,28 @@ async def _upload_large(
         await incoming.begin()
         staged = await files.blobs.write(
             permitted.blob_id,
-            incoming.content(),
+            once.content(incoming) if once else incoming.content(),
             declared_type=incoming.declared_type,
             accepted=permitted.accepted,
             encoding=incoming.encoding,
         )
-        async with files.database.unit_of_work() as session:
+
+        async def link(session: AsyncSession) -> Answer:
             if condition:
                 await condition.check(session, target.bucket, target.name)
-            return await files.link_target(session, staged, incoming.describe(target))
+            named = incoming.describe(target)
+            return _answer(target, await files.link_target(session, staged, named))
+
+        if once is None:
+            async with files.database.unit_of_work() as session:
+                return await link(session)
+        answer = await once.run(link)
+        if once.was_replayed:
+            await files.discard(permitted.blob_id)
+        return answer
 
 
-async def _upload_small(desk: Desk, incoming: Incoming, target: Target) -> UUID:
+async def _upload_small(desk: Desk, incoming: Incoming, target: Target) -> Answer:
     """Whoever was let into this bucket lately is asked about once, at the end.
 
     Of what is remembered only a yes counts: limits may have been loosened meanwhile.
@@ -95,11 +141,14 @@ async def _upload_small(desk: Desk, incoming: Incoming, target: Target) -> UUID:
         await incoming.collect()
         if known := await desk.small.find_known(target):
             with suppress(LimitsChanged, FileTooLarge, FileTypeRefused):
-                return await _store_small(desk, incoming, target, known, limits=known.limits)
+                return _answer(
+                    target,
+                    await _store_small(desk, incoming, target, known, limits=known.limits),
+                )
     permitted = await permit(desk.files, target, incoming.size_bytes, incoming.declared_type)
     object_id = await _store_small(desk, incoming, target, permitted, limits=None)
     desk.small.remember(target, permitted)
-    return object_id
+    return _answer(target, object_id)
 
 
 async def _store_small(
