@@ -1,7 +1,6 @@
 """`undercroft serve`: starting, stopping, surviving."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -26,6 +25,7 @@ from tests.fixtures.served import (
     serving,
     wait_until,
 )
+from undercroft.foundation.scheduling import NICENESS
 
 ODD = {"UNDERCROFT_DATABSE__POOL_SIZE": "7", "UNDERCROFT_RATE_LIMITS__ENABLED": "false"}
 
@@ -318,14 +318,13 @@ class TestStop:
 
 
 def hashing_process(served: Served) -> psutil.Process:
-    """The one that takes what no other process wants."""
+    """The one that gives way to all others."""
 
-    def idle() -> list[psutil.Process]:
-        children = served.children("serve --port")
-        return [each for each in children if os.sched_getscheduler(each.pid) == os.SCHED_IDLE]
+    def nice() -> list[psutil.Process]:
+        return [each for each in served.children("serve --port") if each.nice() == NICENESS]
 
-    wait_until(idle, "there is one")
-    return idle()[0]
+    wait_until(nice, "there is one")
+    return nice()[0]
 
 
 def sign_in_wrongly(served: Served) -> int:

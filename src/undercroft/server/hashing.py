@@ -3,8 +3,9 @@
 import socket
 import threading
 from collections.abc import Callable
+from functools import partial
 
-from undercroft.foundation.scheduling import cores, step_aside
+from undercroft.foundation.scheduling import Ticker, cores, step_aside
 from undercroft.foundation.settings import PasswordSettings
 from undercroft.identity.auth.hashing import Hasher, HashQueue
 from undercroft.server.forks import ForkedProcess, Lifeline
@@ -21,11 +22,13 @@ class HashingProcess(ForkedProcess):
 
     def _work(self, _ready: Callable[[], None]) -> None:
         self._listener.close()  # as the job worker does, and for the same reason
+        mine, *others = [Ticker() for _ in range(self._threads())]
         step_aside()
         hasher = Hasher(self._settings)
-        for _ in range(self._threads() - 1):
-            threading.Thread(target=self.queue.answer_all, args=(hasher,), daemon=True).start()
-        self.queue.answer_all(hasher)
+        for ticker in others:
+            work = partial(self.queue.answer_all, hasher, ticker.beside_me)
+            threading.Thread(target=work, daemon=True).start()
+        self.queue.answer_all(hasher, mine.beside_me)
 
     def _threads(self) -> int:
         return self._settings.hash_threads or max(1, cores() // 2)

@@ -10,7 +10,8 @@ import asyncio
 import re
 import select
 import socket
-from contextlib import closing, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, suppress
 
 import nacl.pwhash
 import orjson
@@ -122,14 +123,16 @@ class HashQueue:
                 return orjson.loads(answer) if answer else None
         return None
 
-    def answer_all(self, hasher: Hasher) -> None:
-        """Answer until this process ends."""
+    def answer_all(self, hasher: Hasher, aside: Callable[[], AbstractContextManager[None]]) -> None:
+        """Answer until this process ends, each question `aside`."""
         while True:
             message, descriptors, _, _ = socket.recv_fds(self._questions, LONGEST_MESSAGE, 1)
             # What goes wrong stays unanswered: who asked makes the hash and meets the error.
             with socket.socket(fileno=descriptors[0]) as asker, suppress(Exception):
                 if not _has_left(asker):
-                    asker.sendall(hasher.answer(message))
+                    with aside():
+                        answer = hasher.answer(message)
+                    asker.sendall(answer)
 
     async def _send(self, message: bytes, answer_to: int) -> None:
         async with self._turn:

@@ -87,8 +87,9 @@ ACCOUNT = """
     u.middle_name, u.last_name, u.display_name, u.picture_url, u.language, u.user_type,
     u.email_verified_at, u.phone_verified_at, u.invited_by, u.created_at
 """
+# As text: a type that the driver does not know costs each new connection 8 ms of Postgres.
 FACTORS = """
-    SELECT DISTINCT f.type FROM auth.factors f
+    SELECT DISTINCT f.type::text FROM auth.factors f
      WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL ORDER BY 1
 """
 # One statement and a transaction by itself, because this is what clients call most. Who waited for
