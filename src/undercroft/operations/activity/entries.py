@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from undercroft.operations.activity.values import text as cut
 
 # `created_at` and `id` come first: the statement names them twice.
 COLUMNS = tuple(column.name for column in Entry.__table__.columns)
+IN_ORDER = itemgetter(*COLUMNS)
 JSON_COLUMNS = frozenset({"before", "after", "metadata", "error_details"})
 LENGTHS: Mapping[str, int] = {
     column.name: length
@@ -77,7 +79,7 @@ async def record(
 ) -> UUID:
     """Write an entry in this transaction and return its id."""
     row = row_of(happening, request or current_request())
-    await session.run_sync(_insert, tuple(row[column] for column in COLUMNS))
+    await session.run_sync(_insert, IN_ORDER(row))
     entry_id: UUID = row["id"]
     return entry_id
 
@@ -90,8 +92,7 @@ def part_of(happening: Happening, *, committed: Callable[[], None] | None = None
     request = current_request()
     row = row_of(happening, request)
     row["status_code"] = row["status_code"] or (request and request.success) or None
-    values = tuple(row[column] for column in COLUMNS)
-    return Part((ENTRY, UNSEALED), values, committed=committed)
+    return Part((ENTRY, UNSEALED), IN_ORDER(row), committed=committed)
 
 
 def _insert(session: Session, values: tuple[Any, ...]) -> None:
@@ -120,9 +121,12 @@ def row_of(happening: Happening, request: RequestContext | None) -> dict[str, An
     if happening.target:
         row["target_type"], row["target_id"] = happening.target
     row |= happening.details
-    for name, storable in STORABLE.items():
+    for name, longest in LENGTHS.items():
         if (value := row[name]) is not None:
-            row[name] = storable(value)
+            row[name] = cut(value, longest)
+    for name in JSON_COLUMNS:
+        if (value := row[name]) is not None:
+            row[name] = _json(value)
     return row
 
 
@@ -180,12 +184,6 @@ def _json(value: Any) -> str:
     return orjson.dumps(plain(value), default=str).decode()
 
 
-STORABLE: Mapping[str, Callable[[Any], str]] = {
-    **dict.fromkeys(JSON_COLUMNS, _json),
-    **{name: partial(cut, longest=length) for name, length in LENGTHS.items()},
-}
-
-
 # --- from an event -------------------------------------------------------------------------------
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z0-9]*|[a-z0-9]+")
@@ -238,7 +236,13 @@ def sentence(action: str) -> str:
 
 
 def _fields(event: Any) -> dict[str, Any]:
-    return {entry.name: getattr(event, entry.name) for entry in fields(event)}
+    kind: Any = type(event)
+    return {name: getattr(event, name) for name in _names_of(kind)}
+
+
+@lru_cache
+def _names_of(kind: type) -> tuple[str, ...]:
+    return tuple(entry.name for entry in fields(kind))
 
 
 def _by(event: Any, values: Mapping[str, Any]) -> UUID | None:

@@ -1,5 +1,6 @@
 """What the activity log counts."""
 
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client import Counter
@@ -16,8 +17,14 @@ SIGN_INS = Counter(
 
 def count_event(event: Any) -> None:
     """Counted before its commit, which hardly ever fails: good for rates, not for accounts."""
-    EVENTS.labels(type(event).__name__).inc()
+    _counter_of(type(event).__name__).inc()
     if isinstance(event, SessionStarted):
         SIGN_INS.labels(event.method, "succeeded").inc()
     elif isinstance(event, SignInFailed):
         SIGN_INS.labels(event.method, "failed").inc()
+
+
+@lru_cache(maxsize=256)
+def _counter_of(kind: str) -> Counter:
+    """To be asked for each time takes twice as long as to count."""
+    return EVENTS.labels(kind)

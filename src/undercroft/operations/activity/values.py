@@ -6,6 +6,7 @@ from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from enum import Enum
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -41,12 +42,13 @@ UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 def plain(value: Any, *, depth: int = 0) -> Any:
     """As JSON that Postgres stores: texts cut, long lists ended with a count."""
+    kind = type(value)
+    if depth < DEEPEST and (kind is str or kind is UUID):  # nearly everything
+        return text(value if kind is str else str(value), LONGEST_TEXT)
     if isinstance(value, Enum):
         value = value.value
     if depth >= DEEPEST:
         return "…"
-    if isinstance(value, str | UUID):  # nearly everything
-        return _scalar(value)
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):
@@ -67,12 +69,17 @@ def _scalar(value: Any) -> Any:
 
 def told(values: Mapping[Any, Any], *, depth: int = 0) -> dict[str, Any]:
     """Each value under its name, or what stands for one that is not told."""
-    pairs = list(values.items())
-    found = {
-        text(str(name), 100): _masked(str(name), value, depth) for name, value in pairs[:MOST_ITEMS]
-    }
-    if len(pairs) > MOST_ITEMS:
-        found["…"] = len(pairs) - MOST_ITEMS
+    found: dict[str, Any] = {}
+    for name, value in islice(values.items(), MOST_ITEMS):
+        shown, is_secret, is_personal = _read_name(str(name))
+        if value is None or value is True or value is False:
+            found[shown] = value
+        elif is_secret and not isinstance(value, UUID):
+            found[shown] = MASKED
+        else:
+            found[shown] = UNTOLD if is_personal else plain(value, depth=depth)
+    if len(values) > MOST_ITEMS:
+        found["…"] = len(values) - MOST_ITEMS
     return found
 
 
@@ -84,17 +91,10 @@ def text(value: str, longest: int) -> str:
     return UNSTORABLE.sub("\ufffd", found)
 
 
-def _masked(name: str, value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool):
-        return value
-    if not isinstance(value, UUID) and _names_secret(name):
-        return MASKED
-    return UNTOLD if name in PERSONAL else plain(value, depth=depth)
-
-
 @lru_cache(maxsize=1024)
-def _names_secret(name: str) -> bool:
-    return bool(SECRET.search(name))
+def _read_name(name: str) -> tuple[str, bool, bool]:
+    """As it is shown, and whether what it names is secret or personal."""
+    return text(name, 100), bool(SECRET.search(name)), name in PERSONAL
 
 
 def _items(values: list[Any], depth: int) -> list[Any]:
