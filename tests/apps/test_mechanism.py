@@ -14,6 +14,7 @@ from undercroft.foundation.db import Base, migrate
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings, load_settings
 from undercroft.server import migrating
+from undercroft.server.errors import CannotServe
 from undercroft.wings import permissions_of
 
 
@@ -240,7 +241,7 @@ class TestMigrations:
 
     def test_a_server_that_is_not_ours_is_refused_until_it_is_upgraded(self, shelf: Settings):
         secret = shelf.model_copy(update={"secret_key": SecretStr("s" * 40)})
-        with pytest.raises(SettingsInvalid, match="The app shelf is at no revision"):
+        with pytest.raises(CannotServe, match="The app shelf is at no revision"):
             migrating._check_revision(secret)
 
 
