@@ -14,27 +14,49 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self._turns: WeakValueDictionary[bytes, _Turn] = WeakValueDictionary()
+        self._lines: WeakValueDictionary[bytes, _Line] = WeakValueDictionary()
 
     @asynccontextmanager
     async def of(self, key: bytes, password: str) -> AsyncIterator[None]:
         """What is remembered against the key is to be looked at, and added to, within."""
-        turn = self._turns.setdefault(key, _Turn())
-        if turn.inside and turn.password == password:
-            turn.inside += 1
-        else:
-            await turn.free.acquire()
-            turn.password, turn.inside = password, 1
+        line = self._lines.setdefault(key, _Line())
+        guess = line.join(password)
         try:
+            await guess.turn.wait()
             yield
         finally:
-            turn.inside -= 1
-            if not turn.inside:
-                turn.free.release()
+            line.leave(guess)
 
 
-class _Turn:
+class _Guess:
+    """A password, and how many have come with it."""
+
+    def __init__(self, password: str) -> None:
+        self.password = password
+        self.members = 0
+        self.turn = asyncio.Event()
+
+
+class _Line:
+    """The guess that is being tried, and behind it those that wait."""
+
     def __init__(self) -> None:
-        self.free = asyncio.Lock()
-        self.password = ""
-        self.inside = 0
+        self._guesses: list[_Guess] = []
+
+    def join(self, password: str) -> _Guess:
+        # While others wait nobody joins the one that is tried: it might never end.
+        joinable = self._guesses[1:] or self._guesses
+        guess = next((each for each in joinable if each.password == password), None)
+        if guess is None:
+            guess = _Guess(password)
+            self._guesses.append(guess)
+        guess.members += 1
+        self._guesses[0].turn.set()
+        return guess
+
+    def leave(self, guess: _Guess) -> None:
+        guess.members -= 1
+        if not guess.members:
+            self._guesses.remove(guess)
+        if self._guesses:
+            self._guesses[0].turn.set()
