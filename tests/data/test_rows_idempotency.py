@@ -211,6 +211,26 @@ class TestWalls:
         await twice(member, "POST", notes, json={"note": "a", "who": None}, headers=keyed())
         assert (await member.get(notes)).json()[0]["who"] == "authenticated"
 
+    async def test_a_function_that_says_that_it_reads_writes_nothing(
+        self, notes: str, admin: Caller, member: Caller
+    ):
+        table, writes, reads = notes.rpartition("/")[2], unique("writes"), unique("reads")
+        await run(
+            admin,
+            f"create function {writes}() returns int language sql"
+            f" as $$ insert into {table} (note) values ('a') returning 1 $$;"
+            f"create function {reads}() returns int language sql stable as $$ select {writes}() $$;"
+            f"create function {reads}_only() returns int language sql stable as $$ select 1 $$;"
+            f"grant execute on function {writes}(), {reads}(), {reads}_only() to authenticated",
+        )
+        path = f"/rest/v1/rpc/{reads}"
+        plain = await member.post(path, json={})
+        with_key = await member.post(path, json={}, headers=keyed())
+        assert (plain.status_code, plain.json()["code"]) == (405, "25006")
+        assert (with_key.status_code, with_key.json()) == (405, plain.json())
+        await twice(member, "POST", f"{path}_only", json={}, headers=keyed())
+        assert await noted(member, notes) == []
+
     async def test_one_answer_in_the_place_of_another_is_none(
         self, notes: str, member: Caller, outsider: Caller, engines: EngineAddresses, database: str
     ):

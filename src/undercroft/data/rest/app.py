@@ -6,7 +6,6 @@ the caller's database role.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -234,16 +233,17 @@ class RestApp:
         request: HttpRequest,
         body: bytes | None,
     ) -> Response:
-        """Carry it out unless it was answered before, and keep the answer in its transaction.
-
-        Which has to write for that, also around a function that only reads.
-        """
+        """Carry it out unless it was answered before, and keep the answer in its transaction."""
         key = answers.key_of(request, body)
         assert key
-        job = job._replace(recipe=replace(job.recipe, read_only=False))
 
         async def attempt(session: Session) -> Response:
+            # What may only read does so in a part of the transaction, which then writes the answer.
+            if job.recipe.read_only:
+                session.pipeline.query("savepoint reading")
             result = await self._executor.attempt(session, job)
+            if job.recipe.read_only:
+                session.pipeline.query("release savepoint reading")
             return respond(understood, result, request.query)
 
         def once(session: Session) -> Awaitable[Response]:
