@@ -21,7 +21,11 @@ from undercroft.foundation.jobs import (
     requeue_dead_job,
     schedule,
 )
-from undercroft.foundation.jobs.housekeeping import prune_job_log
+from undercroft.foundation.jobs.housekeeping import (
+    HOUSEKEEPING_SCHEDULES,
+    forget_answers,
+    prune_job_log,
+)
 from undercroft.foundation.jobs.runner import back_off
 from undercroft.foundation.settings import JobSettings
 
@@ -339,8 +343,9 @@ class TestSchedule:
             name = f"test.tick_{chr(ord('a') + number)}"
             ticks.append(schedule(job(name)(run), cron="0 0 1 1 *"))
         registry = JobRegistry(jobs=[tick.job for tick in ticks], schedules=ticks)
+        known = len(ticks) + len(HOUSEKEEPING_SCHEDULES)
         async with queue.worker(registry):
-            await eventually(lambda: known_schedules(queue, len(ticks) + 1))
+            await eventually(lambda: known_schedules(queue, known))
         assert queue.seen == []
         await queue.fetch("UPDATE undercroft.pgqueuer_schedules SET next_run = now()")
         async with queue.worker(registry), queue.worker(registry):
@@ -396,3 +401,23 @@ async def only_dead_logged(queue: Queue) -> bool:
         "interval '1 day'"
     )
     return [row["entrypoint"] for row in rows] == ["test.bounce"]
+
+
+class TestAnswersByIdempotencyKey:
+    async def test_are_deleted_when_their_day_is_over(self, queue: Queue):
+        registry = JobRegistry(jobs=[])
+        await queue.fetch(
+            "INSERT INTO undercroft.idempotency_keys"
+            " (scope, fingerprint, status, sealed, expires_at) VALUES"
+            " ('old', '', 201, '', now() - interval '1 minute'),"
+            " ('live', '', 201, '', now() + interval '1 hour')"
+        )
+        async with queue.session(registry) as session:
+            await enqueue(session, forget_answers)
+
+        async def only_the_live_one() -> bool:
+            rows = await queue.fetch("SELECT scope FROM undercroft.idempotency_keys")
+            return [row["scope"] for row in rows] == [b"live"]
+
+        async with queue.worker(registry):
+            await eventually(only_the_live_one)

@@ -1,4 +1,4 @@
-"""The queue's own jobs."""
+"""What no wing forgets for us: finished jobs, and answers by Idempotency-Key."""
 
 from sqlalchemy import text
 
@@ -13,6 +13,7 @@ PRUNE = text(f"""
           SELECT FROM {NAMES.qualified.queue_table} waiting WHERE waiting.id = entry.job_id
       )
 """)  # noqa: S608 - constant names
+FORGET_ANSWERS = text("DELETE FROM undercroft.idempotency_keys WHERE expires_at < now()")
 
 
 @job("foundation.prune_job_log")
@@ -22,5 +23,15 @@ async def prune_job_log(context: JobContext) -> None:
         await session.execute(PRUNE, {"kept": context.settings.jobs.log_retention})
 
 
-HOUSEKEEPING_JOBS = (prune_job_log,)
-HOUSEKEEPING_SCHEDULES = (schedule(prune_job_log, cron="40 3 * * *"),)
+@job("foundation.forget_answers")
+async def forget_answers(context: JobContext) -> None:
+    """Delete answers whose day is over: nobody may have them replayed any more."""
+    async with context.unit_of_work() as session:
+        await session.execute(FORGET_ANSWERS)
+
+
+HOUSEKEEPING_JOBS = (prune_job_log, forget_answers)
+HOUSEKEEPING_SCHEDULES = (
+    schedule(prune_job_log, cron="40 3 * * *"),
+    schedule(forget_answers, cron="27 * * * *"),
+)
