@@ -33,9 +33,12 @@ def test_an_error_gives_the_cores_back():
         assert len(cores_of(0)) == 1
 
 
-def test_a_system_that_refuses_has_its_way(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("refusal", [PermissionError, ValueError])
+def test_a_system_that_refuses_has_its_way(
+    monkeypatch: pytest.MonkeyPatch, refusal: type[Exception]
+):
     def refuse(*_: object) -> None:
-        raise PermissionError
+        raise refusal
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     usual, ticker = cores_of(0), Ticker()

@@ -88,7 +88,8 @@ def _staying_with(other: int) -> Iterator[None]:
         core = {ctypes.CDLL(None).sched_getcpu()}
         os.sched_setaffinity(other, core)
         os.sched_setaffinity(0, core)
-    except (AttributeError, OSError):  # Linux alone has it, and some containers refuse
+    except (AttributeError, OSError, ValueError):
+        # Linux alone has it, some containers refuse, and where they do not tell the core it is -1.
         yield
         return
     try:
