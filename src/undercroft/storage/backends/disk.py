@@ -25,8 +25,11 @@ from undercroft.storage.backends import (
     Entry,
     NoSpaceLeft,
 )
+from undercroft.storage.backends.flushing import Flusher
 
 STAGING = "staging"
+# Nanoseconds that a small file may hold up the event loop, and for how long it has threads after.
+SLOW, LEFT_TO_THREADS = 10_000_000, 1_000_000_000
 WRITE_BYTES = 1024 * 1024
 # Of clients that send a byte at a time.
 WRITE_CHUNKS = 4096
@@ -50,6 +53,8 @@ class Disk:
         self._threads = ThreadPoolExecutor(THREADS, "files")
         # Of keys' directories, of which there are 256.
         self._directories: dict[str, _Directory] = {}
+        self._flusher = Flusher()
+        self._slow_until = 0
 
     async def write(self, key: str, content: AsyncIterator[bytes]) -> int:
         writing = _Writing(self._staging / secrets.token_hex(16), self._directory / key)
@@ -69,14 +74,43 @@ class Disk:
             raise
 
     async def write_small(self, key: str, content: bytes) -> None:
+        """In place: nobody looks for it before a row names it, and a note has it swept."""
+        with _explained():
+            here = time.monotonic_ns() >= self._slow_until and self._flusher.is_ready()
+            if not (here and await self._write_here(key, content)):
+                await self._write_in_thread(key, content)
+
+    async def _write_here(self, key: str, content: bytes) -> bool:
+        """False, and nothing done, if its directory has to be made first.
+
+        Without a thread, which would wait for the interpreter's lock after each call into the
+        system. What is written goes to memory; the wait for the disk is the kernel's.
+        """
+        path = f"{self._root}/{key}"
+        begun = time.monotonic_ns()
+        try:
+            descriptor = os.open(path, NEW_FILE, 0o600)
+        except FileNotFoundError:
+            return False
+        try:
+            _write_whole(descriptor, content)
+            made_at = time.monotonic_ns()
+            if made_at - begun > SLOW:  # a share, or a disk that has too much to do
+                self._slow_until = made_at + LEFT_TO_THREADS
+            await self._flusher.flush(descriptor)
+        finally:
+            os.close(descriptor)
+        await self._opened(path.rpartition("/")[0]).flush_by(self._flusher, made_at)
+        return True
+
+    async def _write_in_thread(self, key: str, content: bytes) -> None:
         written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         work = self._threads.submit(self._write_and_tell, written, key, content)
-        with _explained():
-            try:
-                await written
-            except asyncio.CancelledError:  # or the file would come after it was removed
-                await asyncio.wait([asyncio.wrap_future(work)])
-                raise
+        try:
+            await written
+        except asyncio.CancelledError:  # or the file would come after it was removed
+            await asyncio.wait([asyncio.wrap_future(work)])
+            raise
 
     def _write_and_tell(self, written: "asyncio.Future[None]", key: str, content: bytes) -> None:
         """What `run_in_executor` does at a third of its price."""
@@ -88,10 +122,9 @@ class Disk:
         written.get_loop().call_soon_threadsafe(_tell, written, failure)
 
     def _write_small(self, key: str, content: bytes) -> None:
-        """In place: nobody looks for it before a row names it, and a note has it swept.
+        """Every call into the system hands the interpreter's lock on and takes it back.
 
-        Every call into the system hands the interpreter's lock on and takes it back, which costs
-        more than most of them: hence so few, and directories that stay open.
+        That costs more than most of them: hence so few, and directories that stay open.
         """
         path = f"{self._root}/{key}"
         directory = path.rpartition("/")[0]
@@ -102,8 +135,7 @@ class Disk:
             descriptor = os.open(path, NEW_FILE, 0o600)
         made_at = time.monotonic_ns()
         try:
-            if os.write(descriptor, content) < len(content):
-                raise OSError(errno.ENOSPC, "The disk took a part only")
+            _write_whole(descriptor, content)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -161,6 +193,7 @@ class Disk:
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._flusher.close()
         while self._directories:
             self._directories.popitem()[1].close()
 
@@ -233,6 +266,7 @@ class _Directory:
         self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._turn = Lock()
         self._flushed_at = 0
+        self._flushing: asyncio.Future[None] | None = None
 
     def flush(self, made_at: int) -> None:
         """Return when what was made in it by then is on the disk."""
@@ -243,8 +277,28 @@ class _Directory:
             os.fsync(self._descriptor)
             self._flushed_at = begun
 
+    async def flush_by(self, flusher: Flusher, made_at: int) -> None:
+        """As `flush`, in the event loop."""
+        while self._flushed_at <= made_at:
+            if self._flushing:
+                await self._flushing
+                continue
+            begun = time.monotonic_ns()
+            self._flushing = asyncio.get_running_loop().create_future()
+            try:
+                await flusher.flush(self._descriptor)
+                self._flushed_at = begun
+            finally:
+                self._flushing.set_result(None)
+                self._flushing = None
+
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _write_whole(descriptor: int, content: bytes) -> None:
+    if os.write(descriptor, content) < len(content):
+        raise OSError(errno.ENOSPC, "The disk took a part only")
 
 
 class _Writing:
