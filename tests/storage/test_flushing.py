@@ -93,6 +93,7 @@ async def test_a_disk_that_holds_up_the_loop_is_left_to_threads(
     disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("undercroft.storage.backends.disk.SLOW", -1)
+    monkeypatch.setattr("undercroft.storage.backends.disk.LEFT_TO_THREADS", 10**12)
     await disk.write_small("ab/first", b"1")  # makes the directory, in a thread
     await disk.write_small("ab/second", b"2")
     written: list[str] = []
