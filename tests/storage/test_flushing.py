@@ -10,7 +10,7 @@ import pytest
 
 from undercroft.storage.backends import BackendDown
 from undercroft.storage.backends.disk import Disk
-from undercroft.storage.backends.flushing import MOST_AT_ONCE, Flusher
+from undercroft.storage.backends.flushing import MOST_AT_ONCE, Flusher, _tell
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="Linux alone has it")
 
@@ -22,44 +22,52 @@ def disk(tmp_path: Path):
     disk.close()
 
 
-@linux
-async def test_more_than_the_kernel_takes_at_once_are_all_flushed(tmp_path: Path):
+@pytest.fixture
+async def flusher():
     flusher = Flusher()
     assert flusher.is_ready()
-    descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    await asyncio.gather(*(flusher.flush(descriptor) for _ in range(3 * MOST_AT_ONCE)))
-    os.close(descriptor)
+    yield flusher
     flusher.close()
 
 
+@pytest.fixture
+def file(tmp_path: Path):
+    descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+    yield descriptor
+    os.close(descriptor)
+
+
 @linux
-async def test_what_cannot_be_flushed_is_an_error_for_its_own_caller_alone(tmp_path: Path):
-    flusher = Flusher()
-    assert flusher.is_ready()
-    good = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
+async def test_more_than_the_kernel_takes_at_once_are_all_flushed(flusher: Flusher, file: int):
+    await asyncio.gather(*(flusher.flush(file) for _ in range(3 * MOST_AT_ONCE)))
+
+
+@linux
+async def test_what_cannot_be_flushed_is_an_error_for_its_own_caller_alone(
+    flusher: Flusher, file: int
+):
     reader, writer = os.pipe()
     outcomes = await asyncio.gather(
-        *(flusher.flush(each) for each in (good, reader, good, 10_000, good)),
+        *(flusher.flush(each) for each in (file, reader, file, 10_000, file)),
         return_exceptions=True,
     )
-    assert [getattr(each, "errno", each) for each in outcomes] == [
-        None,
-        errno.EINVAL,
-        None,
-        errno.EBADF,
-        None,
-    ]
-    for each in (good, reader, writer):
-        os.close(each)
-    flusher.close()
+    numbers = [getattr(each, "errno", each) for each in outcomes]
+    assert numbers == [None, errno.EINVAL, None, errno.EBADF, None]
+    os.close(reader)
+    os.close(writer)
+
+
+async def test_an_error_of_the_disk_is_told_by_its_number():
+    done: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+    _tell(done, 2**64 - errno.ENOSPC)  # as the kernel's answer comes through caio
+    assert await done == errno.ENOSPC
 
 
 @linux
-async def test_who_leaves_while_it_is_flushed_leaves_at_once_and_the_others_get_on(tmp_path: Path):
-    flusher = Flusher()
-    assert flusher.is_ready()
-    descriptor = os.open(tmp_path / "file", os.O_WRONLY | os.O_CREAT)
-    tasks = [asyncio.create_task(flusher.flush(descriptor)) for _ in range(20)]
+async def test_who_leaves_while_it_is_flushed_leaves_at_once_and_the_others_get_on(
+    flusher: Flusher, file: int
+):
+    tasks = [asyncio.create_task(flusher.flush(file)) for _ in range(20)]
     for turns, task in enumerate(tasks[::2]):
         for _ in range(turns % 3):  # before it is asked, and after
             await asyncio.sleep(0)
@@ -67,8 +75,6 @@ async def test_who_leaves_while_it_is_flushed_leaves_at_once_and_the_others_get_
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert outcomes[1::2] == [None] * 10
     assert all(isinstance(each, asyncio.CancelledError | None) for each in outcomes[::2])
-    os.close(descriptor)
-    flusher.close()
 
 
 @pytest.mark.parametrize("refused", [False, True])

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from caio.linux_aio import Context
+    from caio.linux_aio import Context, Operation
 
 MOST_AT_ONCE = 512
 # Errors come as negative numbers of 64 bits that are read as positive ones.
@@ -25,6 +25,7 @@ class Flusher:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context: Context | None = None
+        self._operation: type[Operation]
         self._is_refused = False
         self._asked: list[tuple[int, _Done]] = []
 
@@ -61,9 +62,9 @@ class Flusher:
         self.close()
         try:
             # Late, because it is for Linux alone, and for who writes files.
-            from caio.linux_aio import Context  # noqa: PLC0415
+            from caio.linux_aio import Context, Operation  # noqa: PLC0415
 
-            self._context = Context(MOST_AT_ONCE)
+            self._context, self._operation = Context(MOST_AT_ONCE), Operation
         except (ImportError, SystemError, OSError):
             self._is_refused = True
             return
@@ -71,14 +72,12 @@ class Flusher:
         loop.add_reader(self._context.fileno, self._hear)
 
     def _submit(self) -> None:
-        from caio.linux_aio import Operation  # noqa: PLC0415 - as above
-
         # Who has left meanwhile has closed the file, and its number may be another's.
         waiting = [(number, done) for number, done in self._asked if not done.done()]
         self._asked = []
         operations = []
         for number, done in waiting:
-            operation = Operation.fsync(number)
+            operation = self._operation.fsync(number)
             operation.set_callback(partial(_tell, done))
             operations.append(operation)
         accepted = 0
