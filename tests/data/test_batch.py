@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from tests.data.sql_support import run
 from tests.data.test_tables import TABLES, create
 from tests.fixtures.actors import Caller, unique
-from tests.fixtures.engines import EngineAddresses
 
 BATCH = "/rest/v1/batch"
 
@@ -53,36 +51,6 @@ async def shop(admin: Caller) -> Shop:
 
 async def rows(caller: Caller, table: str, query: str = "") -> list[dict[str, Any]]:
     return list((await caller.get(f"/rest/v1/{table}?order=id&{query}")).json())
-
-
-async def test_what_is_made_while_a_batch_runs_is_found(
-    admin: Caller, member: Caller, engines: EngineAddresses, database: str
-):
-    waiting, made, lock = unique("waits"), unique("made"), hash(unique("lock")) % 2**31
-    await run(
-        admin,
-        f"create function {waiting}() returns void language sql"
-        f" as 'select pg_advisory_xact_lock({lock})';"
-        f"grant execute on function {waiting}() to authenticated",
-    )
-    assert (await member.post(f"/rest/v1/rpc/{waiting}")).status_code == 204
-    async with asyncio.timeout(20):
-        connection = await asyncpg.connect(engines.superuser_database_url(database))
-        await connection.execute(f"select pg_advisory_lock({lock})")
-        steps = [{"op": "call", "function": name} for name in (waiting, made)]
-        batch = asyncio.create_task(member.post(BATCH, json=steps))
-        waits = f"select count(*) from pg_locks where not granted and objid = {lock}"
-        while not await connection.fetchval(waits):  # noqa: ASYNC110 - another process waits
-            await asyncio.sleep(0.02)
-        await run(
-            admin,
-            f"create function {made}() returns int language sql as 'select 7';"
-            f"grant execute on function {made}() to authenticated",
-        )
-        assert (await member.post(f"/rest/v1/rpc/{made}")).json() == 7
-        await connection.close()
-        answer = await batch
-    assert answer.status_code == 200, answer.text
 
 
 class TestCalls:

@@ -219,16 +219,14 @@ class RowsPlane:
         if not self._stopped and (self._reading is None or self._reading.done()):
             self._reading = asyncio.get_running_loop().create_task(self._read_schema())
 
-    async def catch_up(self) -> bool:
-        """Wait for schema changes committed before now; say whether there were any."""
-        before = self._schemas.generation
+    async def catch_up(self) -> None:
+        """Wait for schema changes committed before now."""
         if not await self._listener.catch_up():
             if self._asked is None:
                 self._asked = asyncio.get_running_loop().create_task(self._ask_in_turn())
             await asyncio.shield(self._asked)
         if self._reading and not self._reading.done():
             await asyncio.shield(self._reading)
-        return self._schemas.generation != before
 
     async def _ask_in_turn(self) -> None:
         """One reading for all who wait, a pause after the one before."""

@@ -55,8 +55,8 @@ from undercroft.data.schema.cache import SchemaCache, SchemaCacheNotLoadedError
 from undercroft.foundation.http.shortcut import Reply, Underway
 
 Authenticate = Callable[[Mapping[str, str]], Awaitable[Caller]]
-# Waits for schema changes that are committed but not yet seen; says whether there were any.
-CatchUp = Callable[[], Awaitable[bool]]
+# Waits for schema changes that are committed but not yet seen.
+CatchUp = Callable[[], Awaitable[None]]
 # Hears of every answer with at least that status.
 Hear = Callable[[Scope, HttpRequest, Response], None]
 Answered = TypeVar("Answered")
@@ -273,11 +273,12 @@ class RestApp:
     async def _may_be_behind(self, error: RestError, understanding: Understanding) -> bool:
         """Tell whether what was not found may be there by now: the schema has changed since.
 
-        News of that may have come while `understanding` was in use.
+        A catalogue that came while `understanding` was in use may be behind as well.
         """
         if error.code not in UNKNOWN_NAMES or self._catch_up is None:
             return False
-        return self._understanding() is not understanding or await self._catch_up()
+        await self._catch_up()
+        return self._understanding() is not understanding
 
     def _find_resource(self, request: HttpRequest) -> Resource:
         root = self._config.openapi_mode is not OpenApiMode.DISABLED
