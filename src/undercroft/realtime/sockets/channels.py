@@ -260,6 +260,9 @@ class Channels:
             await self._follow_changes(channel, wishes)
         except JoinRefused as refusal:
             channel.system("error", "postgres_changes", str(refusal))
+        except Exception:
+            log.exception("changes_not_followed")
+            channel.socket.fail()
 
     async def _follow_in_time(self, channel: Channel, wishes: tuple[Any, ...]) -> None:
         try:

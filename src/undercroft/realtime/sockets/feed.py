@@ -71,7 +71,8 @@ class Feed:
     ) -> Cursor:
         """Let `channel` hear all that commits from now on, and first what it missed since then.
 
-        Returns where it stands. Raises `JoinRefused` while nothing reads Postgres' log.
+        Returns where it stands. Raises `JoinRefused` while nothing reads Postgres' log, and one of
+        `FAILURES`; then the channel hears nothing, for what comes now would follow a gap.
         """
         await self._start()
         channel.held = []
@@ -82,10 +83,12 @@ class Feed:
         try:
             if since is not None:
                 await self._catch_up(channel, bindings, caller, since, stands)
-        finally:
-            held, channel.held = channel.held or [], None
-            for message in held:
-                channel.socket.push(message)
+        except BaseException:
+            self.leave(channel)
+            raise
+        held, channel.held = channel.held, None
+        for message in held:
+            channel.socket.push(message)
         return stands
 
     async def move(self, channel: Channel, caller: Caller) -> None:
@@ -174,8 +177,12 @@ class Feed:
                     pass
             except FAILURES as error:
                 log.warning("changes_not_delivered", cause=str(error))
-                self._news.set()
-                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # whatever it is, this worker's sockets would hear nothing any more
+                log.exception("changes_not_delivered")
+            else:
+                continue
+            self._news.set()
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _advance(self) -> bool:
         """Deliver the next changes; False when there are none."""

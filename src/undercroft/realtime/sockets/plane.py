@@ -4,8 +4,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
 from typing import Any
 from urllib.parse import parse_qs
@@ -100,11 +99,12 @@ class RealtimePlane:
         self._numbers = count()
         self._tasks: set[asyncio.Task[None]] = set()
         self._rechecked_at = time.monotonic()
+        self._all_due = False
         listener.on(RIGHTS_CHANNEL, self._rights_changed)
         listener.on(KEYS_CHANNEL, lambda _payload: self._rights_changed(EVERYONE))
         listener.on(RELOAD_CHANNEL, self._schema_changed)
         listener.on(WATCHED_CHANNEL, lambda _payload: self._catalog.forget())
-        listener.when_deaf(self._catalog.forget)
+        listener.when_deaf(self._turned_deaf)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self._settings.enabled:
@@ -217,7 +217,7 @@ class RealtimePlane:
             await self._channels.handle(socket, incoming)
         except Exception:
             log.exception("socket_message_failed", message_event=incoming.event[:50])
-            socket.close(1011, "An error of ours; connect again.")
+            socket.fail()
 
     async def _part(self, socket: Socket) -> None:
         socket.abandon()
@@ -232,16 +232,33 @@ class RealtimePlane:
         if subject == EVERYONE:
             self._keep(self._recheck_everybody())
         elif channels := self._channels.about(subject):
-            self._keep(self._channels.recheck(channels))
+            self._keep(self._recheck(channels))
+
+    def _turned_deaf(self) -> None:
+        self._catalog.forget()
+        self._all_due = True  # whose session ended meanwhile, nobody said
+
+    async def _recheck(self, channels: Iterable[Channel]) -> None:
+        try:
+            await self._channels.recheck(channels)
+        except Exception as error:  # noqa: BLE001 - they may not stay because Postgres is not there
+            log.warning("rights_not_checked", cause=str(error))
+            self._all_due = True
 
     async def _recheck_everybody(self) -> None:
-        for socket in [*self._sockets]:
-            try:
-                await self._admission.key(socket.api_key, socket.origin)
-            except Unauthorized:
-                socket.close(SESSION_OVER, "The API key has ended.")
-            else:
-                await self._channels.recheck([*socket.channels.values()])
+        """See whether all may stay; tried again with the next sweep until it was done."""
+        self._all_due = False
+        try:
+            for socket in [*self._sockets]:
+                try:
+                    await self._admission.key(socket.api_key, socket.origin)
+                except Unauthorized:
+                    socket.close(SESSION_OVER, "The API key has ended.")
+                else:
+                    await self._channels.recheck([*socket.channels.values()])
+        except Exception as error:  # noqa: BLE001 - as above
+            log.warning("rights_not_checked", cause=str(error))
+            self._all_due = True
 
     def _schema_changed(self, _payload: str) -> None:
         self._catalog.forget()
@@ -251,8 +268,10 @@ class RealtimePlane:
         """End what has expired or fallen silent."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            with suppress(OSError):
+            try:
                 await self._sweep_once()
+            except Exception:  # whatever it is, what expires later must end all the same
+                log.exception("sockets_not_swept")
 
     async def _sweep_once(self) -> None:
         now = time.monotonic()
@@ -267,11 +286,11 @@ class RealtimePlane:
                 await self._channels.expel_expired(channel)
                 if channel.config.private:
                     private.append(channel)
-        if not self._listener.hearing:
+        if self._all_due or not self._listener.hearing:
             await self._recheck_everybody()
         elif now - self._rechecked_at > RECHECK_SECONDS:
             self._rechecked_at = now
-            await self._channels.recheck(private)
+            await self._recheck(private)
 
     def _keep(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)

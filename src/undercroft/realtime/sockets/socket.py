@@ -13,7 +13,7 @@ from undercroft.realtime.sockets.protocol import AsgiMessage, Outgoing, Version,
 if TYPE_CHECKING:
     from undercroft.realtime.sockets.channel import Channel
 
-TOO_SLOW, POLICY, TRY_AGAIN = 4008, 1008, 1013
+TOO_SLOW, POLICY, FAILED, TRY_AGAIN = 4008, 1008, 1011, 1013
 # What a message costs beside its text.
 OVERHEAD_BYTES = 200
 SEND = "websocket.send"
@@ -96,6 +96,9 @@ class Socket:
             return
         self._queue.clear()
         self._queue.append(last)
+
+    def fail(self) -> None:
+        self.close(FAILED, "An error of ours; connect again.")
 
     def abandon(self) -> None:
         """The connection is gone."""

@@ -1,0 +1,109 @@
+"""A database that goes away for a moment: nobody misses a change, and nobody stays who may not."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest_asyncio
+from websockets.exceptions import ConnectionClosed
+
+from tests.fixtures.actors import register, unique
+from tests.fixtures.live import Line, eventually
+from tests.realtime.tables_support import changes, insert
+
+WAITING = "SELECT pid FROM pg_locks WHERE NOT granted AND {lock} LIMIT 1"
+LISTENERS = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND application_name = 'undercroft listener'"
+)
+SLOW = """
+    CREATE FUNCTION {name}(status text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+        BEGIN
+            IF status = 'slow' THEN PERFORM pg_advisory_xact_lock_shared({number}); END IF;
+            RETURN true;
+        END $$;
+    CREATE POLICY slow ON {table} AS RESTRICTIVE FOR SELECT TO authenticated
+        USING ({name}(status));
+"""
+
+
+@pytest_asyncio.fixture
+async def superuser(engines, database) -> "AsyncIterator[asyncpg.Connection[Any]]":
+    connection = await asyncpg.connect(engines.superuser_database_url(database))
+    yield connection
+    await connection.close()
+
+
+async def terminate_waiting(connection: Any, lock: str) -> None:
+    """End the session that waits for a lock, once there is one."""
+    found = await eventually(lambda: connection.fetchval(WAITING.format(lock=lock)))
+    assert await connection.fetchval("SELECT pg_terminate_backend($1)", found)
+
+
+async def end_session(connection: Any, user_id: str) -> None:
+    """As another node does whose announcement is not heard here."""
+    await connection.execute(
+        "UPDATE auth.sessions SET ended_at = now() WHERE user_id::text = $1", user_id
+    )
+
+
+async def close_code(line: Line) -> int | None:
+    try:
+        while True:
+            await line.connection.recv()
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else None
+
+
+async def test_what_follows_a_gap_is_not_sent(line, notes, owner, superuser, member, token):
+    name, number = unique("slow"), hash(notes) % 2**31
+    await owner.execute(SLOW.format(name=name, number=number, table=notes))
+    first, other = await line(), await line()
+    await first.follow("first", changes(notes), token=token)
+    await insert(owner, notes, 1, member.id)
+    cursor = (await first.change())["cursor"]
+    await insert(owner, notes, 2, member.id, status="slow")
+    assert (await first.change())["record"]["id"] == 2
+    await other.follow("other", changes(notes), token=token)
+
+    await superuser.execute("SELECT pg_advisory_lock($1)", number)
+    resuming = changes(notes, since=cursor)
+    again = await line()
+    await again.join("again", token=token, postgres_changes=[resuming])
+    waits = f"objid = {number}"
+    await eventually(lambda: superuser.fetchval(WAITING.format(lock=waits)))
+    await insert(owner, notes, 3, member.id)
+    assert (await other.change())["record"]["id"] == 3
+    await terminate_waiting(superuser, waits)
+    told = (await again.hear("system"))["payload"]
+    assert (told["status"], told["extension"]) == ("error", "postgres_changes")
+    await insert(owner, notes, 4, member.id)
+    assert (await other.change())["record"]["id"] == 4
+    assert await again.silent("postgres_changes")
+
+    await superuser.execute("SELECT pg_advisory_unlock($1)", number)
+    await again.join("again", token=token, postgres_changes=[resuming])
+    assert [(await again.change())["record"]["id"] for _ in range(3)] == [2, 3, 4]
+
+
+async def test_a_session_ends_although_nothing_was_heard_of_it(line, notes, superuser, client):
+    person = await register(client, "leaver")
+    socket = await line()
+    await socket.follow("notes", changes(notes), token=person.tokens["access_token"])
+    await end_session(superuser, person.id)
+    assert await superuser.fetchval(LISTENERS)
+    assert await close_code(socket) == 4001
+
+
+async def test_a_session_ends_although_it_could_not_be_looked_up_at_first(
+    line, notes, owner, superuser, client
+):
+    person = await register(client, "leaver")
+    socket = await line()
+    await socket.follow("notes", changes(notes), token=person.tokens["access_token"])
+    async with superuser.transaction():
+        await superuser.execute("LOCK TABLE auth.sessions IN ACCESS EXCLUSIVE MODE")
+        await end_session(superuser, person.id)
+        await owner.execute(f"NOTIFY undercroft_auth, 'user:{person.id}'")
+        await terminate_waiting(superuser, "relation = 'auth.sessions'::regclass")
+    assert await close_code(socket) == 4001
