@@ -83,9 +83,9 @@ class Follower:
                 self.rows[change["record"]["id"]] = change["record"]
             assert self._cursor is None or change["cursor"] > self._cursor
             self._cursor = change["cursor"]
+        elif message["event"] == "phx_error" or payload.get("status") == "error":
+            raise OSError(str(payload))
         elif message["event"] == "system":
-            if payload["status"] == "error":
-                raise OSError(payload["message"])
             if payload.get("resync") or self._cursor is None:
                 self.rows = {row["id"]: row for row in await self._fetch()}
                 self._cursor = payload["cursor"]
@@ -178,7 +178,14 @@ async def test_followers_end_with_exactly_the_rows_that_are_there(served: Served
     with caller(served, key) as operator:
         rows = operator.get("/rest/v1/things").raise_for_status().json()
     expected = {row["id"]: row for row in rows}
-    await until(lambda: all(one.rows == expected for one in followers))
+
+    def agree() -> bool:
+        for task in following:
+            if task.done():
+                task.result()  # says why it ended
+        return all(one.rows == expected for one in followers)
+
+    await until(agree)
     # They were told to read anew once, at the start: the log brought everything else.
     assert [one.resyncs for one in followers] == [1, 1, 1]
     assert all(one.sockets > 1 for one in followers)

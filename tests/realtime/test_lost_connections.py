@@ -1,17 +1,32 @@
 """A database that goes away for a moment: nobody misses a change, and nobody stays who may not."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
+import pytest
 import pytest_asyncio
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.fixtures.actors import register, unique
 from tests.fixtures.live import Line, eventually
 from tests.realtime.tables_support import changes, insert
+from undercroft.foundation.db.quoting import quote_name
+from undercroft.realtime.changes.reader import ChangeReader
 
 WAITING = "SELECT pid FROM pg_locks WHERE NOT granted AND {lock} LIMIT 1"
+# The same changes with one more, as a reader logs them that began where another had not ended.
+ANOTHER_READERS = """
+    INSERT INTO realtime.change_log (epoch, lsn, ordinal, committed_at, size_bytes, previous_lsn,
+                                     previous_ordinal, batch)
+    SELECT epoch, lsn + 1, ordinal, committed_at, size_bytes, previous_lsn, previous_ordinal, batch
+      FROM realtime.change_log ORDER BY epoch DESC, lsn DESC, ordinal DESC LIMIT 1
+"""
+CONTROL = (
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+    " WHERE datname = current_database() AND application_name = 'undercroft control'"
+)
 LISTENERS = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
     " WHERE datname = current_database() AND application_name = 'undercroft listener'"
@@ -34,6 +49,18 @@ async def superuser(engines, database) -> "AsyncIterator[asyncpg.Connection[Any]
     await connection.close()
 
 
+class Tripping(ChangeReader):
+    """Its first term ends as no term has yet."""
+
+    terms = 0
+
+    async def _term(self) -> None:
+        self.terms += 1
+        if self.terms == 1:
+            raise asyncpg.InternalClientError("another operation (2) is in progress")
+        await super()._term()
+
+
 async def terminate_waiting(connection: Any, lock: str) -> None:
     """End the session that waits for a lock, once there is one."""
     found = await eventually(lambda: connection.fetchval(WAITING.format(lock=lock)))
@@ -53,6 +80,27 @@ async def close_code(line: Line) -> int | None:
             await line.connection.recv()
     except ConnectionClosed as closed:
         return closed.rcvd.code if closed.rcvd else None
+
+
+async def test_the_reader_goes_on_whatever_ended_its_term(app):
+    reader, stop = Tripping(app.parts.database, app.parts.cache), asyncio.Event()
+    reading = asyncio.create_task(reader.run(stop))
+
+    async def reads_again() -> bool:
+        return reader.terms > 1
+
+    await eventually(reads_again)
+    stop.set()
+    await reading
+
+
+async def test_of_two_readers_one_is_refused(line, notes, owner, member, token):
+    socket = await line()
+    await socket.follow("notes", changes(notes), token=token)
+    await insert(owner, notes, 1, member.id)
+    await socket.change()
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await owner.execute(ANOTHER_READERS)
 
 
 async def test_what_follows_a_gap_is_not_sent(line, notes, owner, superuser, member, token):
@@ -107,3 +155,19 @@ async def test_a_session_ends_although_it_could_not_be_looked_up_at_first(
         await owner.execute(f"NOTIFY undercroft_auth, 'user:{person.id}'")
         await terminate_waiting(superuser, "relation = 'auth.sessions'::regclass")
     assert await close_code(socket) == 4001
+
+
+async def test_a_socket_is_refused_until_its_key_can_be_looked_up(line, superuser, database):
+    name = quote_name(database)
+    await superuser.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+    try:
+        await superuser.execute(CONTROL)
+        with pytest.raises(InvalidStatus) as refused:
+            await line("uck_" + 40 * "x")
+    finally:
+        await superuser.execute(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
+    assert refused.value.response.status_code == 503
+    assert refused.value.response.headers["retry-after"]
+    with pytest.raises(InvalidStatus) as refused:
+        await line("uck_" + 40 * "x")
+    assert refused.value.response.status_code == 401

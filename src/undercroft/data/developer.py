@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.data.wire import TextConnection
 from undercroft.foundation.db import Database, connect_options
+from undercroft.foundation.db.failures import DRIVER_ERRORS
 from undercroft.foundation.db.logins import UNMOVED, change_roles, developer
 from undercroft.foundation.settings import Settings
 
@@ -108,5 +108,5 @@ async def run_as_developer(
 
 
 async def _close(connection: Any) -> None:
-    with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    with suppress(*DRIVER_ERRORS):
         await connection.close(timeout=CLOSE_SECONDS)

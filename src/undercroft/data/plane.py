@@ -24,6 +24,7 @@ from undercroft.data.rest.query.sql import ident
 from undercroft.data.rest.request import Head, HttpRequest
 from undercroft.data.rest.response import Response
 from undercroft.data.schema.cache import SchemaCache
+from undercroft.data.schema.introspect import MissingSchemaError
 from undercroft.data.schema.model import Catalog
 from undercroft.foundation.access import ANONYMOUS, Role
 from undercroft.foundation.context import current_request
@@ -35,6 +36,7 @@ from undercroft.foundation.db import (
     Pipeline,
     connect_options,
 )
+from undercroft.foundation.db.failures import DRIVER_ERRORS
 from undercroft.foundation.db.logins import UNMOVED, Login, authenticator, visitor
 from undercroft.foundation.http.idempotency import caller_of_key
 from undercroft.foundation.http.shortcut import Reply, Underway
@@ -51,6 +53,8 @@ RELOAD_CHANNEL = "pgrst"
 CREDENTIALS = frozenset({"authorization", "apikey", "x-session-token"})
 FUNCTION_SCHEMA = "undercroft"
 RETRY_SECONDS = 1.0
+# How long requests, and the first of them, wait for a reading that a busy machine is slow with.
+LONGEST_READING_SECONDS = 10.0
 # Between readings of the schema for who asks for a name that is unknown, where nothing is heard of
 # changes: whoever has the anon key could keep Postgres busy with names that nobody has.
 PAUSE_SECONDS = 1.0
@@ -89,6 +93,7 @@ class RowsPlane:
         self._asked: asyncio.Task[None] | None = None
         self._read_at = 0.0
         self._stale = False
+        self._tried = asyncio.Event()
         self._stopped = False
         config = RestConfig(
             schemas=data.schemas,
@@ -201,8 +206,9 @@ class RowsPlane:
     async def start(self) -> None:
         """Read the schema once before the first request, if the database answers."""
         self.schema_changed()
-        if self._reading:
-            await asyncio.wait([self._reading], timeout=RETRY_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_READING_SECONDS):
+                await self._tried.wait()
 
     async def stop(self) -> None:
         self._stopped = True  # news of other processes may still arrive
@@ -220,13 +226,15 @@ class RowsPlane:
             self._reading = asyncio.get_running_loop().create_task(self._read_schema())
 
     async def catch_up(self) -> None:
-        """Wait for schema changes committed before now."""
-        if not await self._listener.catch_up():
-            if self._asked is None:
-                self._asked = asyncio.get_running_loop().create_task(self._ask_in_turn())
-            await asyncio.shield(self._asked)
-        if self._reading and not self._reading.done():
-            await asyncio.shield(self._reading)
+        """Wait for schema changes committed before now, as far as they can be read."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_READING_SECONDS):
+                if not await self._listener.catch_up():
+                    if self._asked is None:
+                        self._asked = asyncio.get_running_loop().create_task(self._ask_in_turn())
+                    await asyncio.shield(self._asked)
+                if self._reading:
+                    await asyncio.wait([self._reading])
 
     async def _ask_in_turn(self) -> None:
         """One reading for all who wait, a pause after the one before."""
@@ -241,11 +249,17 @@ class RowsPlane:
             self._stale = False
             try:
                 await self._schemas.refresh(self._fresh)
-                self._read_at = asyncio.get_running_loop().time()
-            except (OSError, RestError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (*DRIVER_ERRORS, MissingSchemaError) as error:
                 log.warning("schema_not_read", cause=str(error))
-                self._stale = True
-                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # whatever it is, what is known grows old until one succeeds
+                log.exception("schema_not_read")
+            else:
+                self._read_at = asyncio.get_running_loop().time()
+                continue
+            finally:
+                self._tried.set()
+            self._stale = True
+            await asyncio.sleep(RETRY_SECONDS)
 
     def _recognise(self, headers: Mapping[str, str]) -> Caller | None:
         actor = self._gate.recall(read_credentials(headers))

@@ -3,7 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, LargeBinary, String, Text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Identity,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -27,7 +36,7 @@ class LoggedBatch(Base):
     """Changes up to (epoch, lsn, ordinal), right after those of the row before."""
 
     __tablename__ = "change_log"
-    __table_args__ = SCHEMA
+    __table_args__ = (UniqueConstraint("epoch", "previous_lsn", "previous_ordinal"), SCHEMA)
 
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     lsn: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)

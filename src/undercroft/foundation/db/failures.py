@@ -13,6 +13,14 @@ AWAY = ("57P01", "57P02", "57P03", "57P05", "53100", "53300", "08")
 GONE = ("connection is closed", "connection was closed", "has been released", "pool is clos")
 # What it says where Postgres said goodbye to a connection that nobody was using.
 LEFT = "another operation (2) is in progress"
+# What using a connection of the driver raises when it or the statement failed.
+DRIVER_ERRORS = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 # Whose own words say all: where in our code it happened does not matter.
 PLAIN = (
     PoolTimeout,

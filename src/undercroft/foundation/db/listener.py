@@ -17,6 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.db.database import connect_options
+from undercroft.foundation.db.failures import DRIVER_ERRORS, is_away, told
 from undercroft.foundation.settings import DatabaseSettings
 
 log = structlog.get_logger()
@@ -57,7 +58,7 @@ class Listener:
     async def catch_up(self) -> bool:
         """Say whether everything announced before this call has been heard by now."""
         if self._connection is not None:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            with suppress(*DRIVER_ERRORS):
                 await self._ping(self._connection)
                 return True
         return False
@@ -79,10 +80,11 @@ class Listener:
         while True:
             try:
                 await self._listen(url)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001 - without us this process hears nothing any more
                 if self.hearing:
                     pause = FIRST_RETRY_SECONDS
-                    log.warning("listener_lost", cause=str(error))
+                if self.hearing or not is_away(error):
+                    log.warning("listener_lost", **told(error))
             finally:
                 self._turn_deaf()
             await asyncio.sleep(pause)

@@ -1,6 +1,7 @@
 """The log of changes in Postgres: what sockets resume from and consumers read.
 
-One row is one batch. Rows follow each other without a gap within an epoch.
+One row is one batch. Rows follow each other without a gap within an epoch, and only one may follow
+another: a reader whose successor has begun is refused.
 """
 
 from collections.abc import Sequence
@@ -80,7 +81,10 @@ class Read:
 async def append(
     connection: "asyncpg.Connection[Any]", previous: Cursor, changes: Sequence[Change]
 ) -> bytes:
-    """Log a batch that follows `previous`, and return it encoded."""
+    """Log a batch that follows `previous`, and return it encoded.
+
+    Raises `asyncpg.UniqueViolationError` when another reader's follows it already.
+    """
     batch = encode_batch(changes)
     end = changes[-1]
     place = end.cursor

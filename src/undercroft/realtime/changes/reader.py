@@ -14,6 +14,7 @@ import structlog
 
 from undercroft.foundation.cache import Cache
 from undercroft.foundation.db import Database
+from undercroft.foundation.db.failures import told
 from undercroft.realtime import metrics
 from undercroft.realtime.changes import slot
 from undercroft.realtime.changes.change import Change
@@ -33,8 +34,6 @@ LOOK_AROUND_SECONDS = 2.0
 # A batch is read into memory by every process that follows: large transactions come in several.
 MOST_WEIGHT = 256 * 1024
 MOST_CHANGES = 1000
-
-FAILURES = (StreamBroken, OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class ChangeReader:
@@ -58,8 +57,10 @@ class ChangeReader:
             started = asyncio.get_running_loop().time()
             try:
                 await self._term()
-            except FAILURES as error:
+            except StreamBroken as error:
                 log.warning("changes_not_read", cause=str(error).strip())
+            except Exception as error:  # noqa: BLE001 - without us nobody reads them any more
+                log.warning("changes_not_read", **told(error))
             if asyncio.get_running_loop().time() - started > LONGEST_RETRY_SECONDS:
                 pause = RETRY_SECONDS
             await asyncio.sleep(pause)

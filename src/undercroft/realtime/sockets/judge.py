@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 
 from undercroft.foundation.db import Database, connect_options
+from undercroft.foundation.db.failures import DRIVER_ERRORS
 from undercroft.foundation.db.logins import UNMOVED, authenticator, visitor
 from undercroft.foundation.db.quoting import quote_name
 from undercroft.foundation.settings import Settings
@@ -49,7 +50,7 @@ class Judge:
     service_role.
     """
 
-    ERRORS = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+    ERRORS = DRIVER_ERRORS
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database

@@ -16,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from undercroft.foundation.access import Actor
 from undercroft.foundation.cache import Cache
 from undercroft.foundation.db import Database, Listener
+from undercroft.foundation.db.failures import is_away, told
 from undercroft.foundation.problems import NotFound, Unauthorized
 from undercroft.foundation.settings import Settings
 from undercroft.identity.auth.gate import CHANNEL as RIGHTS_CHANNEL
@@ -56,6 +57,7 @@ SWEEP_SECONDS = 1.0
 # Policies may depend on data that no announcement tells of: private channels are asked again.
 RECHECK_SECONDS = 60.0
 MALFORMED = 1007
+UNAVAILABLE = 503
 
 
 class RealtimePlane:
@@ -154,7 +156,14 @@ class RealtimePlane:
         scope["query_string"], scope["headers"] = b"", []
         version = VERSIONS.get(query.get("vsn", ["1.0.0"])[0])
         address = scope["client"][0] if scope.get("client") else "unknown"
-        actor, api_key = await self._identify(query, headers)
+        try:
+            actor, api_key = await self._identify(query, headers)
+        except Exception as error:
+            if not is_away(error):
+                raise
+            log.warning("socket_refused", **told(error))
+            await _deny(scope, send, UNAVAILABLE)
+            return None
         if actor is None or version is None:
             await _deny(scope, send, 401 if actor is None else 404)
             return None
@@ -215,8 +224,8 @@ class RealtimePlane:
         metrics.MESSAGES.labels(incoming.event if incoming.event in KNOWN else "other").inc()
         try:
             await self._channels.handle(socket, incoming)
-        except Exception:
-            log.exception("socket_message_failed", message_event=incoming.event[:50])
+        except Exception as error:
+            log.exception("socket_message_failed", message_event=incoming.event[:50], **told(error))
             socket.fail()
 
     async def _part(self, socket: Socket) -> None:
@@ -242,7 +251,7 @@ class RealtimePlane:
         try:
             await self._channels.recheck(channels)
         except Exception as error:  # noqa: BLE001 - they may not stay because Postgres is not there
-            log.warning("rights_not_checked", cause=str(error))
+            log.warning("rights_not_checked", **told(error))
             self._all_due = True
 
     async def _recheck_everybody(self) -> None:
@@ -257,7 +266,7 @@ class RealtimePlane:
                 else:
                     await self._channels.recheck([*socket.channels.values()])
         except Exception as error:  # noqa: BLE001 - as above
-            log.warning("rights_not_checked", cause=str(error))
+            log.warning("rights_not_checked", **told(error))
             self._all_due = True
 
     def _schema_changed(self, _payload: str) -> None:
@@ -315,5 +324,7 @@ async def _deny(scope: Scope, send: Callable[[AsgiMessage], Awaitable[None]], st
         await send({"type": "websocket.close", "code": POLICY})
         return
     headers = [(b"content-length", b"0"), (b"connection", b"close")]
+    if status == UNAVAILABLE:
+        headers.append((b"retry-after", b"1"))
     await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": b""})

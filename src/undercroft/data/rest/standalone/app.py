@@ -26,6 +26,7 @@ from undercroft.data.rest.standalone.tokens import CountedReply, TokenVerifier
 from undercroft.data.schema.cache import SchemaCache, reload_on_notify
 from undercroft.data.schema.introspect import MissingSchemaError
 from undercroft.foundation.db import Pipeline
+from undercroft.foundation.db.failures import DRIVER_ERRORS
 from undercroft.foundation.http.shortcut import Reply, Underway
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 _LONGEST_WAIT = 32.0  # seconds between attempts to reach a database
 _SWEEPS = 2  # looks at the pool in the time that a session may rest
-FAILURES = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, MissingSchemaError, RestError)
+FAILURES = (*DRIVER_ERRORS, MissingSchemaError, RestError)
 _REFUSALS = (*FAILURES, InvalidSettingError)
 
 
