@@ -85,11 +85,10 @@ class Follower:
             self._cursor = change["cursor"]
         elif message["event"] == "phx_error" or payload.get("status") == "error":
             raise OSError(str(payload))
-        elif message["event"] == "system":
-            if payload.get("resync") or self._cursor is None:
-                self.rows = {row["id"]: row for row in await self._fetch()}
-                self._cursor = payload["cursor"]
-                self.resyncs += 1
+        elif message["event"] == "system" and (payload.get("resync") or self._cursor is None):
+            self.rows = {row["id"]: row for row in await self._fetch()}
+            self._cursor = payload["cursor"]
+            self.resyncs += 1
 
     async def _fetch(self) -> list[dict[str, Any]]:
         async with httpx.AsyncClient(base_url=self.served.url, timeout=10) as client:
