@@ -22,10 +22,12 @@ from undercroft.realtime import metrics
 
 class TestOpening:
     @pytest.mark.parametrize("key", ["", "nonsense", "eyJhbGciOiJub25lIn0.e30."])
-    async def test_needs_an_api_key(self, live, key):
+    async def test_needs_an_api_key(self, live, key, caplog):
         with pytest.raises(InvalidStatus) as refusal:
             await connect(live.socket_url(key))
         assert refusal.value.response.status_code == 401
+        # Whoever knocks must not fill the log.
+        assert [line.message for line in caplog.records if line.levelname == "ERROR"] == []
 
     async def test_refuses_the_token_of_a_person_in_the_address(self, live, member):
         with pytest.raises(InvalidStatus):

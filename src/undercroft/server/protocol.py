@@ -164,6 +164,8 @@ class LeanSocketProtocol(WebSocketsSansIOProtocol):
             await super().send(message)
             if message["type"] == "websocket.accept":
                 self.response.headers.clear()
+            elif self.close_sent:
+                self.handshake_complete = True  # or uvicorn complains of each that we refused
             return
         await self.writable.wait()
         if self.disconnected or self.close_sent or self.conn.state is not State.OPEN:
