@@ -10,9 +10,9 @@ import pytest_asyncio
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.fixtures.actors import register, unique
+from tests.fixtures.away import away
 from tests.fixtures.live import Line, eventually
 from tests.realtime.tables_support import changes, insert
-from undercroft.foundation.db.quoting import quote_name
 from undercroft.realtime.changes.reader import ChangeReader
 
 WAITING = "SELECT pid FROM pg_locks WHERE NOT granted AND {lock} LIMIT 1"
@@ -23,10 +23,6 @@ ANOTHER_READERS = """
     SELECT epoch, lsn + 1, ordinal, committed_at, size_bytes, previous_lsn, previous_ordinal, batch
       FROM realtime.change_log ORDER BY epoch DESC, lsn DESC, ordinal DESC LIMIT 1
 """
-CONTROL = (
-    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND application_name = 'undercroft control'"
-)
 LISTENERS = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
     " WHERE datname = current_database() AND application_name = 'undercroft listener'"
@@ -157,15 +153,10 @@ async def test_a_session_ends_although_it_could_not_be_looked_up_at_first(
     assert await close_code(socket) == 4001
 
 
-async def test_a_socket_is_refused_until_its_key_can_be_looked_up(line, superuser, database):
-    name = quote_name(database)
-    await superuser.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
-    try:
-        await superuser.execute(CONTROL)
+async def test_a_socket_is_refused_until_its_key_can_be_looked_up(line, engines, database):
+    async with away(engines, database):
         with pytest.raises(InvalidStatus) as refused:
             await line("uck_" + 40 * "x")
-    finally:
-        await superuser.execute(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
     assert refused.value.response.status_code == 503
     assert refused.value.response.headers["retry-after"]
     with pytest.raises(InvalidStatus) as refused:

@@ -13,12 +13,14 @@ from starlette.types import Message
 
 from tests.fixtures.actors import Caller
 from tests.fixtures.app import make_client, make_settings, running
+from tests.fixtures.away import away
 from tests.fixtures.buckets import Bucket, make_bucket
 from tests.fixtures.engines import EngineAddresses
 from tests.fixtures.storage import Store, chunks, open_store
 from tests.storage.test_resumable import CHUNK, TUS, send, started
 from undercroft.app import Application, create_app
 from undercroft.identity.bootstrap import role_keys
+from undercroft.storage.uploads import service
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +229,24 @@ async def test_bytes_that_are_gone_are_no_traceback(operator: Caller, behind: St
     assert [m.name for m in (await behind.fsck()).missing] == ["a"]
     assert Bucket(bucket.name) == bucket
     assert (await operator.delete(bucket.path("a"))).status_code == 200
+
+
+async def test_an_upload_outlives_a_database_that_was_away_meanwhile(
+    operator: Caller,
+    engines: EngineAddresses,
+    storage_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(service, "RENEW_SECONDS", 0.02)
+    bucket = await make_bucket(operator)
+    url = await started(operator, bucket, "a.txt", 10)
+
+    async def content() -> AsyncIterator[bytes]:
+        yield b"first"
+        async with away(engines, storage_database):
+            await asyncio.sleep(0.1)
+        yield b"later"
+
+    answer = await operator.patch(url, content=content(), headers=CHUNK | {"Upload-Offset": "0"})
+    assert (answer.status_code, answer.headers.get("upload-offset")) == (204, "10"), answer.text
+    assert (await operator.get(bucket.path("a.txt"))).content == b"firstlater"

@@ -93,6 +93,8 @@ class Bus:
                 if self._pubsub is not None:
                     pause = FIRST_RETRY_SECONDS
                     log.warning("messages_between_workers_lost", cause=str(error))
+            except Exception:  # whatever it is, without us this worker hears no other any more
+                log.exception("messages_between_workers_lost")
             finally:
                 self._pubsub = None
             await asyncio.sleep(pause)

@@ -13,10 +13,12 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.clock import utc_now
+from undercroft.foundation.db.failures import told
 from undercroft.foundation.ids import new_id
 from undercroft.foundation.problems import Problem
 from undercroft.storage.backends import BackendDown
@@ -31,6 +33,8 @@ from undercroft.storage.refusals import refusals
 from undercroft.storage.sniffing import HEAD_BYTES
 from undercroft.storage.uploads.protocol import Chunk
 from undercroft.storage.wire import Refusal
+
+log = structlog.get_logger()
 
 LEASE = timedelta(seconds=30)
 RENEW_SECONDS = 10.0
@@ -241,5 +245,8 @@ async def _lease(files: Files, upload: Upload) -> AsyncIterator[UUID]:
 async def _renew(files: Files, values: dict[str, UUID]) -> None:
     while True:
         await asyncio.sleep(RENEW_SECONDS)
-        async with files.database.unit_of_work() as session:
-            await session.execute(RENEW, values | {"until": utc_now() + LEASE})
+        try:
+            async with files.database.unit_of_work() as session:
+                await session.execute(RENEW, values | {"until": utc_now() + LEASE})
+        except Exception as error:  # noqa: BLE001 - the lease lasts for another try
+            log.warning("upload_lease_not_renewed", **told(error))
