@@ -12,7 +12,7 @@ from undercroft.webhooks.catalogue import patterns_of
 from undercroft.webhooks.models import Event
 from undercroft.webhooks.pump import STAY, Pump, Sender
 
-# What is due later than this is found by the schedule.
+# What is due later than this is found by the schedule, as is what a pump left that died.
 SOON = timedelta(seconds=90)
 BATCH = 5000
 
@@ -125,4 +125,4 @@ async def _forget(context: JobContext, webhook_id: UUID) -> None:
 
 
 JOBS = (spread, deliver, purge, forget_webhook)
-SCHEDULES = (schedule(deliver, cron="* * * * * 45"), schedule(purge, cron="40 3 * * *"))
+SCHEDULES = (schedule(deliver, cron="* * * * * */10"), schedule(purge, cron="40 3 * * *"))

@@ -35,7 +35,9 @@ from undercroft.webhooks.signing import keys_of, signed_headers
 
 log = structlog.get_logger(__name__)
 
-LEASE = timedelta(seconds=30)
+# So long nothing is sent when a pump died; it renews the lease six times as often.
+LEASE = timedelta(seconds=10)
+RENEWALS = 6
 LOOK_AGAIN = 0.5
 STAY = timedelta(seconds=10)
 COUNT_EVERY = 15.0
@@ -154,7 +156,7 @@ class Pump:
     async def _drain(self) -> None:
         renewed = time.monotonic()
         while True:
-            if time.monotonic() - renewed > LEASE.total_seconds() / 6:
+            if time.monotonic() - renewed > LEASE.total_seconds() / RENEWALS:
                 renewed = time.monotonic()
                 if not await self._take_lease():
                     # Somebody else sends by now: take no more, see the open calls through.
