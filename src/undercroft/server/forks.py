@@ -71,8 +71,13 @@ class ForkedProcess:
         self._close_pipe()
         self._is_ready = False
         read, write = os.pipe()
-        self.pid = _fork(self._lifeline, lambda: self._main(lambda: _write_once(write)))
-        os.close(write)
+        try:
+            self.pid = _fork(self._lifeline, lambda: self._main(lambda: _write_once(write)))
+        except OSError:  # no process is left, say, for a moment or for long
+            os.close(read)
+            raise
+        finally:
+            os.close(write)
         self._ready_pipe = read
 
     def alive(self) -> bool:

@@ -30,6 +30,10 @@ class Seats:
             for end in pair:
                 end.setblocking(False)
 
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
     def reserve(self) -> int:
         """A seat for a worker about to be forked; there must be one."""
         return self._free.pop(0)

@@ -7,8 +7,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from undercroft.foundation.embedded import EmbeddedEngines
+from undercroft.server.attempts import Attempts
 from undercroft.server.errors import CannotServe
 from undercroft.server.forks import ForkedProcess
 from undercroft.server.keeper import Keeper
@@ -42,6 +44,7 @@ class Supervisor:
         self._jobs = jobs
         self._job_grace = job_grace_seconds
         self._keepers: list[Keeper] = []
+        self._attempts = Attempts()
         self._terminal = sys.stdin is not None and sys.stdin.isatty()
         self._logs_checked = time.monotonic()
 
@@ -85,12 +88,12 @@ class Supervisor:
 
     def _tick(self, now: float) -> None:
         for keeper in self._keepers:
-            keeper.tick(now)
+            self._attempts.make(f"Watching {keeper.kept.name}", partial(keeper.tick, now))
         self._web.tick(now)
         if now - self._logs_checked > LOG_CHECK_SECONDS:
             self._logs_checked = now
             for engine in self._engines.running:
-                engine.log.trim()
+                self._attempts.make(f"Trimming the log of {engine.name}", engine.log.trim)
 
     def _await_end(self, alive: Callable[[], Sequence[ForkedProcess]], grace: float) -> None:
         """Wait for processes to stop by themselves; a second Ctrl-C ends the waiting."""

@@ -1,8 +1,11 @@
 """What a web worker does: uvicorn on connections that all workers share out."""
 
 import asyncio
+import errno
+import logging
 import resource
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,10 +20,17 @@ from undercroft.identity.auth.hashing import HashQueue
 from undercroft.server.protocol import LeanSocketProtocol, bounded_protocol
 from undercroft.server.seats import Seats
 
+_log = logging.getLogger(__name__)
+
 GRACE_SECONDS = 10
 # Longer than the idle time of the usual proxies (60 s), so that they close first and never send
 # a request into a connection that we are closing.
 KEEP_ALIVE_SECONDS = 75
+# The listener stays readable while a connection waits that nothing here has room for: without a
+# pause a worker would do nothing but look.
+FULL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+FULL_PAUSE_SECONDS = 0.1
+FULL_TOLD_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,8 @@ class WebServer(uvicorn.Server):
         self._seats = place.seats
         self._seat = place.seat
         self._on_ready = on_ready
+        self._pause: asyncio.TimerHandle | None = None
+        self._full_told = float("-inf")
         self._accepting: set[asyncio.Task[Any]] = set()
         self._connections = CountedConnections(place.seats, place.seat)
         self.server_state.connections = self._connections
@@ -89,8 +101,8 @@ class WebServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         del sockets
         await super().startup(sockets=[])  # starts the application; we do the accepting
+        self._listen()
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._listener, self._accept)
         loop.add_reader(self._seats.inbox(self._seat), self._take)
         self._connections.taking = True
         self._connections.tell()
@@ -101,23 +113,38 @@ class WebServer(uvicorn.Server):
         self._app.parts.stopping = True
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._listener)
+        if self._pause:
+            self._pause.cancel()
         loop.remove_reader(self._seats.inbox(self._seat))
         self._connections.taking = False
         self._seats.close(self._seat)
         await super().shutdown(sockets=[self._listener])
+
+    def _listen(self) -> None:
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
     def _accept(self) -> None:
         """Take every waiting connection and place each with the worker that holds the fewest."""
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:  # another worker was faster, or the caller is gone
+            except OSError as error:  # another worker was faster, or the caller is gone
+                if error.errno in FULL:
+                    self._wait_for_room(error)
                 return
             seat = self._seats.least_busy(self._seat)
             if seat != self._seat and self._seats.hand_over(connection, seat):
                 connection.close()
             else:
                 self._serve_connection(connection)
+
+    def _wait_for_room(self, error: OSError) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener)
+        self._pause = loop.call_later(FULL_PAUSE_SECONDS, self._listen)
+        if time.monotonic() - self._full_told > FULL_TOLD_SECONDS:
+            self._full_told = time.monotonic()
+            _log.error("New connections wait: %s", error.strerror)
 
     def _take(self) -> None:
         if connection := self._seats.receive(self._seat):

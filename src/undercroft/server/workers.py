@@ -9,6 +9,7 @@ from functools import partial
 
 from undercroft.foundation.settings import Settings
 from undercroft.identity.auth.hashing import HashQueue
+from undercroft.server.attempts import Attempts
 from undercroft.server.forks import ForkedProcess, Lifeline
 from undercroft.server.keeper import Keeper
 from undercroft.server.reload import run_reloading, serve_alone
@@ -38,14 +39,26 @@ class WebWorker(ForkedProcess):
 
     def launch(self) -> None:
         self._seat = self._seats.reserve()
-        super().launch()
+        try:
+            super().launch()
+        except Exception:
+            self._leave_seat()
+            raise
 
     def alive(self) -> bool:
         alive = super().alive()
-        if not alive and self._seat is not None:
-            self._seats.vacate(self._seat)
-            self._seat = None
+        if not alive:
+            self._leave_seat()
         return alive
+
+    @property
+    def seated(self) -> bool:
+        return self._seat is not None
+
+    def _leave_seat(self) -> None:
+        if self._seat is not None:
+            seat, self._seat = self._seat, None
+            self._seats.vacate(seat)
 
     def _work(self, ready: Callable[[], None]) -> None:
         assert self._seat is not None
@@ -79,6 +92,7 @@ class WebWorkers:
         self._outdated: list[WebWorker] = []
         self._successor: WebWorker | None = None
         self._leaving: list[WebWorker] = []
+        self._attempts = Attempts()
 
     def launch(self, now: float) -> None:
         for worker in self._workers:
@@ -93,10 +107,10 @@ class WebWorkers:
         return all(worker.ready() for worker in self._workers)
 
     def tick(self, now: float) -> None:
-        for keeper in self._keepers:
-            keeper.tick(now)
-        self._leaving = [worker for worker in self._leaving if worker.alive()]
-        self._go_on_replacing(now)
+        for number, keeper in enumerate(self._keepers, start=1):
+            self._attempts.make(f"Watching web worker {number}", partial(keeper.tick, now))
+        self._attempts.make("Collecting replaced web workers", self._collect)
+        self._attempts.make("Replacing the web workers", partial(self._go_on_replacing, now))
 
     def replace_all(self) -> None:
         """Give every worker a successor, one after the other, without refusing a request."""
@@ -122,8 +136,7 @@ class WebWorkers:
         if not self._outdated:
             return
         if self._successor is None:
-            self._successor = self._make()
-            self._successor.launch()
+            self._launch_successor()
         elif self._successor.ready():
             self._retire(self._outdated.pop(0), self._successor, now)
             self._successor = None
@@ -131,6 +144,17 @@ class WebWorkers:
             _log.error("The new web worker failed; the old ones go on (pid %d)", os.getpid())
             self._outdated.clear()
             self._successor = None
+
+    def _launch_successor(self) -> None:
+        """Once there is a seat to spare: those that were replaced may still be answering."""
+        coming_back = sum(not worker.seated for worker in self._workers)
+        if self._seats.free > coming_back:
+            successor = self._make()
+            successor.launch()
+            self._successor = successor
+
+    def _collect(self) -> None:
+        self._leaving = [worker for worker in self._leaving if worker.alive()]
 
     def _retire(self, old: WebWorker, successor: WebWorker, now: float) -> None:
         index = self._workers.index(old)

@@ -1,10 +1,13 @@
 """An engine's log: bounded, with one predecessor kept."""
 
+import logging
 import os
 import shutil
 from pathlib import Path
 
 from undercroft.foundation.embedded.accounts import Account
+
+_log = logging.getLogger(__name__)
 
 LARGEST = 10_000_000
 
@@ -25,7 +28,11 @@ class LogFile:
     def trim(self) -> None:
         """Move what is there aside when it has grown too large, while the program keeps writing."""
         if self.size() > LARGEST:
-            shutil.copy2(self.path, self.path.with_suffix(".log.1"))
+            try:
+                shutil.copy2(self.path, self.path.with_suffix(".log.1"))
+            except OSError as error:
+                # A disk that is full needs the room more than anybody the lines.
+                _log.warning("%s is emptied without a copy: %s", self.path, error)
             os.truncate(self.path, 0)
 
     def size(self) -> int:
