@@ -171,17 +171,17 @@ class Gate:
 
     async def _find_out(self, token: str) -> Kept:
         opaque = token.startswith(API_KEY_PREFIX)
-        claims = {} if opaque else await self._tokens.verify(token, *TokenType)
         for _ in range(TRIES):
             epoch = self._epoch
-            kept = await (self._read_api_key(token) if opaque else self._read_token(claims))
+            kept = await (self._read_api_key(token) if opaque else self._read_token(token))
             if epoch == self._epoch:
                 self._keep(token, kept)
                 break
-            # Something ended while we read; what we read may be from before it.
+            # Something ended while we read, a key or a session; what we read may be from before it.
         return kept
 
-    async def _read_token(self, claims: Mapping[str, Any]) -> Kept:
+    async def _read_token(self, token: str) -> Kept:
+        claims = await self._tokens.verify(token, *TokenType)
         actor = await self._read_actor(claims)
         good_until = self._good_until(float(claims["exp"]) + self._leeway)
         return Kept(actor, good_until, claims.get("origin"), _subjects(actor))

@@ -127,8 +127,10 @@ class HashQueue:
         """Answer until this process ends, each question `aside`."""
         while True:
             message, descriptors, _, _ = socket.recv_fds(self._questions, LONGEST_MESSAGE, 1)
+            if not descriptors:  # none was free here, so the asker's is closed, which tells them
+                continue
             # What goes wrong stays unanswered: who asked makes the hash and meets the error.
-            with socket.socket(fileno=descriptors[0]) as asker, suppress(Exception):
+            with suppress(Exception), socket.socket(fileno=descriptors[0]) as asker:
                 if not _has_left(asker):
                     with aside():
                         answer = hasher.answer(message)

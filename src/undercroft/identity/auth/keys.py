@@ -1,6 +1,7 @@
 """Signing keys (RFC 7517/7518): kept sealed in Postgres, so every node signs and verifies alike."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ SEAL = "signing-key"
 CHANNEL = "undercroft_keys"
 # An unknown key id makes us look once more; a flood of forged ids must not become a flood of reads.
 RELOAD_SECONDS = 1.0
+TRIES = 3
 RSA_BITS = 2048
 
 
@@ -54,8 +56,42 @@ class Keys:
         self._keyring = keyring
         self._keys: dict[str, Key] = {}
         self._loaded_at = float("-inf")
+        self._generation = 0
 
-    async def load(self) -> None:
+    async def load(self) -> Mapping[str, Key]:
+        """Read the keys, and keep them unless they changed meanwhile: nobody tells us twice."""
+        for _ in range(TRIES):
+            generation = self._generation
+            keys = await self._read()
+            if generation == self._generation:
+                self._keys = keys
+                self._loaded_at = time.monotonic()
+                break
+        return keys
+
+    def forget(self) -> None:
+        """Load again at the next use; a notification said that keys changed."""
+        self._generation += 1
+        self._keys = {}
+        self._loaded_at = float("-inf")
+
+    async def newest(self) -> Key:
+        keys = self._keys or await self.load()
+        return next(iter(keys.values()))
+
+    async def find(self, kid: str) -> Key | None:
+        keys: Mapping[str, Key] = self._keys
+        if kid not in keys and time.monotonic() - self._loaded_at > RELOAD_SECONDS:
+            keys = await self.load()
+        key = keys.get(kid)
+        return None if key is None or key.is_retired else key
+
+    async def published(self) -> list[dict[str, Any]]:
+        """The public half of every key, for `/.well-known/jwks.json`."""
+        keys = self._keys or await self.load()
+        return [key.public_jwk for key in keys.values() if key.public_jwk and not key.is_retired]
+
+    async def _read(self) -> dict[str, Key]:
         async with self._database.unit_of_work() as session:
             statement = (
                 select(SigningKey)
@@ -67,31 +103,7 @@ class Keys:
                 )
             )
             rows = (await session.scalars(statement)).all()
-        self._keys = {row.kid: self._open(row) for row in rows}
-        self._loaded_at = time.monotonic()
-
-    def forget(self) -> None:
-        """Load again at the next use; a notification said that keys changed."""
-        self._keys = {}
-        self._loaded_at = float("-inf")
-
-    async def newest(self) -> Key:
-        if not self._keys:
-            await self.load()
-        return next(iter(self._keys.values()))
-
-    async def find(self, kid: str) -> Key | None:
-        if kid not in self._keys and time.monotonic() - self._loaded_at > RELOAD_SECONDS:
-            await self.load()
-        key = self._keys.get(kid)
-        return None if key is None or key.is_retired else key
-
-    async def published(self) -> list[dict[str, Any]]:
-        """The public half of every key, for `/.well-known/jwks.json`."""
-        if not self._keys:
-            await self.load()
-        keys = self._keys.values()
-        return [key.public_jwk for key in keys if key.public_jwk and not key.is_retired]
+        return {row.kid: self._open(row) for row in rows}
 
     def _open(self, row: SigningKey) -> Key:
         secret = self._keyring.open(SEAL, row.sealed_key)
