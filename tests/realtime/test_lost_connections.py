@@ -14,6 +14,7 @@ from tests.fixtures.away import away
 from tests.fixtures.live import Line, eventually
 from tests.realtime.tables_support import changes, insert
 from undercroft.realtime.changes.reader import ChangeReader
+from undercroft.realtime.sockets.stored import StoredMessages
 
 WAITING = "SELECT pid FROM pg_locks WHERE NOT granted AND {lock} LIMIT 1"
 # The same changes with one more, as a reader logs them that began where another had not ended.
@@ -35,6 +36,12 @@ SLOW = """
         END $$;
     CREATE POLICY slow ON {table} AS RESTRICTIVE FOR SELECT TO authenticated
         USING ({name}(status));
+"""
+
+
+BOSSES = """
+    CREATE POLICY boss ON {table} FOR SELECT TO authenticated
+        USING ((SELECT auth.jwt()) -> 'app_metadata' ->> 'boss' = 'yes')
 """
 
 
@@ -61,6 +68,16 @@ async def terminate_waiting(connection: Any, lock: str) -> None:
     """End the session that waits for a lock, once there is one."""
     found = await eventually(lambda: connection.fetchval(WAITING.format(lock=lock)))
     assert await connection.fetchval("SELECT pg_terminate_backend($1)", found)
+
+
+async def appoint(connection: Any, user_id: str, boss: str) -> None:
+    await connection.execute(
+        "UPDATE auth.users SET app_metadata = jsonb_build_object('boss', $2::text)"
+        " WHERE id::text = $1",
+        user_id,
+        boss,
+    )
+    await connection.execute(f"NOTIFY undercroft_auth, 'user:{user_id}'")
 
 
 async def end_session(connection: Any, user_id: str) -> None:
@@ -162,3 +179,49 @@ async def test_a_socket_is_refused_until_its_key_can_be_looked_up(line, engines,
     with pytest.raises(InvalidStatus) as refused:
         await line("uck_" + 40 * "x")
     assert refused.value.response.status_code == 401
+
+
+async def test_who_loses_rights_while_joining_follows_without_them(
+    line, notes, owner, superuser, client, member, token
+):
+    name, number = unique("slow"), hash(notes) % 2**31
+    await owner.execute(SLOW.format(name=name, number=number, table=notes))
+    await owner.execute(BOSSES.format(table=notes))
+    boss = await register(client, "boss")
+    await appoint(superuser, boss.id, "yes")
+    first, theirs = await line(), await line()
+    await first.follow("first", changes(notes), token=token)
+    await superuser.execute("SELECT pg_advisory_lock($1)", number)
+    await insert(owner, notes, 1, member.id, status="slow")
+    waits = f"objid = {number}"
+    await eventually(lambda: superuser.fetchval(WAITING.format(lock=waits)))
+    # Whoever joins now waits until that change is delivered.
+    joined = await theirs.join(
+        "theirs", token=boss.tokens["access_token"], postgres_changes=[changes(notes)]
+    )
+    assert joined["status"] == "ok"
+    await appoint(superuser, boss.id, "no")
+    bystander = await line()
+    await bystander.join("x", token=boss.tokens["access_token"])  # what was announced is heard
+    await superuser.execute("SELECT pg_advisory_unlock($1)", number)
+    assert (await theirs.hear("system"))["payload"]["status"] == "ok"
+    await insert(owner, notes, 2, member.id)
+    assert [(await first.change())["record"]["id"] for _ in range(2)] == [1, 2]
+    assert await theirs.silent("postgres_changes")
+
+
+async def test_stored_messages_come_whatever_ended_the_first_reading(line, superuser, monkeypatch):
+    find = StoredMessages._find
+    failures = [asyncpg.InternalClientError("another operation (2) is in progress")]
+
+    async def failing_once(messages, ids):
+        if failures:
+            raise failures.pop()
+        return await find(messages, ids)
+
+    monkeypatch.setattr(StoredMessages, "_find", failing_once)
+    topic = unique("topic")
+    socket = await line()
+    await socket.join(topic)
+    await superuser.execute("SELECT realtime.send('{}'::jsonb, 'hi', $1, false)", topic)
+    assert (await socket.hear("broadcast"))["payload"]["event"] == "hi"

@@ -49,6 +49,7 @@ class Actor:
     fresh_until: float = 0.0
     # A program with a key of its own: no account, only the key's rights in the key's organization.
     api_key_id: UUID | None = None
+    api_key_owner_id: UUID | None = None  # who made it: the key ends with their account
     organization_id: UUID | None = None
     # What the person chose to read, for messages where the request names no language.
     language: str | None = None

@@ -131,18 +131,23 @@ class _Together:
     ) -> None:
         self._fetch = fetch
         self._waiting: list[tuple[Place, asyncio.Future[StoredFile | None]]] = []
-        self._trips: set[asyncio.Task[None]] = set()
+        self._trips: set[asyncio.Task[None] | None] = set()
 
     async def find(self, place: Place) -> StoredFile | None:
         answer: asyncio.Future[StoredFile | None] = asyncio.get_running_loop().create_future()
         self._waiting.append((place, answer))
         if len(self._trips) < TRIPS:
-            trip = asyncio.create_task(self._go())
-            self._trips.add(trip)
-            trip.add_done_callback(self._trips.discard)
+            self._trips.add(asyncio.create_task(self._go()))
         return await answer
 
     async def _go(self) -> None:
+        """Until nobody waits; who comes right after that has to find that no trip is under way."""
+        try:
+            await self._carry()
+        finally:
+            self._trips.discard(asyncio.current_task())
+
+    async def _carry(self) -> None:
         while self._waiting:
             taken, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
             try:

@@ -310,6 +310,7 @@ def _key_actor(row: Any) -> Actor:
         permissions=frozenset(row.permissions),
         token_type=TokenType.API_KEY,
         api_key_id=row.id,
+        api_key_owner_id=row.created_by,
         organization_id=row.organization_id,
     )
 

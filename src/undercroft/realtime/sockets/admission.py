@@ -89,8 +89,14 @@ def subjects(actor: Actor) -> Iterator[str]:
         yield f"session:{actor.session_id}"
     if actor.api_key_id is not None:
         yield f"api_key:{actor.api_key_id}"
+        yield keys_of(f"user:{actor.api_key_owner_id}")
     if actor.organization_id is not None:
         yield f"organization:{actor.organization_id}"
+
+
+def keys_of(subject: str) -> str:
+    """The keys that somebody made. They count for their organization, not for their maker."""
+    return f"keys of {subject}"
 
 
 def tenant(actor: Actor) -> str | None:

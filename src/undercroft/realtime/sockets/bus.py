@@ -17,7 +17,15 @@ log = structlog.get_logger()
 Handler = Callable[[bytes], None]
 PATIENCE_SECONDS = 1.0
 PING_SECONDS = 2.0
+END_SECONDS = 0.5
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 2.0
+
+
+async def end(task: "asyncio.Task[None] | None") -> None:
+    """Cancel until it is over: the client of Valkey may take a cancellation for its own."""
+    while task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=END_SECONDS)
 
 
 class Bus:
@@ -67,10 +75,7 @@ class Bus:
         return True
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await end(self._task)
         if self._client is not None:
             with suppress(*self._cache.ERRORS):
                 await self._client.aclose()
@@ -104,7 +109,11 @@ class Bus:
         pubsub = self._messenger().pubsub()
         try:
             # A subject of its own keeps the connection in the state that reads expect.
-            await pubsub.subscribe(self._cache.key("realtime", "all"), *self._handlers)
+            await pubsub.subscribe(self._cache.key("realtime", "all"))
+            asked: set[bytes] = set()
+            while new := self._handlers.keys() - asked:  # others may come while we ask for these
+                await pubsub.subscribe(*new)
+                asked |= new
             self._pubsub = pubsub
             for handler in self._when_back:
                 handler()

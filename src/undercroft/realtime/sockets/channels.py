@@ -18,6 +18,7 @@ from undercroft.realtime.sockets.admission import (
     Admission,
     as_caller,
     expiry,
+    keys_of,
     share,
     subjects,
     tenant,
@@ -108,22 +109,29 @@ class Channels:
     async def leave(self, channel: Channel) -> None:
         """Forget the channel, wherever it is known."""
         socket = channel.socket
-        if socket.channels.get(channel.topic) is channel:
-            del socket.channels[channel.topic]
+        if socket.channels.get(channel.topic) is not channel:
+            return  # somebody else is at it
+        del socket.channels[channel.topic]
+        metrics.CHANNELS.dec()
         self._forget_subjects(channel)
         self._feed.leave(channel)
-        await self._presence.untrack(channel)
-        await self._rooms.leave(channel)
-        self._presence.forget_empty(channel.room)
-        metrics.CHANNELS.dec()
+        try:
+            await self._presence.untrack(channel)
+        finally:
+            await self._rooms.leave(channel)
+            self._presence.forget_empty(channel.room)
 
     async def leave_all(self, socket: Socket) -> None:
         for channel in [*socket.channels.values()]:
-            await self.leave(channel)
+            try:
+                await self.leave(channel)
+            except Exception:  # the others leave all the same
+                log.exception("channel_not_left")
 
     def about(self, subject: str) -> set[Channel]:
         """Channels whose caller a change of rights concerns."""
-        return set(self._by_subject.get(subject, ()))
+        own, keys = (self._by_subject.get(one, set()) for one in (subject, keys_of(subject)))
+        return own | keys
 
     async def recheck(self, channels: Iterable[Channel]) -> None:
         """See whether callers still are who they were, and may still read what they read."""
@@ -273,12 +281,11 @@ class Channels:
 
     async def _follow_changes(self, channel: Channel, wishes: tuple[Any, ...]) -> None:
         """Subscribe to table changes; the message at the end is the promise that none is missed."""
-        caller = as_caller(channel.actor)
         bindings = tuple(wish.binding for wish in wishes)
         try:
             for binding in bindings:
-                await check_binding(binding, caller.role, self._catalog, self._judge)
-            stands = await self._feed.join(channel, bindings, caller, resume_from(wishes))
+                await check_binding(binding, channel.actor.role, self._catalog, self._judge)
+            stands = await self._feed.join(channel, bindings, resume_from(wishes))
         except FAILURES as error:
             log.warning("changes_not_followed", cause=str(error))
             raise JoinRefused("UnableToConnectToDatabase: try again") from error
@@ -298,7 +305,11 @@ class Channels:
         binary = message.binary is not None
         payload = message.binary
         if payload is None:
-            payload = orjson.dumps(message.payload.get("payload", {}))
+            try:
+                payload = orjson.dumps(message.payload.get("payload", {}))
+            except orjson.JSONEncodeError:
+                _refuse(channel.socket, message, "The payload is nested too deeply")
+                return
         if message.payload.get("persist", False) is not False:
             await self._store(channel, message, event, payload)
             return

@@ -22,6 +22,7 @@ from undercroft.realtime.changes.change import Change, ChangeType, decode_batch
 from undercroft.realtime.changes.cursor import Cursor
 from undercroft.realtime.changes.log import CHANNEL, find_cursor_at, find_head, read_after
 from undercroft.realtime.changes.reader import fan_out_channel
+from undercroft.realtime.sockets.admission import as_caller
 from undercroft.realtime.sockets.bindings import Binding
 from undercroft.realtime.sockets.bus import Bus
 from undercroft.realtime.sockets.channel import Channel, JoinRefused
@@ -67,7 +68,7 @@ class Feed:
         bus.when_back(self._news.set)
 
     async def join(
-        self, channel: Channel, bindings: tuple[Binding, ...], caller: Caller, since: str | None
+        self, channel: Channel, bindings: tuple[Binding, ...], since: str | None
     ) -> Cursor:
         """Let `channel` hear all that commits from now on, and first what it missed since then.
 
@@ -79,10 +80,11 @@ class Feed:
         async with self._turn:
             assert self._position is not None
             stands = self._position
-            self._enter(channel, channel.topic, bindings, caller)
+            # The caller as of now: `move` finds nobody before this.
+            self._enter(channel, channel.topic, bindings, as_caller(channel.actor))
         try:
             if since is not None:
-                await self._catch_up(channel, bindings, caller, since, stands)
+                await self._catch_up(channel, bindings, since, stands)
         except BaseException:
             self.leave(channel)
             raise
@@ -254,7 +256,6 @@ class Feed:
         self,
         channel: Channel,
         bindings: tuple[Binding, ...],
-        caller: Caller,
         since: str,
         until: Cursor,
     ) -> None:
@@ -266,8 +267,9 @@ class Feed:
             channel.live_after = cursor  # ahead of this worker
             return
         alone = _Alone(channel)
-        audience = Audience(channel.topic, bindings, caller, {alone})  # type: ignore[arg-type]
         while cursor is not None and cursor < until:
+            caller = as_caller(channel.actor)
+            audience = Audience(channel.topic, bindings, caller, {alone})  # type: ignore[arg-type]
             async with self._database.unit_of_work() as session:
                 read = await read_after(session, cursor, BATCHES_AT_ONCE)
             changes = [change for change in read.changes if change.cursor <= until]

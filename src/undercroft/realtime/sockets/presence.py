@@ -15,7 +15,7 @@ import orjson
 
 from undercroft.foundation.cache import Cache
 from undercroft.foundation.ids import new_id
-from undercroft.realtime.sockets.bus import Bus
+from undercroft.realtime.sockets.bus import Bus, end
 from undercroft.realtime.sockets.channel import PREFIX, Channel
 from undercroft.realtime.sockets.protocol import Outgoing
 from undercroft.realtime.sockets.rooms import RoomName, Rooms
@@ -30,7 +30,7 @@ State = dict[str, dict[str, list[Any]]]
 
 
 class PresenceTooLarge(Exception):  # noqa: N818 - says what happened
-    """More than one member may tell."""
+    """More than one member may tell, or nested deeper than it can be told."""
 
 
 class Presence:
@@ -39,6 +39,8 @@ class Presence:
         self._bus = bus
         self._rooms = rooms
         self._state: dict[RoomName, State] = defaultdict(dict)
+        # Of which rooms everything is known that other workers told before.
+        self._whole: set[RoomName] = set()
         self._alive: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._beating: asyncio.Task[None] | None = None
@@ -49,8 +51,9 @@ class Presence:
     async def show(self, channel: Channel) -> None:
         """Send the channel who is there."""
         name = channel.room
-        if name not in self._state:
+        if name not in self._whole:
             await self._read(name)
+            self._whole.add(name)
         if self._beating is None:
             self._beating = asyncio.get_running_loop().create_task(self._beat())
         payload = orjson.dumps(_listed(self._entries(name)))
@@ -58,8 +61,7 @@ class Presence:
 
     async def track(self, channel: Channel, meta: dict[str, Any]) -> None:
         """Show `meta` for the channel, instead of what it showed before."""
-        if len(orjson.dumps(meta)) > MOST_BYTES:
-            raise PresenceTooLarge
+        _raise_if_too_large(channel.presence_key, meta)
         name, own = channel.room, self._own(channel.room)
         before = own.pop(channel.presence_ref, None) if channel.presence_ref else None
         reference = new_id().hex[-16:]
@@ -82,13 +84,11 @@ class Presence:
         """Nobody here is in the room any more, so nothing of it is heard."""
         if not self._rooms.members(name):
             self._state.pop(name, None)
+            self._whole.discard(name)
 
     async def stop(self) -> None:
         for task in (*self._tasks, self._beating):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await end(task)
         with suppress(*self._cache.ERRORS):
             for name in [*self._state]:
                 await self._tell(name, {"joins": {}, "leaves": self._own(name)})
@@ -169,7 +169,7 @@ class Presence:
         for worker in [w for w, heard in self._alive.items() if heard < oldest]:
             del self._alive[worker]
             for name in [*self._state]:
-                entries = self._state[name].pop(worker, {})
+                entries = self._state.get(name, {}).pop(worker, {})
                 self._push(name, {"joins": {}, "leaves": entries})
                 if entries:
                     with suppress(*self._cache.ERRORS):
@@ -184,6 +184,8 @@ class Presence:
 
     async def _tell_all_again(self) -> None:
         for name in [*self._state]:
+            if name not in self._state:  # everybody left while others were told
+                continue
             own = self._own(name)
             await self._rooms.tell_presence(name, {"joins": own, "leaves": {}, "all": True})
             with suppress(*self._cache.ERRORS):
@@ -195,6 +197,16 @@ class Presence:
 
     def _key(self, name: RoomName) -> str:
         return self._rooms.subject_of(name) + ":presence"
+
+
+def _raise_if_too_large(key: str, meta: dict[str, Any]) -> None:
+    """Raise `PresenceTooLarge` before anybody has heard of it."""
+    try:
+        orjson.dumps({"joins": _listed([[key, meta]])})
+    except orjson.JSONEncodeError as error:
+        raise PresenceTooLarge from error
+    if len(orjson.dumps(meta)) > MOST_BYTES:
+        raise PresenceTooLarge
 
 
 def _listed(entries: list[list[Any]]) -> dict[str, dict[str, list[Any]]]:

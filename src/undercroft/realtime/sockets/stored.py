@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from undercroft.foundation.db import Database, Listener
-from undercroft.foundation.db.failures import sql_error
+from undercroft.foundation.db.failures import DRIVER_ERRORS, sql_error, told
 from undercroft.foundation.ids import new_id
 from undercroft.realtime.sockets.channel import Channel, Replay
 from undercroft.realtime.sockets.rooms import Rooms, broadcast_message
@@ -116,8 +116,10 @@ class StoredMessages:
         try:
             async with self._database.unit_of_work() as session:
                 await session.execute(STORE, values)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
+        except Exception as error:
             self._senders.pop(identity, None)
+            if not isinstance(error, (SQLAlchemyError, *DRIVER_ERRORS)):
+                raise
             if isinstance(sql_error(error), asyncpg.DataError):
                 raise NotStored("Postgres cannot keep this payload.", lasting=True) from error
             log.warning("broadcast_not_stored", cause=str(error))
@@ -144,8 +146,8 @@ class StoredMessages:
             ids = self._announced[:MOST_AT_ONCE]
             try:
                 rows = await self._find(ids)
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                log.warning("stored_messages_not_read", cause=str(error))
+            except Exception as error:  # noqa: BLE001 - what was announced is waited for
+                log.warning("stored_messages_not_read", **told(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             del self._announced[: len(ids)]
