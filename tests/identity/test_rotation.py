@@ -123,6 +123,18 @@ async def test_a_key_that_retires_while_it_is_read_is_not_kept(own_app: Applicat
     assert await keys.find(old.kid) is None
 
 
+async def test_where_nothing_is_heard_a_retired_key_dies_within_a_second(own_app: Application):
+    identity = own_app.control.state.identity
+    keys = Keys(own_app.parts.database, identity.keyring, hears=lambda: False)
+    old = await keys.newest()
+    await rotate_keys(identity, now=long_ago(own_app))
+
+    async def gone() -> bool:
+        return await keys.find(old.kid) is None and (await keys.newest()).kid != old.kid
+
+    assert await settled(gone)
+
+
 async def test_a_token_whose_key_retires_while_its_session_is_read_is_refused(
     own_app: Application, caller: httpx.AsyncClient
 ):
@@ -134,7 +146,7 @@ async def test_a_token_whose_key_retires_while_its_session_is_read_is_refused(
     asking = asyncio.create_task(gate.admit(Credentials(token)))
     await slow.answered.wait()
     await rotate_keys(identity, now=long_ago(own_app))
-    assert await listener.catch_up()
+    assert await settled(listener.catch_up)
     slow.go.set()
     with pytest.raises(InvalidToken):
         await asking

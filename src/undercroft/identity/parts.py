@@ -49,7 +49,7 @@ def build_identity(
 ) -> Identity:
     """`personal` is what every wing declares to keep about people."""
     settings, http = all_settings.auth, all_settings.http
-    keys = Keys(database, keyring)
+    keys = Keys(database, keyring, lambda: listener.hearing)
     tokens = Tokens(keys, settings)
     gate = Gate(database, tokens, listener, settings)
     listener.on(KEYS_CHANNEL, lambda _payload: keys.forget())

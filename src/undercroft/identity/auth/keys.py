@@ -1,7 +1,7 @@
 """Signing keys (RFC 7517/7518): kept sealed in Postgres, so every node signs and verifies alike."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,9 +49,15 @@ class Key:
 
 
 class Keys:
-    """All keys that verify until they retire; the newest of those that stay signs."""
+    """All keys that verify until they retire; the newest of those that stay signs.
 
-    def __init__(self, database: Database, keyring: Keyring) -> None:
+    Where `hears` says that nobody tells us of changes, they are read again every second.
+    """
+
+    def __init__(
+        self, database: Database, keyring: Keyring, hears: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._hears = hears
         self._database = database
         self._keyring = keyring
         self._keys: dict[str, Key] = {}
@@ -76,20 +82,28 @@ class Keys:
         self._loaded_at = float("-inf")
 
     async def newest(self) -> Key:
-        keys = self._keys or await self.load()
-        return next(iter(keys.values()))
+        return next(iter((await self._current()).values()))
 
     async def find(self, kid: str) -> Key | None:
-        keys: Mapping[str, Key] = self._keys
-        if kid not in keys and time.monotonic() - self._loaded_at > RELOAD_SECONDS:
+        keys = await self._current()
+        if kid not in keys and self._are_old:
             keys = await self.load()
         key = keys.get(kid)
         return None if key is None or key.is_retired else key
 
     async def published(self) -> list[dict[str, Any]]:
         """The public half of every key, for `/.well-known/jwks.json`."""
-        keys = self._keys or await self.load()
+        keys = await self._current()
         return [key.public_jwk for key in keys.values() if key.public_jwk and not key.is_retired]
+
+    @property
+    def _are_old(self) -> bool:
+        return time.monotonic() - self._loaded_at > RELOAD_SECONDS
+
+    async def _current(self) -> Mapping[str, Key]:
+        if self._keys and (self._hears() or not self._are_old):
+            return self._keys
+        return await self.load()
 
     async def _read(self) -> dict[str, Key]:
         async with self._database.unit_of_work() as session:
