@@ -257,3 +257,23 @@ class TestAsking:
         }
         refused = await office.admin.post(API, json=body)
         assert refused.json()["code"] == "changes_not_of_organization"
+
+
+@pytest.mark.parametrize("odd", [r'{"a": "\u0000"}', "1e200000", r'"\ud800"', 5000 * "1"])
+async def test_of_what_only_json_columns_hold_arrive_and_stop_nobody(
+    office: Office, table: Table, odd: str
+):
+    async with a_table(office) as other, target(answer()) as server, target(answer()) as elsewhere:
+        await table.run("ALTER TABLE TABLE_ ADD COLUMN doc json")
+        hook = await office.webhook(
+            server.url(), changes=table.asked(filter={"column": "id", "value": 1})
+        )
+        await office.webhook(elsewhere.url(), changes=other.asked())
+        insert = "INSERT INTO TABLE_ (id, doc) VALUES (1, $1::text::json)"
+        await table.run(insert, odd)
+        await other.run("INSERT INTO TABLE_ (id) VALUES (2)")
+        assert odd.encode() in (await server.next()).body
+        assert (await data(elsewhere))["record"]["id"] == 2
+        delivery = (await office.settled(hook, "delivered"))[0]
+        shown = await office.admin.get(f"{API}/{hook['id']}/deliveries/{delivery['id']}")
+        assert shown.status_code == 200, shown.text

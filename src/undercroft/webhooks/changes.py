@@ -96,8 +96,10 @@ class TableChanges(BaseModel):
             return False
         if change.type.value.lower() not in self.operations:
             return False
-        row = change.record if change.record is not None else change.old_record
-        return self.filter is None or row is None or self.filter.passes(row)
+        if self.filter is None:
+            return True
+        row = change.record if change.new is not None else change.old_record
+        return row is None or self.filter.passes(row)
 
 
 ORDERS = {

@@ -38,7 +38,7 @@ HOOKS = text("""
 """)
 INSERT_EVENT = text("""
     INSERT INTO webhooks.events (id, type, data, created_at)
-    VALUES (:id, :type, CAST(:data AS jsonb), :created_at)
+    VALUES (:id, :type, CAST(:data AS json), :created_at)
 """)
 INSERT_DELIVERY = text("""
     INSERT INTO webhooks.deliveries

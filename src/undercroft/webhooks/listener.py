@@ -18,7 +18,7 @@ from undercroft.webhooks.jobs import spread
 # Disabled webhooks count: what they missed can be replayed when they are back.
 KEEP = text("""
     INSERT INTO webhooks.events (id, type, organization_id, data)
-    SELECT :id, :type, :organization_id, CAST(:data AS jsonb)
+    SELECT :id, :type, :organization_id, CAST(:data AS json)
      WHERE EXISTS (
            SELECT FROM webhooks.webhooks w
             WHERE w.events && CAST(:patterns AS varchar[])

@@ -5,7 +5,16 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, func, text
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -65,7 +74,8 @@ class Event(Base):
     id: Mapped[Id]
     type: Mapped[str] = mapped_column(String(100))
     organization_id: Mapped[UUID | None]
-    data: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    # Not jsonb: rows may hold what that refuses, half a surrogate or a number without an end.
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
+from undercroft.foundation.db.json_texts import read_json
 from undercroft.realtime.changes.cursor import Cursor
 
 
@@ -80,12 +81,12 @@ class Change:
     @property
     def record(self) -> dict[str, Any] | None:
         """The row after the change; large untouched values may be missing."""
-        return None if self.new is None else orjson.loads(as_json(self.shape, self.new))
+        return None if self.new is None else read_json(as_json(self.shape, self.new))
 
     @property
     def old_record(self) -> dict[str, Any] | None:
         """What is known of the row before: everything, or only its key."""
-        return None if self.old is None else orjson.loads(as_json(self.shape, self.old))
+        return None if self.old is None else read_json(as_json(self.shape, self.old))
 
 
 def as_json(shape: TableShape, record: Record, columns: frozenset[int] | None = None) -> bytes:
