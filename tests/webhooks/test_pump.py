@@ -27,6 +27,9 @@ WAKING = text("""
 """)
 
 
+SPOIL = text("UPDATE webhooks.webhooks SET sealed_secret = 'x' WHERE id::text = :id")
+
+
 @dataclass
 class Quiet:
     """A server without a worker."""
@@ -73,3 +76,22 @@ async def test_who_stops_with_work_left_is_followed_at_once(quiet: Quiet):
     await spread.function(context, event_id)
     async with unit_of_work() as session:
         assert await session.scalar(WAKING, {"job": deliver.name}) == before + 1
+
+
+async def test_a_secret_that_cannot_be_opened_is_a_failed_try(quiet: Quiet):
+    body = {"name": unique("hook"), "url": "https://hooks.example.com/in"}
+    made = (await quiet.admin.post(API, json=body)).json()
+    unit_of_work = quiet.app.parts.database.unit_of_work
+    async with unit_of_work() as session:
+        await session.execute(SPOIL, {"id": made["id"]})
+    await quiet.admin.post(f"{API}/{made['id']}/ping")
+    async with unit_of_work() as session:
+        event_id = await session.scalar(NEWEST_EVENT)
+    services = {"webhooks": replace(quiet.sender, seconds=0)}
+    context = JobContext(unit_of_work, quiet.settings, services, 1, 1)
+    await spread.function(context, event_id)
+    await Pump(unit_of_work, replace(quiet.sender, seconds=0.5)).run()
+    found = await quiet.admin.get(f"{API}/{made['id']}/deliveries")
+    delivery = found.json()["items"][0]
+    assert delivery["attempts"] >= 1
+    assert delivery["error"] == "internal_error"

@@ -45,6 +45,7 @@ EXCERPT_BYTES = 1024
 EXCERPT_PATIENCE = timedelta(seconds=2)
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 AGENT = "Undercroft-Webhooks"
+UNFORESEEN = "internal_error"
 
 TAKE_LEASE = text("""
     UPDATE webhooks.pump SET holder = :holder, held_until = now() + :lease
@@ -234,7 +235,14 @@ class Pump:
             log.exception("webhook_calls_not_noted", **told(error))
 
     async def _call(self, parcel: Parcel) -> Called:
-        return parcel.delivery, await self._outcome(parcel)
+        started_at, started = utc_now(), time.monotonic()
+        try:
+            return parcel.delivery, await self._outcome(parcel)
+        except Exception:
+            # A secret that cannot be opened, say: a failed try, or it is claimed again for ever.
+            log.exception("webhook_not_called", webhook_id=str(parcel.webhook.id))
+            took = timedelta(seconds=time.monotonic() - started)
+            return parcel.delivery, Outcome(started_at, took, error=UNFORESEEN)
 
     async def _outcome(self, parcel: Parcel) -> Outcome:
         started_at, started = utc_now(), time.monotonic()

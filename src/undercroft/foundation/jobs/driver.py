@@ -34,6 +34,7 @@ CONNECTION_LOST = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
+    asyncpg.InternalClientError,  # of a connection to which Postgres has just said goodbye
 )
 
 
