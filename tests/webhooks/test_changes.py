@@ -259,7 +259,9 @@ class TestAsking:
         assert refused.json()["code"] == "changes_not_of_organization"
 
 
-@pytest.mark.parametrize("odd", [r'{"a": "\u0000"}', "1e200000", r'"\ud800"', 5000 * "1"])
+@pytest.mark.parametrize(
+    "odd", [r'{"a": "\u0000"}', "1e200000", r'"\ud800"', 5000 * "1", 3000 * "[" + 3000 * "]"]
+)
 async def test_of_what_only_json_columns_hold_arrive_and_stop_nobody(
     office: Office, table: Table, odd: str
 ):

@@ -8,8 +8,14 @@ LONGEST_INTEGER = 4000
 
 
 def read_json(text: str | bytes) -> Any:
-    """Whatever a `json` column holds: half surrogates stay, numbers without end are infinite."""
-    return json.loads(text, parse_int=_integer)
+    """Whatever a `json` column holds: half surrogates stay, numbers without end are infinite.
+
+    None for what nests deeper than Python reads; Postgres takes thousands of levels.
+    """
+    try:
+        return json.loads(text, parse_int=_integer)
+    except RecursionError:
+        return None
 
 
 def _integer(digits: str) -> int | float:
