@@ -6,16 +6,17 @@ from typing import Any
 
 import orjson
 
+from undercroft.foundation.db.json_texts import read_json
 from undercroft.webhooks.models import Event
 
 
-def payload_of(event: Event) -> dict[str, Any]:
-    """`{id, type, created_at, data}`; the same for every try and every webhook."""
-    return {**_head(event), "data": _speakable(event.data)}
+def payload_of(event: Event, data: str) -> dict[str, Any]:
+    """`{id, type, created_at, data}`, to be shown; the same for every try and every webhook."""
+    return {**_head(event), "data": _speakable(read_json(data))}
 
 
 def body_of(event: Event, data: str) -> bytes:
-    """`payload_of` as bytes. `data` is the event's as Postgres writes it: numbers keep digits."""
+    """The same as bytes, to be sent: `data` as Postgres writes it, so numbers keep their digits."""
     return orjson.dumps(_head(event))[:-1] + b',"data":' + data.encode() + b"}"
 
 

@@ -75,7 +75,8 @@ class Event(Base):
     type: Mapped[str] = mapped_column(String(100))
     organization_id: Mapped[UUID | None]
     # Not jsonb: rows may hold what that refuses, half a surrogate or a number without an end.
-    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    # It is read as text, which `body.py` makes something of.
+    data: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

@@ -17,7 +17,6 @@ from typing import TypeAlias
 import structlog
 from sqlalchemy import Text, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import defer
 
 from undercroft.foundation.clock import utc_now
 from undercroft.foundation.crypto import Keyring
@@ -283,7 +282,6 @@ class Pump:
 async def _load(session: AsyncSession, ids: Sequence[object]) -> list[Parcel]:
     statement = (
         select(Delivery, Event, Webhook, cast(Event.data, Text))
-        .options(defer(Event.data))
         .join(Event, Event.id == Delivery.event_id)
         .join(Webhook, Webhook.id == Delivery.webhook_id)
         .where(Delivery.id.in_(ids))

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.access import Actor
@@ -127,8 +127,11 @@ async def get_delivery(
     return delivery
 
 
-async def find_event(session: AsyncSession, event_id: UUID) -> Event | None:
-    return await session.get(Event, event_id)
+async def find_event(session: AsyncSession, event_id: UUID) -> tuple[Event, str] | None:
+    """With its data as Postgres writes them."""
+    statement = select(Event, cast(Event.data, Text)).where(Event.id == event_id)
+    row = (await session.execute(statement)).one_or_none()
+    return None if row is None else (row[0], row[1])
 
 
 async def list_attempts(session: AsyncSession, delivery_id: UUID) -> list[Attempt]:

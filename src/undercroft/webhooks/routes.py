@@ -200,11 +200,11 @@ async def get_webhook_delivery(
     delivery: DeliveryToRead, session: Session
 ) -> schemas.DeliveryDetail:
     """One delivery: the body that is sent, and every call with the start of its answer."""
-    event = await queries.find_event(session, delivery.event_id)
+    found = await queries.find_event(session, delivery.event_id)
     attempts = await queries.list_attempts(session, delivery.id)
     return schemas.DeliveryDetail(
         **schemas.DeliveryRead.model_validate(delivery).model_dump(),
-        payload=payload_of(event) if event else None,
+        payload=payload_of(*found) if found else None,
         attempt_log=[schemas.AttemptRead.model_validate(attempt) for attempt in attempts],
     )
 

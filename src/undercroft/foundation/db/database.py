@@ -21,7 +21,6 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from undercroft.foundation.db.fair_queue import FairQueue
-from undercroft.foundation.db.json_texts import read_json
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import DatabaseSettings
 
@@ -161,7 +160,6 @@ class Database:
             pool_timeout=self.settings.pool_timeout.total_seconds(),
             pool_use_lifo=True,
             connect_args=cache,
-            json_deserializer=read_json,
         )
         event.listen(engine.sync_engine, "checkin", _note_time)
         event.listen(engine.sync_engine, "handle_error", _drop_emptied)

@@ -116,10 +116,8 @@ class StoredMessages:
         try:
             async with self._database.unit_of_work() as session:
                 await session.execute(STORE, values)
-        except Exception as error:
+        except (SQLAlchemyError, *DRIVER_ERRORS) as error:
             self._senders.pop(identity, None)
-            if not isinstance(error, (SQLAlchemyError, *DRIVER_ERRORS)):
-                raise
             if isinstance(sql_error(error), asyncpg.DataError):
                 raise NotStored("Postgres cannot keep this payload.", lasting=True) from error
             log.warning("broadcast_not_stored", cause=str(error))
