@@ -41,6 +41,15 @@ class TestReference:
         monkeypatch.setenv("UNDERCROFT_CACHE__TIMEOUT", text)
         assert load_settings(_env_file=None).cache.timeout == timedelta(seconds=seconds)
 
+    @pytest.mark.parametrize("name", ["HTTP__TRUSTED_PROXIES", "AUTH__PROVIDERS"])
+    def test_what_is_no_json_is_said_by_its_name(self, name: str):
+        refused = command("doctor", **{f"UNDERCROFT_{name}": "10.0.0.7"})
+        assert refused.returncode == 2
+        assert refused.stderr.startswith(
+            f"undercroft: UNDERCROFT_{name}: lists and objects are JSON"
+        )
+        assert "Traceback" not in refused.stderr
+
     def test_no_default_is_a_secret(self):
         assert not [s for s in every_setting() if s.kind == "Secret" and s.default]
 

@@ -1,5 +1,6 @@
 """The whole of the settings, loaded once by whoever starts the process and handed on from there."""
 
+import json
 import os
 from enum import StrEnum
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
+    DotEnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from undercroft.foundation.problems import SettingsInvalid
@@ -147,6 +150,17 @@ def load_settings(**overrides: Any) -> Settings:
             for line in error.errors(include_input=False, include_url=False)
         )
         raise SettingsInvalid("; ".join(lines).replace("Value error, ", "")) from error
+    except SettingsError as error:
+        if not isinstance(error.__cause__, json.JSONDecodeError):
+            raise
+        raise SettingsInvalid(_not_json(error.__cause__.doc)) from error
+
+
+def _not_json(value: str) -> str:
+    """Name what is set to this, in the environment or in `.env`."""
+    given = dotenv_values(DotEnvSettingsSource(Settings)) | dict(os.environ)
+    ours = [n for n, v in given.items() if v == value and n.upper().startswith("UNDERCROFT_")]
+    return f'{" or ".join(ours)}: lists and objects are JSON, such as ["10.0.0.7"]'
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
