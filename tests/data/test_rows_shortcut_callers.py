@@ -75,8 +75,12 @@ async def test_who_signed_out_or_only_half_in(
     await add_totp(outsider)
     half = bearer(await sign_in(client, outsider.identifier))
     for _ in range(2):
-        assert await status(client, path, half) == 401
+        refused = await client.get(path, headers=half)
+        assert (refused.status_code, refused.json()["code"]) == (401, "PGRST301")
+        assert "second factor" in refused.json()["message"]
         assert not is_taken(app, path, half)
+    files = await client.get("/storage/v1/bucket", headers=half)
+    assert "authenticator code" in files.text
 
 
 async def test_tokens_bound_to_an_origin(

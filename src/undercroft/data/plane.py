@@ -26,7 +26,7 @@ from undercroft.data.rest.response import Response
 from undercroft.data.schema.cache import SchemaCache
 from undercroft.data.schema.introspect import MissingSchemaError
 from undercroft.data.schema.model import Catalog
-from undercroft.foundation.access import ANONYMOUS, Role
+from undercroft.foundation.access import ANONYMOUS, Role, SecondFactorRequired
 from undercroft.foundation.context import current_request
 from undercroft.foundation.crypto import Keyring
 from undercroft.foundation.db import (
@@ -280,7 +280,15 @@ class RowsPlane:
             ) from refusal
         if request := current_request():
             request.actor = actor
-        if actor is ANONYMOUS or actor.half:
+        if actor.half:
+            raise RestError(
+                401,
+                "PGRST301",
+                SecondFactorRequired.title,
+                hint=SecondFactorRequired.detail,
+                headers=[(b"www-authenticate", b"Bearer")],
+            )
+        if actor is ANONYMOUS:
             raise RestError(
                 401,
                 "PGRST302",

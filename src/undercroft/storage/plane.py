@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from undercroft.foundation.access import ANONYMOUS
+from undercroft.foundation.access import ANONYMOUS, SecondFactorRequired
 from undercroft.foundation.http import Foundation
 from undercroft.foundation.http.rendering import log_failure, problem_for
 from undercroft.foundation.problems import ClientGone, Problem, Unauthorized
@@ -88,7 +88,9 @@ class StoragePlane:
 
     async def _identify(self, headers: Mapping[str, str]) -> Caller:
         actor = await self._gate.admit(read_credentials(headers))
-        if actor is ANONYMOUS or actor.half:
+        if actor.half:
+            raise SecondFactorRequired
+        if actor is ANONYMOUS:
             raise Unauthorized
         return caller_of(actor)
 
