@@ -138,15 +138,6 @@ async def owner(
     await connection.close()
 
 
-@pytest_asyncio.fixture
-async def superuser(
-    engines: EngineAddresses, database: str
-) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    connection = await asyncpg.connect(engines.superuser_database_url(database))
-    yield connection
-    await connection.close()
-
-
 async def findings(admin: Caller, schema: str) -> dict[str, dict[str, str]]:
     response = await admin.get(f"{ADVISOR}?schema={schema}")
     assert response.status_code == 200, response.text

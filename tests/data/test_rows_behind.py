@@ -10,6 +10,7 @@ import pytest_asyncio
 from tests.data.sql_support import run
 from tests.fixtures.actors import Caller, unique
 from tests.fixtures.engines import EngineAddresses
+from tests.fixtures.live import eventually
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -72,9 +73,10 @@ def making(name: str) -> str:
 
 
 async def until(connection: "Connection", query: str, count: int) -> None:
-    async with asyncio.timeout(20):
-        while await connection.fetchval(query) != count:  # noqa: ASYNC110 - others' work
-            await asyncio.sleep(0.02)
+    async def reached() -> bool:
+        return bool(await connection.fetchval(query) == count)
+
+    await eventually(reached)
 
 
 async def test_what_is_made_while_a_batch_runs(

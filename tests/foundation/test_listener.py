@@ -1,13 +1,8 @@
 """Who listens goes on listening, however its connection ended."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
-import asyncpg
-import pytest_asyncio
-
-from tests.fixtures.engines import EngineAddresses
 from undercroft.foundation.db import Listener
 from undercroft.foundation.settings import Settings
 
@@ -28,15 +23,6 @@ class Tripping(Listener):
             self.trips -= 1
             raise RuntimeError("never seen before")
         await super()._listen(url)
-
-
-@pytest_asyncio.fixture
-async def superuser(
-    engines: EngineAddresses, database: str
-) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    connection = await asyncpg.connect(engines.superuser_database_url(database))
-    yield connection
-    await connection.close()
 
 
 async def hears(listener: Listener, connection: Any, heard: "asyncio.Queue[str]") -> None:

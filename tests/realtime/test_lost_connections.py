@@ -1,12 +1,10 @@
 """A database that goes away for a moment: nobody misses a change, and nobody stays who may not."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
-import pytest_asyncio
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.fixtures.actors import register, unique
@@ -43,13 +41,6 @@ BOSSES = """
     CREATE POLICY boss ON {table} FOR SELECT TO authenticated
         USING ((SELECT auth.jwt()) -> 'app_metadata' ->> 'boss' = 'yes')
 """
-
-
-@pytest_asyncio.fixture
-async def superuser(engines, database) -> "AsyncIterator[asyncpg.Connection[Any]]":
-    connection = await asyncpg.connect(engines.superuser_database_url(database))
-    yield connection
-    await connection.close()
 
 
 class Tripping(ChangeReader):
