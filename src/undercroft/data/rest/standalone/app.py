@@ -90,10 +90,10 @@ class StandaloneApp:
 
         Raises InvalidSettingError when the settings of the database are wrong.
         """
+        if self.settings.channel_enabled:
+            await self._begin_to_listen()
         if not await self._try_to_load(FAILURES) and not self.given_up.is_set():
             self._begin(self._load_eventually())
-        if self.settings.channel_enabled:
-            self._begin(self._listen())
         self._begin(self._sweep())
 
     async def stop(self) -> None:
@@ -219,20 +219,29 @@ class StandaloneApp:
             await asyncio.sleep(max(0.5, min(pool.longest_rest, pool.longest_life) / _SWEEPS))
             self.pool.retire(older_than=pool.longest_life, rested=_SWEEPS)
 
-    async def _listen(self) -> None:
+    async def _begin_to_listen(self) -> None:
+        """Wait for LISTEN: what changes after the first reading is heard of then."""
+        tried = asyncio.get_running_loop().create_future()
+        self._begin(self._listen(tried))
+        await asyncio.wait([tried], timeout=self.settings.pool.acquire_timeout)
+        tried.cancel()
+
+    async def _listen(self, tried: asyncio.Future[None]) -> None:
         """Hear of schema changes; after a lost connection assume that there were some."""
         wait = 1.0
         while True:
             with suppress(*FAILURES):
-                await self._hear_until_lost()
+                await self._hear_until_lost(tried)
                 wait = 1.0
                 self._retrying = True
                 await self._load_eventually()
                 continue
+            tried.cancel()
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
 
-    async def _hear_until_lost(self) -> None:
+    async def _hear_until_lost(self, tried: asyncio.Future[None]) -> None:
+        """Listen; what was read before LISTEN took hold, `tried` being done, is read again."""
         # a replica, which may be among the hosts, has nothing to hear
         connection = await self._connect(target_session_attrs="primary")
         messages: asyncio.Queue[str | None] = asyncio.Queue()
@@ -244,6 +253,10 @@ class StandaloneApp:
                 self.settings.channel, lambda *message: messages.put_nowait(message[3])
             )
             connection.add_termination_listener(lambda _: messages.put_nowait(None))
+            if tried.done():
+                await self._reload(config=True)
+            else:
+                tried.set_result(None)
             while (payload := await messages.get()) is not None:
                 await on_notify(payload)
         finally:
