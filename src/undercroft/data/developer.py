@@ -5,19 +5,16 @@ one of these or through `run_as_developer`, and never as the control plane.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any
+from contextlib import asynccontextmanager
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.data.wire import TextConnection
 from undercroft.foundation.db import Database, connect_options
-from undercroft.foundation.db.failures import DRIVER_ERRORS
 from undercroft.foundation.db.logins import UNMOVED, change_roles, developer
 from undercroft.foundation.settings import Settings
 
-CLOSE_SECONDS = 2.0
 SESSION = UNMOVED | {"client_connection_check_interval": "1000"}
 DEFAULTS = """
     SELECT DISTINCT format('ALTER ROLE %I%s RESET ALL', current_user,
@@ -49,7 +46,7 @@ class Developer:
             ended = True
         finally:
             if ended and not connection.is_closed():
-                await _close(connection)
+                await connection.close()
             else:
                 await self._end(connection)
 
@@ -67,17 +64,16 @@ class Developer:
         try:
             defaults = await connection.fetch(DEFAULTS)
         finally:
-            await _close(connection)
+            await connection.close()
         if defaults:
             await change_roles(self._database, [str(row[0]) for row in defaults])
 
     async def _open(self, application: str, options: dict[str, str]) -> TextConnection:
         shared = connect_options(self._settings.database, application=application)
+        shared["connection_class"] = TextConnection
         shared["statement_cache_size"] = 0
         shared["server_settings"] |= SESSION | {"search_path": self._search_path} | options
-        connection: TextConnection = await self._login.connect(
-            self._database, connection_class=TextConnection, **shared
-        )
+        connection: TextConnection = await self._login.connect(self._database, **shared)
         connection.use_text()
         return connection
 
@@ -105,8 +101,3 @@ async def run_as_developer(
     await connection.exec_driver_sql(
         "SELECT undercroft.as_developer($1, $2, $3)", (statement, path, longest_wait)
     )
-
-
-async def _close(connection: Any) -> None:
-    with suppress(*DRIVER_ERRORS):
-        await connection.close(timeout=CLOSE_SECONDS)

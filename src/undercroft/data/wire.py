@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import asyncpg
 import orjson
 from asyncpg.protocol import protocol as driver
+
+from undercroft.foundation.db import WatchedConnection
 
 NOT_NUMBERS = frozenset({"NaN", "Infinity", "-Infinity"})
 
@@ -50,7 +51,7 @@ def as_text(value: Any) -> str:
             return json.dumps(value, ensure_ascii=False)
 
 
-class TextConnection(asyncpg.Connection):
+class TextConnection(WatchedConnection):
     """A connection whose values are text, numbers, booleans, lists and JSON."""
 
     def use_text(self) -> None:

@@ -109,8 +109,8 @@ class Lookup:
                     min_size=0,
                     max_size=self._settings.storage.pool_size,
                     reset=_leave_as_it_is,
-                    connection_class=ControlConnection,
-                    **connect_options(database, application="files"),
+                    **connect_options(database, application="files")
+                    | {"connection_class": ControlConnection},
                 )
             return self._pool
 

@@ -8,6 +8,7 @@ import asyncpg
 from undercroft.cli.checks.developer import developer_findings
 from undercroft.cli.checks.finding import Finding, Level, finding
 from undercroft.cli.checks.rows_logins import rows_login_findings
+from undercroft.foundation.db import WatchedConnection
 from undercroft.foundation.embedded.engines import USUAL_PROCESSES, connections_for
 from undercroft.foundation.embedded.provision import EXTENSIONS
 from undercroft.foundation.settings import Settings
@@ -20,7 +21,9 @@ LARGEST_CLOCK_DIFFERENCE = timedelta(seconds=2)
 async def database_findings(settings: Settings) -> AsyncIterator[Finding]:
     assert settings.database.url
     try:
-        connection = await asyncpg.connect(settings.database.url.get_secret_value(), timeout=10)
+        connection = await asyncpg.connect(
+            settings.database.url.get_secret_value(), timeout=10, connection_class=WatchedConnection
+        )
     except (OSError, asyncpg.PostgresError) as error:
         advice = "Check DATABASE_URL, and that the server runs and lets this machine in."
         yield Finding("Database", Level.FAIL, str(error) or type(error).__name__, advice)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import asyncpg
 
 from undercroft.cli.checks.finding import Finding, Level, finding
+from undercroft.foundation.db import WatchedConnection
 from undercroft.foundation.db.logins import developer, developer_role, quoted
 from undercroft.foundation.settings import Settings
 
@@ -88,7 +89,9 @@ def _missing(role: str, settings: Settings, *, migrated: bool) -> Finding:
 
 async def _login(role: str, settings: Settings) -> Finding:
     try:
-        connection = await asyncpg.connect(developer(settings).url, timeout=10)
+        connection = await asyncpg.connect(
+            developer(settings).url, timeout=10, connection_class=WatchedConnection
+        )
     except (OSError, asyncpg.PostgresError) as error:
         own = settings.database.developer_url is not None
         advice = "Check UNDERCROFT_DATABASE__DEVELOPER_URL." if own else UPGRADE

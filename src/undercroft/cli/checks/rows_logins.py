@@ -6,6 +6,7 @@ import asyncpg
 
 from undercroft.cli.checks.finding import Finding, Level, finding
 from undercroft.foundation.access import Role
+from undercroft.foundation.db import WatchedConnection
 from undercroft.foundation.db.logins import Login, authenticator, quoted, visitor
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import Settings
@@ -43,7 +44,9 @@ async def rows_login_findings(
 
 async def _examine(name: str, login: Login, wanted: tuple[str, ...]) -> Finding:
     try:
-        connection = await asyncpg.connect(login.url, timeout=10)
+        connection = await asyncpg.connect(
+            login.url, timeout=10, connection_class=WatchedConnection
+        )
     except (OSError, asyncpg.PostgresError) as error:
         advice = UPGRADE if login.password else "Check its URL, UNDERCROFT_DATABASE__…_URL."
         return Finding(name, Level.FAIL, f"{login.role} cannot log in: {error}", advice)

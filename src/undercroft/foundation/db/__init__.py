@@ -5,6 +5,7 @@ from undercroft.foundation.db.convoy import UNWAITED, Convoy, NotCarried
 from undercroft.foundation.db.database import (
     ControlConnection,
     Database,
+    WatchedConnection,
     connect_options,
     fetch_within,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "StatementFailed",
     "Timestamps",
     "UtcDateTime",
+    "WatchedConnection",
     "connect_options",
     "containing",
     "encode",

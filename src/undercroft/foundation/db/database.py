@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from secrets import token_hex
 from types import SimpleNamespace
@@ -20,12 +20,15 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from sqlalchemy.util import await_only, greenlet_spawn
 
+from undercroft.foundation.db.failures import DRIVER_ERRORS
 from undercroft.foundation.db.fair_queue import FairQueue
+from undercroft.foundation.db.silence import UNHEARD_MILLISECONDS, limit_unheard, watch
 from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import DatabaseSettings
 
 RETURNED_AT = "returned_at"
 ASK_AFTER_SECONDS = 2.0
+CLOSE_SECONDS = 2.0
 # Temporary tables come last: unless the path names them they come first, and customers' code that
 # ran in a session of ours could have put its own in the place of the catalogue's.
 SEARCH_PATH = "pg_catalog, pg_temp"
@@ -36,6 +39,7 @@ def connect_options(settings: DatabaseSettings, *, application: str) -> dict[str
     milliseconds = int(settings.statement_timeout.total_seconds() * 1000)
     options: dict[str, Any] = {
         "timeout": settings.pool_timeout.total_seconds(),
+        "connection_class": WatchedConnection,
         "server_settings": {
             "application_name": f"undercroft {application}",
             "timezone": "UTC",
@@ -59,7 +63,41 @@ class FairPool(AsyncAdaptedQueuePool):
     _queue_class = FairQueue[ConnectionPoolEntry]
 
 
-class ControlConnection(asyncpg.Connection):
+class WatchedConnection(asyncpg.Connection):
+    """Ends when the machine of the database falls silent (`silence`), whatever it waits for."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        watch(self._socket)
+
+    async def copy_to_table(self, *arguments: Any, **options: Any) -> str:
+        """As the driver does, for as long as it takes.
+
+        While a row waits for a lock, Postgres reads no further. The kernel counts that as unheard
+        although the machine answers, and would end an import that is only slow.
+        """
+        limit_unheard(self._socket, 0)
+        try:
+            status: str = await super().copy_to_table(*arguments, **options)
+            return status
+        finally:
+            limit_unheard(self._socket, UNHEARD_MILLISECONDS)
+
+    async def close(self, *, timeout: float | None = CLOSE_SECONDS) -> None:
+        """Say goodbye; who does not hear it, or is gone already, is left without one."""
+        with suppress(*DRIVER_ERRORS):
+            await super().close(timeout=timeout)
+
+    @property
+    def _socket(self) -> Any:
+        """None once it may be closed: its number could be another's by then."""
+        transport: Any = self._transport  # type: ignore[attr-defined]
+        if transport is None or transport.is_closing():
+            return None
+        return transport.get_extra_info("socket")
+
+
+class ControlConnection(WatchedConnection):
     """A session of the control plane, in which customers' code may run inside definer's functions.
 
     It could take a prepared statement away and put its own under the name, which would run with the
@@ -137,11 +175,10 @@ class Database:
     def connector(self, application: str) -> Callable[[], Awaitable["asyncpg.Connection[Any]"]]:
         """Return a function that opens one driver connection outside the pool."""
         options = connect_options(self.settings, application=application)
+        options["connection_class"] = ControlConnection
 
         async def connect() -> "asyncpg.Connection[Any]":
-            connection: asyncpg.Connection[Any] = await asyncpg.connect(
-                self.url, connection_class=ControlConnection, **options
-            )
+            connection: asyncpg.Connection[Any] = await asyncpg.connect(self.url, **options)
             return connection
 
         return connect

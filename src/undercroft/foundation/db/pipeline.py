@@ -18,6 +18,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
 from psycopg.pq.abc import PGresult
 
+from undercroft.foundation.db.silence import LIBPQ
+
 _TEXT, _BINARY = 0, 1
 # As numbers: to compare members of an enumeration takes longer than to ask libpq for one.
 _FAILED, _SYNCED, _IDLE = map(
@@ -120,7 +122,7 @@ class Pipeline:
         Raises ConnectionLost.
         """
         settings = dict(settings)
-        defaults: dict[str, Any] = {
+        defaults: dict[str, Any] = LIBPQ | {
             "fallback_application_name": settings.pop("application_name", "undercroft"),
             "connect_timeout": max(2, round(timeout)),
         }

@@ -11,6 +11,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq.abc import PGconn, PGresult
 
 CONNECT_SECONDS = 5
+# As long as the keepalives below take: those rest while something sent is not acknowledged.
+UNHEARD_MILLISECONDS = 5_000
 # A server that hears nothing of us for so long frees the slot for our successor.
 SILENCE = "4s"
 STATUS_SECONDS = 1.0
@@ -63,6 +65,7 @@ class ReplicationConnection:
             keepalives_idle=2,
             keepalives_interval=1,
             keepalives_count=3,
+            tcp_user_timeout=UNHEARD_MILLISECONDS,
         )
         connection = await asyncio.to_thread(pq.PGconn.connect, conninfo.encode())
         if connection.status != pq.ConnStatus.OK:

@@ -25,7 +25,7 @@ from undercroft.data.rest.standalone.settings import InvalidSettingError, Standa
 from undercroft.data.rest.standalone.tokens import CountedReply, TokenVerifier
 from undercroft.data.schema.cache import SchemaCache, reload_on_notify
 from undercroft.data.schema.introspect import MissingSchemaError
-from undercroft.foundation.db import Pipeline
+from undercroft.foundation.db import Pipeline, WatchedConnection
 from undercroft.foundation.db.failures import DRIVER_ERRORS
 from undercroft.foundation.http.shortcut import Reply, Underway
 
@@ -172,7 +172,7 @@ class StandaloneApp:
         options = connect_arguments(self.settings.db_uri) | more
         if not self.settings.rest.prepared_statements:
             options["statement_cache_size"] = 0
-        return await asyncpg.connect(**options)
+        return await asyncpg.connect(connection_class=WatchedConnection, **options)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
