@@ -26,7 +26,7 @@ from undercroft.foundation.db import (
     connect_options,
 )
 from undercroft.foundation.settings import DatabaseSettings
-from undercroft.realtime.changes.stream import ReplicationConnection
+from undercroft.realtime.changes.stream import ReplicationConnection, StreamBroken
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="options of Linux")
 USUAL = (1, 5, 2, 3, 10_000)
@@ -171,3 +171,14 @@ async def test_nobody_waits_for_a_goodbye(relay: Relay, close: str):
         await ends[close]()
     connection.terminate()
     assert connection.is_closed()
+
+
+async def test_others_go_on_while_who_reads_changes_waits_for_an_answer():
+    async def end(_: object, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(end, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    async with server:
+        with pytest.raises(StreamBroken, match="closed"):
+            await ReplicationConnection.open(f"postgresql://{host}:{port}/app")

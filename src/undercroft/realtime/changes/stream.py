@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from psycopg import Error, pq
+from psycopg import AsyncConnection, Error, pq
 from psycopg.conninfo import make_conninfo
-from psycopg.pq.abc import PGconn, PGresult
+from psycopg.pq.abc import PGresult
 
 CONNECT_SECONDS = 5
 # As long as the keepalives below take: those rest while something sent is not acknowledged.
@@ -48,8 +48,9 @@ class Alive:
 class ReplicationConnection:
     """Runs commands before `start`, then yields what the slot sends."""
 
-    def __init__(self, connection: PGconn) -> None:
-        self._connection = connection
+    def __init__(self, owner: "AsyncConnection[tuple[object, ...]]") -> None:
+        self._owner = owner  # closes the socket when it is forgotten
+        self._connection = owner.pgconn
         self._flushed = 0
         self._reported = 0.0
 
@@ -67,11 +68,9 @@ class ReplicationConnection:
             keepalives_count=3,
             tcp_user_timeout=UNHEARD_MILLISECONDS,
         )
-        connection = await asyncio.to_thread(pq.PGconn.connect, conninfo.encode())
-        if connection.status != pq.ConnStatus.OK:
-            raise StreamBroken(connection.get_error_message())
-        connection.nonblocking = 1
-        return cls(connection)
+        # Not `PGconn.connect` in a thread: no other thread runs for as long as that takes.
+        with _as_broken():
+            return cls(await AsyncConnection.connect(conninfo, autocommit=True))
 
     async def run(self, command: str) -> list[list[str | None]]:
         """Rows of a command in the simple protocol. Raises `StreamBroken`."""
