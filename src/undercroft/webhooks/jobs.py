@@ -29,11 +29,13 @@ SPREAD = text("""
      WHERE e.id = :event_id
     ON CONFLICT ON CONSTRAINT uq_deliveries_webhook_id_event_id DO NOTHING
 """)
+# What is being noted just now goes next time: see `results.hold`.
 PURGE = (
     text("""
         DELETE FROM webhooks.deliveries WHERE id IN (
                SELECT id FROM webhooks.deliveries
-                WHERE created_at < :before ORDER BY created_at LIMIT :batch)
+                WHERE created_at < :before ORDER BY created_at LIMIT :batch
+                  FOR UPDATE SKIP LOCKED)
         RETURNING id
     """),
     text("""
@@ -45,7 +47,8 @@ PURGE = (
 )
 FORGET = text("""
     DELETE FROM webhooks.deliveries WHERE id IN (
-           SELECT id FROM webhooks.deliveries WHERE webhook_id = :webhook_id LIMIT :batch)
+           SELECT id FROM webhooks.deliveries WHERE webhook_id = :webhook_id LIMIT :batch
+              FOR UPDATE SKIP LOCKED)
     RETURNING id
 """)
 ORPHANS = text("""

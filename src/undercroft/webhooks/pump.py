@@ -29,7 +29,7 @@ from undercroft.webhooks.body import body_of
 from undercroft.webhooks.headers import headers_of
 from undercroft.webhooks.metrics import WAITING
 from undercroft.webhooks.models import Delivery, Event, Webhook
-from undercroft.webhooks.results import DOWN_AFTER, Outcome, note
+from undercroft.webhooks.results import DOWN_AFTER, Outcome, hold, note
 from undercroft.webhooks.signing import keys_of, signed_headers
 
 log = structlog.get_logger(__name__)
@@ -228,6 +228,7 @@ class Pump:
         try:
             called = [task.result() for task in done]
             async with self._unit_of_work() as session:
+                await hold(session, (delivery for delivery, _ in called))
                 for delivery, outcome in called:
                     await note(session, self._settings, delivery, outcome)
         except Exception as error:

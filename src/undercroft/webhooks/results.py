@@ -1,12 +1,13 @@
 """What a call's outcome means for its delivery and for its webhook."""
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, insert, null, update
+from sqlalchemy import case, func, insert, null, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from undercroft.foundation.clock import utc_now
@@ -36,6 +37,20 @@ class Outcome:
     @property
     def succeeded(self) -> bool:
         return self.status is not None and 200 <= self.status < 300
+
+
+async def hold(session: AsyncSession, deliveries: Iterable[Delivery]) -> None:
+    """Lock all that `note` will write: webhooks before deliveries, and each in the order of ids.
+
+    Who changes a webhook, or forgets many deliveries, locks in the same order or waits for nobody.
+    """
+    noted = list(deliveries)
+    for column, ids in (
+        (Webhook.id, {delivery.webhook_id for delivery in noted}),
+        (Delivery.id, {delivery.id for delivery in noted}),
+    ):
+        statement = select(column).where(column.in_(ids)).order_by(column)
+        await session.execute(statement.with_for_update(key_share=True))
 
 
 async def note(

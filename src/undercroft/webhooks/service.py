@@ -160,6 +160,9 @@ async def replay_since(session: AsyncSession, desk: Desk, webhook: Webhook, repl
     if not webhook.is_enabled:
         raise WebhookDisabledNow
     until = replay.until or utc_now()
+    await session.refresh(
+        webhook, ["id"], with_for_update={"key_share": True}
+    )  # see `results.hold`
     return await _send_again(
         session,
         desk,
