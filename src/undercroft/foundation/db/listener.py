@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 # A silent half-open connection must be noticed within the second in which revocation is promised.
 PING_SECONDS = 0.4
+ANSWER_SECONDS = 0.4
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 2.0
 
@@ -108,7 +109,7 @@ class Listener:
 
     async def _ping(self, connection: "asyncpg.Connection[Any]") -> None:
         async with self._turn:
-            await connection.execute("SELECT 1", timeout=PING_SECONDS)
+            await connection.execute("SELECT 1", timeout=ANSWER_SECONDS)
 
     def _heard(self, _connection: object, _pid: int, channel: str, payload: object) -> None:
         for handler in self._handlers[channel]:
