@@ -15,7 +15,8 @@ from undercroft.foundation.cache import Cache
 log = structlog.get_logger()
 
 Handler = Callable[[bytes], None]
-PATIENCE_SECONDS = 1.0
+# For an answer of Valkey, and for a connection to it, which may be away.
+ANSWER_SECONDS, PATIENCE_SECONDS = 5.0, 1.0
 PING_SECONDS = 2.0
 END_SECONDS = 0.5
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 0.1, 2.0
@@ -55,7 +56,8 @@ class Bus:
             with suppress(*self._cache.ERRORS):
                 await self._pubsub.subscribe(name)
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            connected = self._pubsub is not None
+            async with asyncio.timeout(ANSWER_SECONDS if connected else PATIENCE_SECONDS):
                 await confirmed.wait()
 
     async def unsubscribe(self, subject: str) -> None:

@@ -1,13 +1,16 @@
 """Who is present in a room: what clients `track`, shown to all who asked to see it.
 
 Each worker answers for its own sockets and tells the others what changes. What Valkey keeps of it
-is for workers that come later; when Valkey forgets, every worker writes its part again. A worker
-that gives no sign of life is forgotten with all who were on it.
+is for workers that come later, so it is written before it is told: who listens and then reads
+misses nothing. When Valkey forgets, every worker writes its part again; who heard nothing for a
+while asks the others to tell all. A worker that gives no sign of life is forgotten with all who
+were on it.
 """
 
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
@@ -41,6 +44,8 @@ class Presence:
         self._state: dict[RoomName, State] = defaultdict(dict)
         # Of which rooms everything is known that other workers told before.
         self._whole: set[RoomName] = set()
+        # What was heard of rooms while they are read, by each of those who read.
+        self._meanwhile: dict[RoomName, list[list[tuple[str, Any]]]] = defaultdict(list)
         self._alive: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._beating: asyncio.Task[None] | None = None
@@ -51,8 +56,7 @@ class Presence:
     async def show(self, channel: Channel) -> None:
         """Send the channel who is there."""
         name = channel.room
-        if name not in self._whole:
-            await self._read(name)
+        if name not in self._whole and await self._read(name):
             self._whole.add(name)
         if self._beating is None:
             self._beating = asyncio.get_running_loop().create_task(self._beat())
@@ -102,9 +106,9 @@ class Presence:
 
     async def _tell(self, name: RoomName, news: dict[str, dict[str, list[Any]]]) -> None:
         self._push(name, news)
-        await self._rooms.tell_presence(name, news)
         with suppress(*self._cache.ERRORS):
             await self._write(name, news)
+        await self._rooms.tell_presence(name, news)
 
     async def _write(self, name: RoomName, news: dict[str, dict[str, list[Any]]]) -> None:
         key, client = self._key(name), self._cache.client
@@ -118,20 +122,41 @@ class Presence:
             await client.hset(key, mapping=fields)
             await client.expire(key, KEPT_SECONDS)
 
-    async def _read(self, name: RoomName) -> None:
-        """What other workers have told of a room that is new here."""
-        found: dict[bytes, bytes] = {}
-        with suppress(*self._cache.ERRORS):
-            found = await self._cache.client.hgetall(self._key(name))
+    async def _read(self, name: RoomName) -> bool:
+        """What other workers have told of a room that is new here. False: Valkey did not answer."""
+        meanwhile: list[tuple[str, Any]] = []
+        self._meanwhile[name].append(meanwhile)
+        try:
+            found = await self._kept(name)
+        except self._cache.ERRORS:
+            return False
+        finally:
+            self._meanwhile[name].remove(meanwhile)
+            if not self._meanwhile[name]:
+                del self._meanwhile[name]
         state = self._state[name]
         for field, value in found.items():
             worker, _, reference = field.decode().partition(" ")
             if worker != self._rooms.worker:
                 self._alive.setdefault(worker, time.monotonic())
                 state.setdefault(worker, {}).setdefault(reference, orjson.loads(value))
+        for worker, news in meanwhile:  # may be younger than the answer
+            self._take(name, worker, news)
+        return True
+
+    async def _kept(self, name: RoomName) -> dict[bytes, bytes]:
+        found: dict[bytes, bytes] = await self._cache.client.hgetall(self._key(name))
+        return found
 
     def _heard(self, name: RoomName, worker: str, news: Any) -> None:
         self._alive[worker] = time.monotonic()
+        for meanwhile in self._meanwhile.get(name, ()):
+            meanwhile.append((worker, news))
+        self._take(name, worker, news)
+        if news.get("asks"):
+            self._begin(self._tell_all(name))
+
+    def _take(self, name: RoomName, worker: str, news: Any) -> None:
         entries = self._state[name].setdefault(worker, {})
         leaves = news["leaves"]
         if news.get("all"):  # what it does not name is gone
@@ -177,23 +202,32 @@ class Presence:
                         await self._cache.client.hdel(self._key(name), *fields)
 
     def _write_again(self) -> None:
-        """Valkey may have lost everything; others may have missed what was said meanwhile."""
-        task = asyncio.get_running_loop().create_task(self._tell_all_again())
+        """Valkey may have lost everything; they and we may have missed what was said meanwhile."""
+        self._begin(self._tell_all_again())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _tell_all(self, name: RoomName, *, asks: bool = False) -> None:
+        """Who hears it forgets what it does not name, and tells all in turn if it `asks`."""
+        if name in self._state:
+            news = {"joins": self._own(name), "leaves": {}, "all": True, "asks": asks}
+            await self._rooms.tell_presence(name, news)
 
     async def _tell_all_again(self) -> None:
         for name in [*self._state]:
             if name not in self._state:  # everybody left while others were told
                 continue
             own = self._own(name)
-            await self._rooms.tell_presence(name, {"joins": own, "leaves": {}, "all": True})
             with suppress(*self._cache.ERRORS):
                 kept = await self._cache.client.hkeys(self._key(name))
                 mine = [key.decode().partition(" ") for key in kept]
                 own_refs = (ref for worker, _, ref in mine if worker == self._rooms.worker)
                 stale: dict[str, list[Any]] = {ref: [] for ref in own_refs if ref not in own}
                 await self._write(name, {"joins": own, "leaves": stale})
+            await self._tell_all(name, asks=True)
 
     def _key(self, name: RoomName) -> str:
         return self._rooms.subject_of(name) + ":presence"
