@@ -55,14 +55,19 @@ async def _run_until_signal(settings: Settings, open_workplace: OpenWorkplace) -
 
 async def _house(resident: Resident, stop: asyncio.Event) -> None:
     """Run a resident until `stop`, again after what it did not look after itself."""
+    pause = FIRST_PAUSE
     while not stop.is_set():
+        started = time.monotonic()
         try:
             await resident(stop)
         except Exception as error:
             log.exception("resident_failed", resident=repr(resident), **told(error))
             report(error)
+            if time.monotonic() - started > LONGEST_PAUSE:
+                pause = FIRST_PAUSE
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), LONGEST_PAUSE)
+                await asyncio.wait_for(stop.wait(), pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def work(settings: Settings, workplace: Workplace, stop: asyncio.Event) -> None:
