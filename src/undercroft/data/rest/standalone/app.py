@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -66,6 +66,7 @@ class StandaloneApp:
         )
         self.schemas = SchemaCache(settings.rest.schemas)
         self._retrying = False
+        self._loading = asyncio.Lock()  # who read first must not have the last word
         self._app = self._make_app()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -107,7 +108,8 @@ class StandaloneApp:
         self._begin(self._reload(config=config))
 
     async def reload_schema(self) -> None:
-        await self._read_schema(self.schemas)
+        async with self._loading:
+            await self._read_schema(self.schemas)
 
     async def _read_schema(self, schemas: SchemaCache) -> None:
         start = time.monotonic()
@@ -121,16 +123,17 @@ class StandaloneApp:
 
     async def reload_config(self) -> None:
         """Read the settings anew, with those of the database. What the pool is made of stays."""
-        settings = await self.read_config()
-        TokenVerifier(settings.jwt, settings.rest.anon_role)  # may refuse
-        schemas = SchemaCache(
-            settings.rest.schemas,
-            extra_search_path=settings.rest.extra_search_path,
-            hoisted_settings=settings.hoisted_settings,
-        )
-        await self._read_schema(schemas)
-        self.settings, self.schemas = settings, schemas
-        self._app = self._make_app()
+        async with self._loading:
+            settings = await self.read_config()
+            TokenVerifier(settings.jwt, settings.rest.anon_role)  # may refuse
+            schemas = SchemaCache(
+                settings.rest.schemas,
+                extra_search_path=settings.rest.extra_search_path,
+                hoisted_settings=settings.hoisted_settings,
+            )
+            await self._read_schema(schemas)
+            self.settings, self.schemas = settings, schemas
+            self._app = self._make_app()
 
     async def read_config(self) -> StandaloneSettings:
         sources = self.settings.sources
@@ -189,8 +192,12 @@ class StandaloneApp:
     async def _reload(self, *, config: bool) -> None:
         try:
             await (self.reload_config() if config else self.reload_schema())
-        except _REFUSALS as error:
+        except InvalidSettingError as error:
             log.error("Cannot reload: %s", error)  # noqa: TRY400 - no trace
+        except FAILURES as error:
+            log.error("Cannot reload yet: %s", error)  # noqa: TRY400 - no trace
+            self._retrying = True
+            await self._load_eventually()
 
     async def _try_to_load(self, failures: tuple[type[Exception], ...] = _REFUSALS) -> bool:
         try:
@@ -205,12 +212,19 @@ class StandaloneApp:
 
     async def _load_eventually(self) -> None:
         wait = 1.0
-        while not await self._try_to_load():
+        while not await self._loads():
             if not self.settings.pool.recovers:
                 log.error("Automatic recovery is disabled, so this is the end")
                 self.given_up.set()
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
+
+    async def _loads(self) -> bool:
+        try:
+            return await self._try_to_load()
+        except Exception:  # nobody else would try again
+            log.exception("Cannot read the database's schema")
+            return False
 
     async def _sweep(self) -> None:
         """Close connections that are old or long unused."""
@@ -230,12 +244,16 @@ class StandaloneApp:
         """Hear of schema changes; after a lost connection assume that there were some."""
         wait = 1.0
         while True:
-            with suppress(*FAILURES):
+            try:
                 await self._hear_until_lost(tried)
                 wait = 1.0
                 self._retrying = True
                 await self._load_eventually()
                 continue
+            except FAILURES:
+                pass
+            except Exception:  # nobody else would listen
+                log.exception("Cannot listen for changes")
             tried.cancel()
             await asyncio.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)
