@@ -143,7 +143,7 @@ async def test_a_connection_that_the_server_ended_is_replaced(
         "select count(pg_terminate_backend(pid)) from pg_stat_activity"
         " where usename = 'rows_login' and datname = current_database()"
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (await client.get("/readers?id=eq.1")).status_code != 200:
             pass
 
@@ -153,6 +153,6 @@ async def until_asleep(database: RowsDatabase, wanted: int) -> None:
         "select count(*) from pg_stat_activity"
         " where wait_event = 'PgSleep' and datname = current_database()"
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await database.run(asleep) != wanted:  # noqa: ASYNC110 - another process sleeps
             await asyncio.sleep(0.05)

@@ -65,13 +65,13 @@ async def until_waiting(database: RowsDatabase, wanted: int) -> None:
     waiting = (
         "select count(*) from pg_locks where not granted and relation = 'library.readers'::regclass"
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await database.run(waiting) != wanted:  # noqa: ASYNC110 - another process waits
             await asyncio.sleep(0.02)
 
 
 async def status(request: Awaitable[httpx.Response]) -> int:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         return (await request).status_code
 
 

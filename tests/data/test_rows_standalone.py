@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.fixtures.live import eventually
 from tests.fixtures.rows import RowsDatabase, make_client
 from tests.fixtures.standalone import SECRET, bearer, serving
 from undercroft.data.rest import OpenApiMode, TransactionEnd
@@ -105,11 +106,14 @@ class TestServing:
         async with serving(rows_database, DB_POOL="1") as client:
             await client.get("/readers")
             await rows_database.run(
-                "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where application_name = 'undercroft rest'"
+                "select count(pg_terminate_backend(pid, 5000)) from pg_stat_activity"
+                " where application_name = 'undercroft rest' and datname = current_database()"
             )
-            await asyncio.sleep(0.1)
-            assert (await client.get("/readers")).status_code == 200
+
+            async def is_back() -> bool:
+                return (await client.get("/readers")).status_code == 200
+
+            await eventually(is_back)
 
     async def test_lifespan(self, rows_database: RowsDatabase):
         app = create_standalone_app({"PGRST_DB_URI": rows_database.url})

@@ -16,6 +16,7 @@ from tests.fixtures.app import SUPERUSER, make_client, make_settings, running
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
 from tests.fixtures.served import UNDERCROFT
 from undercroft.app import create_app
+from undercroft.foundation.db import listener
 from undercroft.foundation.settings import Settings
 
 SCHEMA = "/api/v1/schema"
@@ -257,9 +258,10 @@ async def test_temporary_tables_are_no_news(engines: EngineAddresses, database: 
 
 
 async def test_a_table_is_found_while_its_news_are_held_up(
-    service: Caller, engines: EngineAddresses, database: str
+    service: Caller, engines: EngineAddresses, database: str, monkeypatch: pytest.MonkeyPatch
 ):
     """As where the server is too busy to deliver them."""
+    monkeypatch.setattr(listener, "ANSWER_SECONDS", 0.4)
     table = {"name": unique("held"), "columns": [{"name": "id", "type": "integer"}]}
     assert (await service.get(f"/rest/v1/{table['name']}")).status_code == 404
     connection = await asyncpg.connect(engines.superuser_database_url(database))

@@ -37,7 +37,7 @@ class TestTime:
     ):
         problem = await refused(admin, endless, timeout=0.3)
         assert problem["sqlstate"] == "57014"
-        assert await settled(lambda: nothing_runs(engines, database), 5)
+        assert await settled(lambda: nothing_runs(engines, database))
 
     async def test_a_lock_is_not_waited_for_long(
         self, admin: Caller, engines: EngineAddresses, database: str
@@ -67,10 +67,10 @@ class TestTime:
         headers = {"Authorization": f"Bearer {admin.tokens['access_token']}"}
         left = asyncio.Event()
         started = asyncio.create_task(hang_up(app, f"{SQL}/query", body, headers, left))
-        assert await settled(lambda: runs(engines, database, word), 5)
+        assert await settled(lambda: runs(engines, database, word))
         left.set()
         await started
-        assert await settled(lambda: nothing_runs(engines, database), 5)
+        assert await settled(lambda: nothing_runs(engines, database))
 
         async def written() -> bool:
             items = (await admin.get(f"{SQL}/history?search={word}")).json()["items"]

@@ -119,7 +119,7 @@ class TestConcurrently:
             rows = (await admin.get(path)).json()["items"]
             return any(row["name"] == name and row["state"] == "ready" for row in rows)
 
-        assert await settled(ready, 10)
+        assert await settled(ready, 60)
 
     async def test_says_why_it_failed_and_leaves_nothing(self, admin: Caller):
         table = await documents(admin)
@@ -135,7 +135,7 @@ class TestConcurrently:
             found.update({row["name"]: row for row in (await admin.get(path)).json()["items"]})
             return bool(found[name]["state"] == "failed" and found[name]["reason"])
 
-        assert await settled(failed, 10)
+        assert await settled(failed, 60)
         assert "could not create unique index" in found[name]["reason"]
         assert (await admin.delete(f"{path}/{name}")).status_code == 204
         assert len((await admin.get(path)).json()["items"]) == 1

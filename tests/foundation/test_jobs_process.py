@@ -55,7 +55,19 @@ async def take_time(context: JobContext) -> None:
     await record(context, "done")
 
 
-REGISTRY = JobRegistry(jobs=[hold_out, take_time])
+@job("test.wait_for_word")
+async def wait_for_word(context: JobContext) -> None:
+    await record(context, "begun")
+    heard = False
+    while not heard:
+        await asyncio.sleep(0.02)
+        async with context.unit_of_work() as session:
+            heard = bool(await session.scalar(WORD))
+    await record(context, "done")
+
+
+WORD = text("SELECT count(*) FROM public.record WHERE fact = 'a word'")
+REGISTRY = JobRegistry(jobs=[hold_out, take_time, wait_for_word])
 
 
 @asynccontextmanager
@@ -107,13 +119,14 @@ async def test_a_job_whose_worker_was_killed_runs_again(recording: Queue):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_the_worker_after_its_job(recording: Queue, number: int):
-    await put(recording, take_time)
+    await put(recording, wait_for_word)
     worker = start_worker(recording)
     await eventually(lambda: recorded(recording, "begun"))
     worker.send_signal(number)
     await put(recording, take_time)
+    await recording.fetch("INSERT INTO public.record VALUES ('a word')")
     assert await asyncio.to_thread(worker.wait, 30) == 0
-    assert await facts(recording) == ["begun", "done"]
+    assert await facts(recording) == ["begun", "a word", "done"]
     assert await recording.waiting() == ["test.take_time"]
 
 
@@ -188,7 +201,7 @@ async def test_a_job_that_runs_while_the_server_dies_is_not_lost(
 ):
     worker = start_worker(mortal_queue)
     await put(mortal_queue, take_time)
-    await eventually(lambda: recorded(mortal_queue, "begun"))
+    await eventually(lambda: facts(mortal_queue))
     kill(mortal)
     start(mortal)
     await eventually(mortal_queue.is_empty)

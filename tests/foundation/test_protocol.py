@@ -89,7 +89,9 @@ def connected(app: App, **options: Any) -> tuple[Any, Recorder]:
 
 
 async def settled() -> None:
-    await asyncio.sleep(0.05)
+    """In many turns: after a standstill, a sleep of ours may end in the same one as theirs."""
+    for _ in range(10):
+        await asyncio.sleep(0.005)
 
 
 class TestAnswers:

@@ -246,9 +246,13 @@ class TestSessions:
         assert await mine.silent("phx_error")
 
     async def test_end_their_channels_when_the_token_expires(self, line, member, app):
-        token = await short_lived(app, member, timedelta(seconds=2))
         mine, room = await line(), unique("room")
-        assert (await mine.join(room, token=token))["status"] == "ok"
+        for seconds in (2, 15):  # where joining takes longer than the first lives, the second
+            token = await short_lived(app, member, timedelta(seconds=seconds))
+            joined = await mine.join(room, token=token)
+            if joined["status"] == "ok":
+                break
+        assert joined["status"] == "ok"
         ended = await mine.hear("phx_error")
         assert ended["payload"]["reason"] == "InvalidJWTToken: Token has expired"
         answer = await mine.join(room, token=member.tokens["access_token"])

@@ -26,7 +26,7 @@ LIMITS = UploadSettings(
     quota_per_user=ByteSize(500_000),
     files_per_user=20,
     fetches_per_user=5,
-    fetch_timeout=timedelta(seconds=2),
+    fetch_timeout=timedelta(seconds=20),
     picture_max_bytes=ByteSize(200_000),
     picture_max_pixels=1_000_000,
 )

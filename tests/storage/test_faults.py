@@ -16,6 +16,7 @@ from tests.fixtures.app import make_client, make_settings, running
 from tests.fixtures.away import away
 from tests.fixtures.buckets import Bucket, make_bucket
 from tests.fixtures.engines import EngineAddresses
+from tests.fixtures.live import eventually
 from tests.fixtures.storage import Store, chunks, open_store
 from tests.storage.test_resumable import CHUNK, TUS, send, started
 from undercroft.app import Application, create_app
@@ -115,11 +116,11 @@ async def begin_to_send(
 
 async def settled(behind: Store, keys: int) -> bool:
     """Whether the backend comes to hold so many keys: leftovers are removed in threads."""
-    for _ in range(100):
-        if len(await behind.keys()) == keys:
-            return True
-        await asyncio.sleep(0.02)
-    return False
+
+    async def holds() -> bool:
+        return len(await behind.keys()) == keys
+
+    return bool(await eventually(holds))
 
 
 async def test_an_upload_cut_anywhere(served: Application, operator: Caller, behind: Store):

@@ -28,7 +28,7 @@ from tests.webhooks.conftest import Office
 from undercroft.identity.users.erasure import erase_deleted, export_user
 from undercroft.wings import PERSONAL
 
-PATIENCE = 20
+PATIENCE = 60
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 

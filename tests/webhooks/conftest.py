@@ -16,12 +16,13 @@ from tests.fixtures.app import SUPERUSER, make_client, make_settings, running
 from tests.fixtures.engines import DatabaseFactory, EngineAddresses
 from undercroft.app import Application, create_app, open_workplace
 from undercroft.foundation.jobs import work
+from undercroft.foundation.jobs.worker import house
 from undercroft.foundation.settings import OutboundSettings, Settings, WebhookSettings
 
 API = "/api/v1/webhooks"
-PATIENCE = 20
+PATIENCE = 60
 HASTE = WebhookSettings(
-    timeout=timedelta(seconds=1),
+    timeout=timedelta(seconds=20),  # a machine may stand still while a call is on its way
     max_attempts=3,
     first_retry=timedelta(milliseconds=5),
     longest_retry=timedelta(milliseconds=20),
@@ -76,7 +77,7 @@ async def an_office(settings: Settings) -> AsyncIterator[Office]:
         open_workplace(settings) as workplace,
     ):
         working = [asyncio.create_task(work(settings, workplace, stop))]
-        working += [asyncio.ensure_future(resident(stop)) for resident in workplace.residents]
+        working += [asyncio.create_task(house(resident, stop)) for resident in workplace.residents]
         yield Office(app, settings, client, await sign_in(client, SUPERUSER))
         stop.set()
         await asyncio.gather(*working)
@@ -99,4 +100,17 @@ def in_haste(engines: EngineAddresses, make_database: DatabaseFactory) -> Settin
 @pytest_asyncio.fixture(scope="session")
 async def office(in_haste: Settings) -> AsyncIterator[Office]:
     async with an_office(in_haste) as office:
+        yield office
+
+
+@pytest.fixture
+def impatience(engines: EngineAddresses, make_database: DatabaseFactory) -> Settings:
+    hooks = HASTE.model_copy(update={"timeout": timedelta(seconds=1)})
+    return office_settings(engines, make_database(), hooks)
+
+
+@pytest_asyncio.fixture
+async def impatient(impatience: Settings) -> AsyncIterator[Office]:
+    """One whose calls may take a second."""
+    async with an_office(impatience) as office:
         yield office

@@ -49,11 +49,11 @@ async def _run_until_signal(settings: Settings, open_workplace: OpenWorkplace) -
     async with open_workplace(settings) as workplace:
         await asyncio.gather(
             work(settings, workplace, stop),
-            *(_house(resident, stop) for resident in workplace.residents),
+            *(house(resident, stop) for resident in workplace.residents),
         )
 
 
-async def _house(resident: Resident, stop: asyncio.Event) -> None:
+async def house(resident: Resident, stop: asyncio.Event) -> None:
     """Run a resident until `stop`, again after what it did not look after itself."""
     pause = FIRST_PAUSE
     while not stop.is_set():
