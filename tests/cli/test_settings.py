@@ -9,6 +9,7 @@ import pytest
 from tests.fixtures.served import command
 from undercroft.cli.reference import Setting, every_setting, pages
 from undercroft.cli.settings import _value
+from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings import load_settings
 from undercroft.foundation.settings.unread import unread_names
 
@@ -49,6 +50,14 @@ class TestReference:
             f"undercroft: UNDERCROFT_{name}: lists and objects are JSON"
         )
         assert "Traceback" not in refused.stderr
+
+    @pytest.mark.parametrize(
+        ("backend", "name"),
+        [("s3", "S3__BUCKET"), ("gcs", "GCS__BUCKET"), ("azure", "AZURE__CONTAINER")],
+    )
+    def test_a_store_without_a_bucket_is_refused(self, backend: str, name: str):
+        with pytest.raises(SettingsInvalid, match=f"UNDERCROFT_STORAGE__{name} must be set"):
+            load_settings(storage={"backend": backend}, _env_file=None)
 
     def test_no_default_is_a_secret(self):
         assert not [s for s in every_setting() if s.kind == "Secret" and s.default]

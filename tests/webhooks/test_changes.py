@@ -129,7 +129,6 @@ class TestTelling:
             ({"column": "amount", "value": True}, set()),
             ({"column": "note", "value": None}, {1, 2, 3}),
             ({"column": "status", "op": "in", "value": ["new", "gone"]}, {1, 3}),
-            ({"column": "nowhere", "value": "x"}, set()),
             ({"column": "status", "op": "lt", "value": 5}, set()),
         ],
         ids=str,
@@ -227,6 +226,16 @@ class TestAsking:
         body = {"name": "x", "url": "https://hooks.example.com/in", "changes": [asked]}
         refused = await office.admin.post(API, json=body)
         assert refused.status_code == 422, refused.text
+
+    async def test_a_filter_on_no_column_is_refused(self, office: Office, table: Table):
+        made = await office.webhook("https://hooks.example.com/in", changes=table.asked())
+        asked = table.asked()
+        asked[0]["filter"] = {"column": "nowhere", "value": "x"}
+        body = {"name": "x", "url": "https://hooks.example.com/in", "changes": asked}
+        created = await office.admin.post(API, json=body)
+        changed = await office.admin.patch(f"{API}/{made['id']}", json={"changes": asked})
+        assert created.json()["code"] == changed.json()["code"] == "watched_column_unknown"
+        assert "no column nowhere" in created.json()["detail"]
 
     async def test_a_locked_table_is_refused_and_not_waited_for(self, office: Office, table: Table):
         url = office.settings.database.url

@@ -1,6 +1,6 @@
 """Changes of tables that webhooks ask for: which table, which kinds, which rows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import (
@@ -23,7 +23,7 @@ from undercroft.realtime.changes import (
     unwatch_table,
     watch_table,
 )
-from undercroft.webhooks.errors import WatchedTableUnknown
+from undercroft.webhooks.errors import WatchedColumnUnknown, WatchedTableUnknown
 
 CONSUMER = "webhooks"
 Operation = Literal["insert", "update", "delete", "truncate"]
@@ -38,6 +38,13 @@ Value = str | StrictInt | StrictFloat | StrictBool
 
 IN_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended('webhooks:changes', 0))")
 EXPOSED = text("SELECT undercroft.is_exposed(:schema)")
+HAS_COLUMN = text("""
+    SELECT EXISTS (
+        SELECT FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE n.nspname = :schema AND c.relname = :table AND a.attname = :column
+           AND a.attnum > 0 AND NOT a.attisdropped)
+""")
 ASKED_FOR = text("""
     SELECT DISTINCT c ->> 'schema' AS schema, c ->> 'table' AS name
       FROM webhooks.webhooks w CROSS JOIN LATERAL jsonb_array_elements(w.changes) AS c
@@ -115,10 +122,10 @@ def _same(found: Any, wanted: Any) -> bool:
     return found == wanted and isinstance(found, bool) == isinstance(wanted, bool)
 
 
-async def watch(session: AsyncSession, asked: Iterable[TableChanges]) -> None:
+async def watch(session: AsyncSession, asked: Sequence[TableChanges]) -> None:
     """See that changes of these tables are logged and kept for us from this commit on.
 
-    Raises `WatchedTableUnknown`, `TableNotWatchable`.
+    Raises `WatchedTableUnknown`, `WatchedColumnUnknown`, `TableNotWatchable`.
     """
     names = sorted({each.names for each in asked})
     if not names:
@@ -127,6 +134,8 @@ async def watch(session: AsyncSession, asked: Iterable[TableChanges]) -> None:
     for schema, table in names:
         if not await _watch(session, schema, table):
             raise WatchedTableUnknown(f"{schema}.{table}")
+    for each in asked:
+        await _check_filter(session, each)
     await register_consumer(session, CONSUMER)
 
 
@@ -144,6 +153,14 @@ async def unwatch(session: AsyncSession, left: Iterable[TableChanges]) -> None:
         await unwatch_table(session, schema, table)
     if not still:
         await forget_consumer(session, CONSUMER)
+
+
+async def _check_filter(session: AsyncSession, asked: TableChanges) -> None:
+    if asked.filter is None:
+        return
+    names = {"schema": asked.schema_, "table": asked.table, "column": asked.filter.column}
+    if not await session.scalar(HAS_COLUMN, names):
+        raise WatchedColumnUnknown(f"{asked.schema_}.{asked.table}", asked.filter.column)
 
 
 async def _watch(session: AsyncSession, schema: str, table: str) -> bool:

@@ -40,6 +40,14 @@ class WatchedTableUnknown(Invalid):
         super().__init__(table=table)
 
 
+class WatchedColumnUnknown(Invalid):
+    title = "There is no such column"
+    detail = "Table {table} has no column {column}, so the filter would let nothing through."
+
+    def __init__(self, table: str, column: str) -> None:
+        super().__init__(table=table, column=column)
+
+
 class ChangesNotOfOrganization(Invalid):
     title = "Changes of tables belong to no organization"
     detail = "Leave out the organization or the changes."

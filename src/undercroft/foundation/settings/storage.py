@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import ByteSize, Field, SecretStr
+from pydantic import ByteSize, Field, SecretStr, model_validator
 
 from undercroft.foundation.settings.group import SettingsGroup
 
@@ -96,3 +96,16 @@ class StorageSettings(SettingsGroup):
     max_image_side: int = Field(
         2500, ge=1, description="Largest width and height that may be asked for."
     )
+
+    @model_validator(mode="after")
+    def _a_store_is_named(self) -> Self:
+        needed = {
+            "s3": ("S3__BUCKET", self.s3.bucket),
+            "gcs": ("GCS__BUCKET", self.gcs.bucket),
+            "azure": ("AZURE__CONTAINER", self.azure.container),
+        }
+        name, value = needed.get(self.backend, ("", "none"))
+        if not value:
+            message = f"UNDERCROFT_STORAGE__{name} must be set for the backend {self.backend}"
+            raise ValueError(message)
+        return self

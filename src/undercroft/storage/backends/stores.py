@@ -11,7 +11,6 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 from pydantic import SecretStr
 
-from undercroft.foundation.problems import SettingsInvalid
 from undercroft.foundation.settings.storage import StorageSettings
 from undercroft.storage.backends import (
     CHUNK_BYTES,
@@ -36,7 +35,6 @@ def open_store(settings: StorageSettings) -> ObjectStore:
     match settings.backend:
         case "s3":
             found = settings.s3
-            _need(found.bucket, "S3__BUCKET")
             options: dict[str, Any] = {
                 "region": found.region,
                 "endpoint": found.endpoint,
@@ -52,7 +50,6 @@ def open_store(settings: StorageSettings) -> ObjectStore:
                 **_given(options),
             )
         case "gcs":
-            _need(settings.gcs.bucket, "GCS__BUCKET")
             endpoint = settings.gcs.endpoint
             key = _open(settings.gcs.service_account_key)
             return GCSStore(
@@ -63,7 +60,6 @@ def open_store(settings: StorageSettings) -> ObjectStore:
                 **_given({"service_account_key": key or (endpoint and _nobody(endpoint))}),
             )
         case _:
-            _need(settings.azure.container, "AZURE__CONTAINER")
             options = {
                 "account_name": settings.azure.account,
                 "account_key": _open(settings.azure.access_key),
@@ -176,11 +172,6 @@ class _Gathered:
         while not self.ended:
             if part := await self.take():
                 yield part
-
-
-def _need(value: str, name: str) -> None:
-    if not value:
-        raise SettingsInvalid(f"UNDERCROFT_STORAGE__{name} is not set.")
 
 
 def _open(secret: SecretStr | None) -> str | None:
